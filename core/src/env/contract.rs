@@ -1,0 +1,1 @@
+//! What every machine promises: one suite, run against each of them.

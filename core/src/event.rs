@@ -1,0 +1,77 @@
+//! What logic tells the machine it runs on: one value per change of state. The daemons turn events
+//! into a log and metrics, the simulator into its trace and its oracles. Telling never blocks and
+//! never changes what happens next.
+
+use crate::id::{GroupId, ReplicaId};
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A replica took part in nothing yet; it recovered this much and, if `waits`, stays mute
+    /// until its group has shown that nothing it acknowledged is missing.
+    Recovered {
+        group: GroupId,
+        replica: ReplicaId,
+        term: u64,
+        last: u64,
+        applied: u64,
+        waits: bool,
+    },
+    /// A mute replica was shown that nothing is missing and takes part again.
+    Cleared {
+        group: GroupId,
+        replica: ReplicaId,
+        end: u64,
+    },
+    Elected {
+        group: GroupId,
+        replica: ReplicaId,
+        term: u64,
+    },
+    SteppedDown {
+        group: GroupId,
+        replica: ReplicaId,
+        term: u64,
+    },
+    /// The replica applied the entry and its state then had this hash.
+    Applied {
+        group: GroupId,
+        replica: ReplicaId,
+        index: u64,
+        term: u64,
+        hash: u128,
+    },
+    /// The replica now serves reads under a lease of its own until it says otherwise.
+    LeaseRead {
+        group: GroupId,
+        replica: ReplicaId,
+        term: u64,
+        applied: u64,
+    },
+    SnapshotTaken {
+        group: GroupId,
+        replica: ReplicaId,
+        index: u64,
+        hash: u128,
+    },
+    SnapshotInstalled {
+        group: GroupId,
+        replica: ReplicaId,
+        index: u64,
+        hash: u128,
+    },
+    /// The voters of the group as this replica now knows them.
+    Members {
+        group: GroupId,
+        replica: ReplicaId,
+        voters: Vec<ReplicaId>,
+        learners: Vec<ReplicaId>,
+    },
+    /// Synced state is missing, older or damaged: the replica takes part no more.
+    Fenced {
+        group: GroupId,
+        replica: ReplicaId,
+        reason: String,
+    },
+    /// Something worth a line for an operator that no oracle counts.
+    Note(String),
+}

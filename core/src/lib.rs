@@ -1,0 +1,14 @@
+//! What everything else in MooseNG stands on: the door to the world ([`env`]), time, ids, chance,
+//! checksums and the vocabulary of the namespace.
+//!
+//! Nothing here knows a socket, a file system or a clock. A machine (the simulator, the daemons)
+//! implements [`env::Env`]; logic is written against it and cannot tell which one it runs on.
+
+pub mod chance;
+pub mod checksum;
+pub mod env;
+pub mod event;
+pub mod id;
+pub mod namespace;
+pub mod plant;
+pub mod time;

@@ -1,0 +1,225 @@
+//! The vocabulary of the namespace: what can be asked of it and what it answers. Shared by the
+//! shard that applies it, the client that asks, and the model that judges both.
+
+use crate::id::InodeId;
+use crate::time::WallTime;
+use bytes::Bytes;
+use std::fmt;
+
+/// The longest name of a directory entry, in bytes.
+pub const NAME_BYTES_MAX: usize = 255;
+/// The most names one inode may have. ext4 allows 65,000; tools cope with that.
+pub const LINKS_MAX: u32 = 65_000;
+
+/// The name of a directory entry: 1 to 255 bytes, neither `.` nor `..`, no `/`, no NUL.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(Bytes);
+
+impl Name {
+    pub fn new(name: impl Into<Bytes>) -> Result<Self, Refusal> {
+        let name = name.into();
+        if name.len() > NAME_BYTES_MAX {
+            return Err(Refusal::NameTooLong);
+        }
+        let forbidden = name.is_empty() || &name[..] == b"." || &name[..] == b"..";
+        if forbidden || name.iter().any(|byte| matches!(byte, 0 | b'/')) {
+            return Err(Refusal::Invalid);
+        }
+        Ok(Self(name))
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", String::from_utf8_lossy(&self.0))
+    }
+}
+
+/// What kind of thing an inode is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum FileKind {
+    Regular,
+    Directory,
+    Symlink,
+    Fifo,
+    Socket,
+    CharDevice,
+    BlockDevice,
+}
+
+/// An inode's attributes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Attr {
+    pub inode: InodeId,
+    pub kind: FileKind,
+    /// Permission bits and set-id bits, 12 in all.
+    pub mode: u16,
+    pub links: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub size: u64,
+    pub atime: WallTime,
+    pub mtime: WallTime,
+    pub ctime: WallTime,
+    /// Grows with every change of the inode: what caches compare.
+    pub version: u64,
+}
+
+/// The attributes a caller wants changed; `None` leaves one as it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct AttrChange {
+    pub mode: Option<u16>,
+    pub uid: Option<u32>,
+    pub gid: Option<u32>,
+    pub size: Option<u64>,
+    pub atime: Option<WallTime>,
+    pub mtime: Option<WallTime>,
+}
+
+/// What a rename may do to its target.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum RenameMode {
+    /// Take its place, as rename(2).
+    Replace,
+    /// Refuse if it exists (RENAME_NOREPLACE).
+    Keep,
+    /// Change places with it (RENAME_EXCHANGE).
+    Exchange,
+}
+
+/// A change of the namespace.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Op {
+    Mkdir {
+        parent: InodeId,
+        name: Name,
+        mode: u16,
+        uid: u32,
+        gid: u32,
+    },
+    Create {
+        parent: InodeId,
+        name: Name,
+        mode: u16,
+        uid: u32,
+        gid: u32,
+    },
+    Unlink {
+        parent: InodeId,
+        name: Name,
+    },
+    Rmdir {
+        parent: InodeId,
+        name: Name,
+    },
+    Rename {
+        source_parent: InodeId,
+        source_name: Name,
+        target_parent: InodeId,
+        target_name: Name,
+        mode: RenameMode,
+    },
+    Link {
+        inode: InodeId,
+        parent: InodeId,
+        name: Name,
+    },
+    SetAttr {
+        inode: InodeId,
+        change: AttrChange,
+    },
+}
+
+/// A question that changes nothing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Query {
+    Lookup {
+        parent: InodeId,
+        name: Name,
+    },
+    GetAttr {
+        inode: InodeId,
+    },
+    /// Entries after `cookie` (0: from the start), at most `limit` of them. What exists throughout
+    /// a whole listing is listed exactly once, whatever else changes meanwhile. `.` and `..` are
+    /// the client's business.
+    ReadDir {
+        directory: InodeId,
+        cookie: u64,
+        limit: u32,
+    },
+}
+
+/// One line of a directory listing. `cookie` continues after it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DirEntry {
+    pub cookie: u64,
+    pub name: Name,
+    pub inode: InodeId,
+    pub kind: FileKind,
+}
+
+/// What an [`Op`] or a [`Query`] that was carried out gives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// Of Mkdir, Create, Link, SetAttr, Lookup and GetAttr.
+    Attr(Attr),
+    /// Of Unlink, Rmdir and Rename.
+    Done,
+    /// Of ReadDir. `end`: nothing follows the last of them.
+    Entries { entries: Vec<DirEntry>, end: bool },
+}
+
+/// Why something was not carried out; nothing has changed. Each has one errno at the FUSE edge.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error("no such entry")]
+    NotFound,
+    #[error("the name is taken")]
+    Exists,
+    #[error("not a directory")]
+    NotDirectory,
+    #[error("it is a directory")]
+    IsDirectory,
+    #[error("the directory is not empty")]
+    NotEmpty,
+    #[error("a directory cannot be moved into itself, and what was asked makes no sense here")]
+    Invalid,
+    #[error("the name is longer than 255 bytes")]
+    NameTooLong,
+    #[error("the inode has all the names it may have")]
+    TooManyLinks,
+    #[error("not permitted")]
+    NotPermitted,
+    /// No such inode any more: the handle outlived it.
+    #[error("the inode is gone")]
+    Stale,
+    #[error("no space, or no inode number, is left")]
+    NoSpace,
+}
+
+/// The outcome of an [`Op`] or a [`Query`].
+pub type Outcome = Result<Answer, Refusal>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_no_directory_can_hold_are_refused() {
+        for bad in [&b""[..], b".", b"..", b"a/b", b"a\0b"] {
+            assert_eq!(Name::new(bad), Err(Refusal::Invalid), "{bad:?}");
+        }
+        assert_eq!(Name::new(vec![b'x'; 256]), Err(Refusal::NameTooLong));
+        assert!(Name::new(vec![b'x'; 255]).is_ok());
+        assert!(Name::new(&b"..."[..]).is_ok());
+    }
+}
