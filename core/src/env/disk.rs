@@ -89,7 +89,7 @@ pub trait File: Clone + Send + Sync + 'static {
     /// Makes every write that returned before this call durable, and the file's length with them.
     fn sync(&self) -> impl Future<Output = Result<(), DiskError>> + Send;
 
-    fn len(&self) -> impl Future<Output = Result<u64, DiskError>> + Send;
+    fn length(&self) -> impl Future<Output = Result<u64, DiskError>> + Send;
 
     /// Cuts the file, or lengthens it with zeros.
     fn set_len(&self, len: u64) -> impl Future<Output = Result<(), DiskError>> + Send;
