@@ -1,6 +1,10 @@
 //! A node's disk: a tree of files in which nothing is durable before somebody said so.
 //!
-//! Paths are relative to the node's data directory, `/`-separated, without `.` or `..`.
+//! Paths are relative to the node's data directory, `/`-separated, without empty parts, `.`, `..`
+//! or NUL. The empty path is the data directory itself: it can be listed and synced. Any other path
+//! is refused with [`DiskError::Io`] and one line that says why; nothing is touched, nothing panics.
+//! An offset or a length that no file can have is refused in the same way, except that reading
+//! beyond the end of a file finds nothing.
 
 use bytes::Bytes;
 use std::fmt;

@@ -48,6 +48,10 @@ pub enum NetError {
     /// The peer sent what is no frame. The connection is over.
     #[error("the peer sent rubbish: {what}")]
     Rubbish { what: String },
+    /// The frame's head or body is longer than any may be. Nothing was sent and the connection goes
+    /// on.
+    #[error("the frame is too large: {what}")]
+    TooLarge { what: String },
     #[error("{address}: cannot listen: {what}")]
     Listen { address: Address, what: String },
 }
@@ -129,8 +133,8 @@ pub trait FrameSender: Send + 'static {
     type Extent: Extent;
 
     /// Resolves when the machine has taken the frame, waiting while the link is full. Frames that
-    /// are too large are refused with an error before anything is sent. Dropping it midway closes
-    /// the connection: half a frame must not be followed by another.
+    /// are too large are refused with [`NetError::TooLarge`]. Dropping it midway closes the
+    /// connection: half a frame must not be followed by another.
     fn send(&mut self, frame: Frame<Self::Extent>) -> impl Future<Output = Result<(), NetError>> + Send;
 }
 
