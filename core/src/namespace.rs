@@ -1,7 +1,7 @@
 //! The vocabulary of the namespace: what can be asked of it and what it answers. Shared by the
 //! shard that applies it, the client that asks, and the model that judges both.
 
-use crate::id::InodeId;
+use crate::id::{InodeId, Slot};
 use crate::time::WallTime;
 use bytes::Bytes;
 use std::fmt;
@@ -138,6 +138,21 @@ pub enum Op {
     },
 }
 
+impl Op {
+    /// The slot that carries it out: that of the directory whose entry changes, or of the inode.
+    pub fn slot(&self) -> Slot {
+        match self {
+            Op::Mkdir { parent, .. }
+            | Op::Create { parent, .. }
+            | Op::Unlink { parent, .. }
+            | Op::Rmdir { parent, .. }
+            | Op::Link { parent, .. } => parent.slot(),
+            Op::Rename { source_parent, .. } => source_parent.slot(),
+            Op::SetAttr { inode, .. } => inode.slot(),
+        }
+    }
+}
+
 /// A question that changes nothing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Query {
@@ -156,6 +171,17 @@ pub enum Query {
         cookie: u64,
         limit: u32,
     },
+}
+
+impl Query {
+    /// The slot that answers it.
+    pub fn slot(&self) -> Slot {
+        match self {
+            Query::Lookup { parent, .. } => parent.slot(),
+            Query::GetAttr { inode } => inode.slot(),
+            Query::ReadDir { directory, .. } => directory.slot(),
+        }
+    }
 }
 
 /// One line of a directory listing. `cookie` continues after it.
