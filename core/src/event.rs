@@ -2,7 +2,7 @@
 //! into a log and metrics, the simulator into its trace and its oracles. Telling never blocks and
 //! never changes what happens next.
 
-use crate::id::{GroupId, ReplicaId};
+use crate::id::{GroupId, ReplicaId, SessionId};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
