@@ -2,4 +2,6 @@
 //! multiplexed connection per peer. Knows no socket (frames go through [`mooseng_core::env`]) and
 //! nothing of what a message asks for.
 
+pub mod convert;
 pub mod frame;
+pub mod proto;

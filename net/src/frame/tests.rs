@@ -1,3 +1,5 @@
+//! Damage is noticed, limits hold on both sides, and the bytes stay what they are.
+
 use super::*;
 use mooseng_core::chance::{Dice, stream};
 

@@ -1,0 +1,12 @@
+//! Between the messages on the wire and the vocabulary of [`mooseng_core::namespace`]. Outwards
+//! nothing can fail; inwards everything is doubted, and what cannot be is [`Malformed`], by name of
+//! the field. Knows nothing of what is allowed, only of what is possible.
+
+mod field;
+mod op;
+mod outcome;
+
+pub use field::{Malformed, NONCE_BYTES, count, nonce, required, session, slot};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! Operations and queries.
+
+use super::Malformed;
+use super::field::{inode, mode, name, required, unknown};
+use crate::proto::namespace as proto;
+use crate::proto::namespace::op::Kind as OpKind;
+use crate::proto::namespace::query::Kind as QueryKind;
+use mooseng_core::namespace::{AttrChange, Op, Query, RenameMode};
+use mooseng_core::time::WallTime;
+
+impl From<&Op> for proto::Op {
+    fn from(op: &Op) -> Self {
+        let kind = match op {
+            Op::Mkdir { parent, name, mode, uid, gid } => OpKind::Mkdir(proto::Mkdir {
+                parent: parent.raw(),
+                name: name.clone().into_bytes(),
+                mode: u32::from(*mode),
+                uid: *uid,
+                gid: *gid,
+            }),
+            Op::Create { parent, name, mode, uid, gid } => OpKind::Create(proto::Create {
+                parent: parent.raw(),
+                name: name.clone().into_bytes(),
+                mode: u32::from(*mode),
+                uid: *uid,
+                gid: *gid,
+            }),
+            Op::Unlink { parent, name } => {
+                OpKind::Unlink(proto::Unlink { parent: parent.raw(), name: name.clone().into_bytes() })
+            }
+            Op::Rmdir { parent, name } => {
+                OpKind::Rmdir(proto::Rmdir { parent: parent.raw(), name: name.clone().into_bytes() })
+            }
+            Op::Rename { source_parent, source_name, target_parent, target_name, mode } => {
+                OpKind::Rename(proto::Rename {
+                    source_parent: source_parent.raw(),
+                    source_name: source_name.clone().into_bytes(),
+                    target_parent: target_parent.raw(),
+                    target_name: target_name.clone().into_bytes(),
+                    mode: proto::RenameMode::from(*mode) as i32,
+                })
+            }
+            Op::Link { inode, parent, name } => OpKind::Link(proto::Link {
+                inode: inode.raw(),
+                parent: parent.raw(),
+                name: name.clone().into_bytes(),
+            }),
+            Op::SetAttr { inode, change } => {
+                OpKind::SetAttr(proto::SetAttr { inode: inode.raw(), change: Some((*change).into()) })
+            }
+        };
+        proto::Op { kind: Some(kind) }
+    }
+}
+
+impl TryFrom<proto::Op> for Op {
+    type Error = Malformed;
+
+    fn try_from(op: proto::Op) -> Result<Self, Malformed> {
+        Ok(match required("op.kind", op.kind)? {
+            OpKind::Mkdir(op) => Op::Mkdir {
+                parent: inode("mkdir.parent", op.parent)?,
+                name: name("mkdir.name", op.name)?,
+                mode: mode("mkdir.mode", op.mode)?,
+                uid: op.uid,
+                gid: op.gid,
+            },
+            OpKind::Create(op) => Op::Create {
+                parent: inode("create.parent", op.parent)?,
+                name: name("create.name", op.name)?,
+                mode: mode("create.mode", op.mode)?,
+                uid: op.uid,
+                gid: op.gid,
+            },
+            OpKind::Unlink(op) => {
+                Op::Unlink { parent: inode("unlink.parent", op.parent)?, name: name("unlink.name", op.name)? }
+            }
+            OpKind::Rmdir(op) => {
+                Op::Rmdir { parent: inode("rmdir.parent", op.parent)?, name: name("rmdir.name", op.name)? }
+            }
+            OpKind::Rename(op) => Op::Rename {
+                source_parent: inode("rename.source_parent", op.source_parent)?,
+                source_name: name("rename.source_name", op.source_name)?,
+                target_parent: inode("rename.target_parent", op.target_parent)?,
+                target_name: name("rename.target_name", op.target_name)?,
+                mode: rename_mode("rename.mode", op.mode)?,
+            },
+            OpKind::Link(op) => Op::Link {
+                inode: inode("link.inode", op.inode)?,
+                parent: inode("link.parent", op.parent)?,
+                name: name("link.name", op.name)?,
+            },
+            OpKind::SetAttr(op) => Op::SetAttr {
+                inode: inode("set_attr.inode", op.inode)?,
+                change: required("set_attr.change", op.change)?.try_into()?,
+            },
+        })
+    }
+}
+
+impl From<AttrChange> for proto::AttrChange {
+    fn from(change: AttrChange) -> Self {
+        Self {
+            mode: change.mode.map(u32::from),
+            uid: change.uid,
+            gid: change.gid,
+            size: change.size,
+            atime: change.atime.map(|time| time.0),
+            mtime: change.mtime.map(|time| time.0),
+        }
+    }
+}
+
+impl TryFrom<proto::AttrChange> for AttrChange {
+    type Error = Malformed;
+
+    fn try_from(change: proto::AttrChange) -> Result<Self, Malformed> {
+        Ok(Self {
+            mode: change.mode.map(|raw| mode("set_attr.change.mode", raw)).transpose()?,
+            uid: change.uid,
+            gid: change.gid,
+            size: change.size,
+            atime: change.atime.map(WallTime),
+            mtime: change.mtime.map(WallTime),
+        })
+    }
+}
+
+impl From<RenameMode> for proto::RenameMode {
+    fn from(mode: RenameMode) -> Self {
+        match mode {
+            RenameMode::Replace => Self::Replace,
+            RenameMode::Keep => Self::Keep,
+            RenameMode::Exchange => Self::Exchange,
+        }
+    }
+}
+
+fn rename_mode(field: &'static str, raw: i32) -> Result<RenameMode, Malformed> {
+    match proto::RenameMode::try_from(raw) {
+        Ok(proto::RenameMode::Replace) => Ok(RenameMode::Replace),
+        Ok(proto::RenameMode::Keep) => Ok(RenameMode::Keep),
+        Ok(proto::RenameMode::Exchange) => Ok(RenameMode::Exchange),
+        Ok(proto::RenameMode::Unspecified) | Err(_) => unknown(field, raw),
+    }
+}
+
+impl From<&Query> for proto::Query {
+    fn from(query: &Query) -> Self {
+        let kind = match query {
+            Query::Lookup { parent, name } => {
+                QueryKind::Lookup(proto::Lookup { parent: parent.raw(), name: name.clone().into_bytes() })
+            }
+            Query::GetAttr { inode } => QueryKind::GetAttr(proto::GetAttr { inode: inode.raw() }),
+            Query::ReadDir { directory, cookie, limit } => QueryKind::ReadDir(proto::ReadDir {
+                directory: directory.raw(),
+                cookie: *cookie,
+                limit: *limit,
+            }),
+        };
+        proto::Query { kind: Some(kind) }
+    }
+}
+
+impl TryFrom<proto::Query> for Query {
+    type Error = Malformed;
+
+    fn try_from(query: proto::Query) -> Result<Self, Malformed> {
+        Ok(match required("query.kind", query.kind)? {
+            QueryKind::Lookup(query) => Query::Lookup {
+                parent: inode("lookup.parent", query.parent)?,
+                name: name("lookup.name", query.name)?,
+            },
+            QueryKind::GetAttr(query) => Query::GetAttr { inode: inode("get_attr.inode", query.inode)? },
+            QueryKind::ReadDir(query) => Query::ReadDir {
+                directory: inode("read_dir.directory", query.directory)?,
+                cookie: query.cookie,
+                limit: query.limit,
+            },
+        })
+    }
+}
