@@ -9,7 +9,9 @@ mod error;
 mod field;
 mod identity;
 pub mod journal;
+pub mod snapshot;
 
 pub use error::StorageError;
 pub use identity::Identity;
 pub use journal::{Journal, JournalConfig, Position, Record, Recovered, StreamId, Tail};
+pub use snapshot::{Manifest, SnapshotReader, SnapshotWriter};
