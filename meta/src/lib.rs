@@ -1,1 +1,8 @@
-//! Under construction.
+//! The metadata service.
+
+pub mod apply;
+pub mod command;
+pub mod query;
+mod sessions;
+pub mod state;
+pub mod tree;

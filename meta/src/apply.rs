@@ -1,0 +1,101 @@
+//! The one function that changes a shard. Deterministic and total: refusals are values, ids come
+//! from the state, time comes in the command. What is refused changes nothing, save that the
+//! refusal is remembered for a retry.
+//!
+//! It neither logs, nor waits, nor knows that there are other replicas.
+
+mod attr;
+mod create;
+mod link;
+mod rename;
+mod unlink;
+
+#[cfg(test)]
+mod tests;
+
+use crate::command::{Applied, Command, CommandKind, Effect, Reply};
+use crate::sessions;
+use crate::state::{Allotted, State};
+use mooseng_core::id::{InodeId, ReplicaId, ServerId};
+use mooseng_core::namespace::{Op, Outcome};
+use mooseng_core::time::WallTime;
+
+/// When and where a command takes effect.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    pub(crate) time: WallTime,
+    pub(crate) region: u8,
+}
+
+/// Applies the command at `index` of the log, which lies beyond every one applied before.
+pub fn apply(state: &mut State, index: u64, command: &Command) -> Applied {
+    assert!(index > state.marks.applied, "index {index} after {}", state.marks.applied);
+    state.marks.applied = index;
+    state.marks.stamp = state.marks.stamp.max(command.stamp);
+    let moment = Moment { time: command.time, region: command.region };
+    let mut effects = Vec::new();
+    let reply = match &command.kind {
+        CommandKind::Noop => Reply::Done,
+        CommandKind::OpenSession { nonce } => sessions::open(state, *nonce, &mut effects),
+        CommandKind::CloseSession { session } => {
+            effects.extend(sessions::end(state, *session).then_some(Effect::SessionEnded(*session)));
+            Reply::Done
+        }
+        CommandKind::ExpireSessions { sessions } => {
+            for session in sessions {
+                effects.extend(sessions::end(state, *session).then_some(Effect::SessionEnded(*session)));
+            }
+            Reply::Done
+        }
+        CommandKind::Mutate { session, sequence, low_water, slot: _, op } => {
+            let request = sessions::Request { session: *session, sequence: *sequence, low_water: *low_water };
+            sessions::once(state, index, &request, |state| carry_out(state, &moment, op))
+        }
+        CommandKind::AllotReplica { server, nonce } => allot_replica(state, *server, *nonce),
+    };
+    Applied { reply, effects }
+}
+
+fn carry_out(state: &mut State, moment: &Moment, op: &Op) -> Outcome {
+    match op {
+        Op::Mkdir { parent, name, mode, uid, gid } => {
+            create::directory(state, moment, *parent, name, (*mode, *uid, *gid))
+        }
+        Op::Create { parent, name, mode, uid, gid } => {
+            create::file(state, moment, *parent, name, (*mode, *uid, *gid))
+        }
+        Op::Unlink { parent, name } => unlink::file(state, moment, *parent, name),
+        Op::Rmdir { parent, name } => unlink::directory(state, moment, *parent, name),
+        Op::Rename { source_parent, source_name, target_parent, target_name, mode } => {
+            let source = (*source_parent, source_name);
+            let target = (*target_parent, target_name);
+            rename::rename(state, moment, source, target, *mode)
+        }
+        Op::Link { inode, parent, name } => link::link(state, moment, *inode, *parent, name),
+        Op::SetAttr { inode, change } => attr::set(state, moment, *inode, change),
+    }
+}
+
+/// The entries of a directory changed, and its links by as much as it gained subdirectories.
+fn touch(state: &mut State, moment: &Moment, directory: InodeId, links: i32) {
+    let changed = state.inodes.change(&directory, |inode| {
+        inode.mtime = moment.time;
+        inode.changed(moment.time);
+        // Named by itself and by its parent: never fewer than two.
+        inode.links = inode.links.saturating_add_signed(links).max(2);
+    });
+    assert!(changed.is_some(), "{directory:?} was found before it is touched");
+}
+
+/// A server that asks again under its last nonce is given the same number again.
+fn allot_replica(state: &mut State, server: ServerId, nonce: [u8; 16]) -> Reply {
+    if let Some((last, replica)) = state.allotted(server)
+        && last == nonce
+    {
+        return Reply::Replica { replica };
+    }
+    let replica = ReplicaId(state.marks.next_replica);
+    state.marks.next_replica += 1;
+    state.replicas.insert(server, Allotted { nonce, replica });
+    Reply::Replica { replica }
+}

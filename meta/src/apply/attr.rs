@@ -1,0 +1,36 @@
+//! setattr.
+
+use super::Moment;
+use crate::state::{MODE_MASK, State};
+use mooseng_core::id::InodeId;
+use mooseng_core::namespace::{Answer, AttrChange, FileKind, Outcome, Refusal};
+
+/// The largest size a file may have: an offset in it is a signed number to applications.
+pub(crate) const SIZE_MAX: u64 = i64::MAX as u64;
+
+/// Every call counts as a change of the inode at the command's time, even one that asks for nothing.
+/// A size, even the one the file has, counts as a change of its data, unless `mtime` is set too.
+pub(super) fn set(state: &mut State, moment: &Moment, inode: InodeId, change: &AttrChange) -> Outcome {
+    let kind = state.inodes.get(&inode).ok_or(Refusal::Stale)?.kind;
+    if let Some(size) = change.size {
+        if kind == FileKind::Directory {
+            return Err(Refusal::IsDirectory);
+        }
+        if kind != FileKind::Regular || size > SIZE_MAX {
+            return Err(Refusal::Invalid);
+        }
+    }
+    let changed = state.inodes.change(&inode, |held| {
+        held.mode = change.mode.map_or(held.mode, |mode| mode & MODE_MASK);
+        held.uid = change.uid.unwrap_or(held.uid);
+        held.gid = change.gid.unwrap_or(held.gid);
+        if let Some(size) = change.size {
+            held.set_size(size);
+            held.mtime = moment.time;
+        }
+        held.atime = change.atime.unwrap_or(held.atime);
+        held.mtime = change.mtime.unwrap_or(held.mtime);
+        held.changed(moment.time);
+    });
+    changed.map(|held| Answer::Attr(held.attr(inode))).ok_or(Refusal::Stale)
+}

@@ -1,0 +1,49 @@
+//! unlink and rmdir.
+
+use super::{Moment, touch};
+use crate::state::State;
+use mooseng_core::id::InodeId;
+use mooseng_core::namespace::{Answer, Name, Outcome, Refusal};
+use mooseng_core::{plant, probe};
+
+/// Refuses a directory; the last name of an inode takes it along.
+pub(super) fn file(state: &mut State, moment: &Moment, parent: InodeId, name: &Name) -> Outcome {
+    state.directory(parent)?;
+    let (key, inode) = state.find(parent, name)?;
+    if state.named(inode)?.is_directory() {
+        return Err(Refusal::IsDirectory);
+    }
+    state.entries.remove(&key);
+    lose_name(state, moment, inode);
+    touch(state, moment, parent, 0);
+    Ok(Answer::Done)
+}
+
+/// Refuses what is no directory, and then what is not empty.
+pub(super) fn directory(state: &mut State, moment: &Moment, parent: InodeId, name: &Name) -> Outcome {
+    state.directory(parent)?;
+    let (key, inode) = state.find(parent, name)?;
+    if !state.named(inode)?.is_directory() {
+        return Err(Refusal::NotDirectory);
+    }
+    if plant!("rmdir-nonempty-allowed", !state.is_empty(inode), false) {
+        return Err(Refusal::NotEmpty);
+    }
+    state.entries.remove(&key);
+    lose_name(state, moment, inode);
+    touch(state, moment, parent, -1);
+    Ok(Answer::Done)
+}
+
+/// One name of the inode is gone already. A directory has no other.
+pub(super) fn lose_name(state: &mut State, moment: &Moment, inode: InodeId) {
+    if state.named(inode).is_ok_and(|held| held.is_directory() || held.links <= 1) {
+        state.inodes.remove(&inode);
+        return;
+    }
+    probe!("one of several names is gone");
+    state.inodes.change(&inode, |held| {
+        held.links -= 1;
+        held.changed(moment.time);
+    });
+}

@@ -1,0 +1,95 @@
+//! What a group's log holds: the commands that change a shard, and what applying one gives. Time
+//! and the region come with the command; nothing is asked of the world when it is applied.
+
+mod codec;
+
+#[cfg(test)]
+mod tests;
+
+pub use codec::{DecodeError, FORMAT};
+
+use crate::state::Nonce;
+use mooseng_core::id::{ReplicaId, ServerId, SessionId, Slot};
+use mooseng_core::namespace::{Op, Outcome};
+use mooseng_core::time::{Stamp, WallTime};
+
+/// One line of the log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Command {
+    /// The leader's wall time: the times of files come from it.
+    pub time: WallTime,
+    pub stamp: Stamp,
+    /// The region that makes the change, below 64: ids of new inodes name it.
+    pub region: u8,
+    pub kind: CommandKind,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CommandKind {
+    Noop,
+    OpenSession {
+        nonce: Nonce,
+    },
+    CloseSession {
+        session: SessionId,
+    },
+    /// The leader saw these run out.
+    ExpireSessions {
+        sessions: Vec<SessionId>,
+    },
+    Mutate {
+        session: SessionId,
+        /// The request's number in its session, from 1.
+        sequence: u64,
+        /// The lowest sequence whose answer the client still wants.
+        low_water: u64,
+        /// The slot the request was sent to.
+        slot: Slot,
+        op: Op,
+    },
+    /// A server asks for a number for a new life as a member of the group.
+    AllotReplica {
+        server: ServerId,
+        nonce: Nonce,
+    },
+}
+
+/// What applying a command gives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Applied {
+    /// For whoever asked, if they still wait.
+    pub reply: Reply,
+    /// For the replica itself.
+    pub effects: Vec<Effect>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reply {
+    Done,
+    Session {
+        session: SessionId,
+    },
+    /// The op's outcome and the index at which it took effect, which of a retry is an earlier one.
+    Outcome {
+        outcome: Outcome,
+        index: u64,
+    },
+    Replica {
+        replica: ReplicaId,
+    },
+    /// Never opened, closed or run out; what it asked for was not carried out now.
+    UnknownSession,
+    /// The client had said that it wants this answer no more. Not carried out now.
+    AnswerGone,
+    /// Too far ahead of the client's oldest open request. Not carried out: the client waits for
+    /// older answers, and asks again under the same sequence.
+    TooManyInFlight,
+    TooManySessions,
+}
+
+/// What a replica should know beyond the reply.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effect {
+    SessionOpened(SessionId),
+    SessionEnded(SessionId),
+}

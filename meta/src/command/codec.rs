@@ -1,0 +1,113 @@
+//! Commands as bytes: the `CommandRecord` of `log.proto`. What comes back is doubted field by
+//! field, because it comes from a disk.
+
+use super::{Command, CommandKind};
+use bytes::Bytes;
+use mooseng_core::id::{ServerId, SessionId};
+use mooseng_core::namespace::Op;
+use mooseng_core::time::{Stamp, WallTime};
+use mooseng_net::convert::{Malformed, count, nonce, required, session, slot};
+use mooseng_net::proto::log as proto;
+use prost::Message;
+
+/// The format of a command written by this build.
+pub const FORMAT: u32 = 1;
+
+/// Why bytes are not a command that this build can apply.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// Written by a newer build: a replica that skipped it would differ from the others, so it
+    /// stops until it is upgraded.
+    #[error("a command of a newer version ({0}): upgrade this server")]
+    Newer(String),
+    #[error("a damaged command: {0}")]
+    Malformed(#[from] Malformed),
+}
+
+impl Command {
+    pub fn encode(&self) -> Bytes {
+        assert!(self.region < 64, "a region has six bits in an inode id");
+        let record = proto::CommandRecord {
+            format: FORMAT,
+            time: self.time.0,
+            stamp: self.stamp.0,
+            region: u32::from(self.region),
+            kind: Some(encode_kind(&self.kind)),
+        };
+        Bytes::from(record.encode_to_vec())
+    }
+
+    pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
+        let record = proto::CommandRecord::decode(bytes)
+            .map_err(|error| Malformed::new("command", error.to_string()))?;
+        if record.format > FORMAT {
+            return Err(DecodeError::Newer(format!("format {}, this build knows {FORMAT}", record.format)));
+        }
+        count("command.format", u64::from(record.format))?;
+        let region = u8::try_from(record.region).ok().filter(|region| *region < 64);
+        let region = region
+            .ok_or_else(|| Malformed::new("command.region", format!("{} is not below 64", record.region)))?;
+        // A kind that this build does not know was skipped as an unknown field.
+        let kind = record.kind.ok_or_else(|| DecodeError::Newer("of an unknown kind".into()))?;
+        let (time, stamp) = (WallTime(record.time), Stamp(record.stamp));
+        Ok(Self { time, stamp, region, kind: decode_kind(kind)? })
+    }
+}
+
+fn encode_kind(kind: &CommandKind) -> proto::command_record::Kind {
+    use proto::command_record::Kind;
+    match kind {
+        CommandKind::Noop => Kind::Noop(proto::NoopCommand {}),
+        CommandKind::OpenSession { nonce } => {
+            Kind::OpenSession(proto::OpenSessionCommand { nonce: Bytes::copy_from_slice(nonce) })
+        }
+        CommandKind::CloseSession { session } => {
+            Kind::CloseSession(proto::CloseSessionCommand { session: session.0 })
+        }
+        CommandKind::ExpireSessions { sessions } => {
+            let sessions = sessions.iter().map(|session| session.0).collect();
+            Kind::ExpireSessions(proto::ExpireSessionsCommand { sessions })
+        }
+        CommandKind::Mutate { session, sequence, low_water, slot, op } => {
+            Kind::Mutate(proto::MutateCommand {
+                session: session.0,
+                sequence: *sequence,
+                low_water: *low_water,
+                slot: u32::from(slot.get()),
+                op: Some(op.into()),
+            })
+        }
+        CommandKind::AllotReplica { server, nonce } => Kind::AllotReplica(proto::AllotReplicaCommand {
+            server: server.0,
+            nonce: Bytes::copy_from_slice(nonce),
+        }),
+    }
+}
+
+fn decode_kind(kind: proto::command_record::Kind) -> Result<CommandKind, Malformed> {
+    use proto::command_record::Kind;
+    Ok(match kind {
+        Kind::Noop(proto::NoopCommand {}) => CommandKind::Noop,
+        Kind::OpenSession(open) => {
+            CommandKind::OpenSession { nonce: nonce("open_session.nonce", &open.nonce)? }
+        }
+        Kind::CloseSession(close) => {
+            CommandKind::CloseSession { session: session("close_session.session", close.session)? }
+        }
+        Kind::ExpireSessions(expire) => {
+            let each = expire.sessions.into_iter().map(|raw| session("expire_sessions.sessions", raw));
+            CommandKind::ExpireSessions { sessions: each.collect::<Result<Vec<SessionId>, Malformed>>()? }
+        }
+        Kind::Mutate(mutate) => CommandKind::Mutate {
+            session: session("mutate.session", mutate.session)?,
+            sequence: mutate.sequence,
+            low_water: mutate.low_water,
+            slot: slot("mutate.slot", mutate.slot)?,
+            op: Op::try_from(required("mutate.op", mutate.op)?)?,
+        },
+        Kind::AllotReplica(allot) => CommandKind::AllotReplica {
+            server: ServerId(allot.server),
+            nonce: nonce("allot_replica.nonce", &allot.nonce)?,
+        },
+    })
+}

@@ -1,0 +1,177 @@
+//! An inode as it is kept: 56 bytes, beside the 8 of its id.
+
+use super::record::{Reader, Record, Sink};
+use mooseng_core::id::{IdKind, InodeId};
+use mooseng_core::namespace::{Attr, FileKind};
+use mooseng_core::time::WallTime;
+
+/// Permission bits and set-id bits.
+pub(crate) const MODE_MASK: u16 = 0o7777;
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Inode {
+    pub(crate) version: u64,
+    /// Of a directory its parent's id, of anything else its size: no inode has both.
+    parent_or_size: u64,
+    pub(crate) atime: WallTime,
+    pub(crate) mtime: WallTime,
+    pub(crate) ctime: WallTime,
+    pub(crate) links: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) mode: u16,
+    pub(crate) kind: FileKind,
+}
+
+// A million of these make the memory of a million empty files.
+const _: () = assert!(size_of::<Inode>() == 56);
+
+impl Inode {
+    pub(crate) fn file(mode: u16, uid: u32, gid: u32, time: WallTime) -> Self {
+        Self {
+            version: 1,
+            parent_or_size: 0,
+            atime: time,
+            mtime: time,
+            ctime: time,
+            links: 1,
+            uid,
+            gid,
+            mode: mode & MODE_MASK,
+            kind: FileKind::Regular,
+        }
+    }
+
+    pub(crate) fn directory(parent: InodeId, mode: u16, uid: u32, gid: u32, time: WallTime) -> Self {
+        let file = Self::file(mode, uid, gid, time);
+        Self { kind: FileKind::Directory, links: 2, parent_or_size: parent.raw(), ..file }
+    }
+
+    /// The root directory is its own parent.
+    pub(crate) fn root() -> Self {
+        Self::directory(InodeId::ROOT, 0o755, 0, 0, WallTime(0))
+    }
+
+    pub(crate) fn is_directory(&self) -> bool {
+        self.kind == FileKind::Directory
+    }
+
+    pub(crate) fn parent(&self) -> InodeId {
+        assert!(self.is_directory(), "only a directory has a parent");
+        let parent = InodeId::from_raw(self.parent_or_size);
+        assert!(parent.is_some(), "a parent is set from an id, and checked when an image is read");
+        parent.unwrap_or(InodeId::ROOT)
+    }
+
+    pub(crate) fn set_parent(&mut self, parent: InodeId) {
+        assert!(self.is_directory(), "only a directory has a parent");
+        self.parent_or_size = parent.raw();
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        if self.is_directory() { 0 } else { self.parent_or_size }
+    }
+
+    pub(crate) fn set_size(&mut self, size: u64) {
+        assert!(!self.is_directory(), "a directory has no size");
+        self.parent_or_size = size;
+    }
+
+    /// Marks a change of the inode itself at `time`.
+    pub(crate) fn changed(&mut self, time: WallTime) {
+        self.ctime = time;
+        self.version += 1;
+    }
+
+    pub(crate) fn attr(&self, inode: InodeId) -> Attr {
+        Attr {
+            inode,
+            kind: self.kind,
+            mode: self.mode,
+            links: self.links,
+            uid: self.uid,
+            gid: self.gid,
+            size: self.size(),
+            atime: self.atime,
+            mtime: self.mtime,
+            ctime: self.ctime,
+            version: self.version,
+        }
+    }
+}
+
+/// The number of a kind in images, for good.
+pub(crate) fn kind_number(kind: FileKind) -> u8 {
+    match kind {
+        FileKind::Regular => 1,
+        FileKind::Directory => 2,
+        FileKind::Symlink => 3,
+        FileKind::Fifo => 4,
+        FileKind::Socket => 5,
+        FileKind::CharDevice => 6,
+        FileKind::BlockDevice => 7,
+    }
+}
+
+pub(crate) fn kind_of(number: u8) -> Option<FileKind> {
+    Some(match number {
+        1 => FileKind::Regular,
+        2 => FileKind::Directory,
+        3 => FileKind::Symlink,
+        4 => FileKind::Fifo,
+        5 => FileKind::Socket,
+        6 => FileKind::CharDevice,
+        7 => FileKind::BlockDevice,
+        _ => return None,
+    })
+}
+
+pub(super) fn take_id(reader: &mut Reader<'_>, field: &'static str) -> Result<InodeId, &'static str> {
+    InodeId::from_raw(reader.u64(field)?).ok_or(field)
+}
+
+/// A kind that fits the id it stands beside.
+pub(super) fn take_kind(reader: &mut Reader<'_>, inode: InodeId) -> Result<FileKind, &'static str> {
+    let kind = kind_of(reader.u8("file kind")?).ok_or("file kind")?;
+    let fits = (kind == FileKind::Directory) == (inode.kind() == IdKind::Directory);
+    if fits { Ok(kind) } else { Err("file kind") }
+}
+
+impl Record for Inode {
+    type Key = InodeId;
+    const TABLE: u8 = 1;
+
+    fn put<S: Sink>(&self, key: &InodeId, sink: &mut S) {
+        sink.u64(key.raw());
+        sink.u8(kind_number(self.kind));
+        sink.u16(self.mode);
+        sink.u32(self.links);
+        sink.u32(self.uid);
+        sink.u32(self.gid);
+        sink.u64(self.parent_or_size);
+        sink.u64(self.atime.0.cast_unsigned());
+        sink.u64(self.mtime.0.cast_unsigned());
+        sink.u64(self.ctime.0.cast_unsigned());
+        sink.u64(self.version);
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<(InodeId, Self), &'static str> {
+        let id = take_id(reader, "inode id")?;
+        let kind = take_kind(reader, id)?;
+        let mode = reader.u16("mode")?;
+        if mode & !MODE_MASK != 0 {
+            return Err("mode");
+        }
+        let links = reader.u32("links")?;
+        let uid = reader.u32("uid")?;
+        let gid = reader.u32("gid")?;
+        let parent_or_size = reader.u64("parent or size")?;
+        if kind == FileKind::Directory && InodeId::from_raw(parent_or_size).is_none() {
+            return Err("parent");
+        }
+        let mut time = |field| reader.u64(field).map(|nanos| WallTime(nanos.cast_signed()));
+        let (atime, mtime, ctime) = (time("atime")?, time("mtime")?, time("ctime")?);
+        let version = reader.u64("version")?;
+        Ok((id, Self { version, parent_or_size, atime, mtime, ctime, links, uid, gid, mode, kind }))
+    }
+}
