@@ -15,3 +15,6 @@ pub use error::StorageError;
 pub use identity::Identity;
 pub use journal::{Journal, JournalConfig, Position, Record, Recovered, StreamId, Tail};
 pub use snapshot::{Manifest, SnapshotReader, SnapshotWriter};
+
+#[cfg(test)]
+mod testing;

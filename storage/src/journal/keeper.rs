@@ -141,8 +141,8 @@ async fn fill<F: File>(file: &F, head: &SegmentHead, head_only: bool) -> Result<
     Ok(())
 }
 
-/// Takes back a segment that the journal's state says is not needed. Neither name has to be
-/// synced: a segment that comes back is below the first needed one and is retired again.
+/// Takes back a segment that the journal's state says is not needed. It is overwritten only once
+/// its old name is gone for good: a segment's name on another's bytes would be taken for damage.
 pub(super) async fn retire<E: Env>(env: &E, directory: &str, sequence: u64) -> Result<(), StorageError> {
     let disk = env.disk();
     let name = join(directory, &segment_name(sequence));
@@ -153,8 +153,9 @@ pub(super) async fn retire<E: Env>(env: &E, directory: &str, sequence: u64) -> R
         Err(error) => Err(error),
     };
     match retired {
+        Ok(()) => Ok(disk.sync_dir(directory).await?),
         // Some segments below the first needed one never had a name that lasted.
-        Ok(()) | Err(DiskError::NotFound { .. }) => Ok(()),
+        Err(DiskError::NotFound { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

@@ -18,6 +18,9 @@ mod recovery;
 mod shared;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 use crate::error::StorageError;
 use bytes::Bytes;
 use mooseng_core::env::{Disk, Env};

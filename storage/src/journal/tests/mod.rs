@@ -1,0 +1,4 @@
+//! The journal on a machine that fails.
+
+mod crash;
+mod workload;
