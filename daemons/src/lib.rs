@@ -1,1 +1,5 @@
-//! Under construction.
+//! The real world: the machine that runs every role of a cluster on an operating system.
+//!
+//! What runs on it lives in the other crates and cannot tell it from the simulator.
+
+pub mod machine;

@@ -1,0 +1,41 @@
+//! What tests of the real machine need of the world: a directory and an address of their own.
+
+#![allow(clippy::disallowed_methods, reason = "tests of the real machine touch the real world")]
+#![allow(dead_code, reason = "each test binary uses its part of this")]
+
+use mooseng_core::env::Address;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// A fresh directory that goes when this does.
+pub(crate) struct Directory(PathBuf);
+
+impl Directory {
+    pub(crate) fn fresh() -> Self {
+        let name = format!("mooseng-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).expect("the directory for temporary files takes one more");
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// An address of loopback that nobody else is given: a host of its own instead of a free port,
+/// which somebody could take in between.
+pub(crate) fn address() -> Address {
+    let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let [a, b] = [process % 250 + 1, process / 250 % 250];
+    assert!(count < 250, "one host of loopback for each case of a test binary");
+    Address::new(format!("127.{a}.{b}.{}:9419", count + 1))
+}
