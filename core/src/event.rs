@@ -32,13 +32,16 @@ pub enum Event {
         replica: ReplicaId,
         term: u64,
     },
-    /// The replica applied the entry and its state then had this hash.
+    /// The replica applied the entry and its state then had this hash. `request` is the session and
+    /// sequence of the change in it, if it was one and took effect here (it was not a retry that the
+    /// table answered).
     Applied {
         group: GroupId,
         replica: ReplicaId,
         index: u64,
         term: u64,
         hash: u128,
+        request: Option<(SessionId, u64)>,
     },
     /// The replica now serves reads under a lease of its own until it says otherwise.
     LeaseRead {

@@ -65,7 +65,7 @@ macro_rules! plant {
 #[macro_export]
 macro_rules! plant {
     ($name:literal, $right:expr, $wrong:expr) => {
-        $right
+        { $right }
     };
 }
 

@@ -1,0 +1,15 @@
+//! Why an operation has no outcome. What the namespace itself refuses is an outcome, not an error.
+
+/// What the caller can do about it.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody answered in time. A change may still take effect, once, or never.
+    #[error("the metadata service did not answer in time; the last failure was: {last}")]
+    TimedOut { last: String },
+    /// The service knows this session no more: what it held is gone, open another.
+    #[error("the session was evicted; open another one")]
+    SessionLost,
+    /// The service understood the request and will never carry it out.
+    #[error("the metadata service refused the request: {what}")]
+    Refused { what: String },
+}

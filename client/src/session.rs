@@ -1,0 +1,323 @@
+//! A session with the metadata service: finds the leader, survives its loss, and asks again under
+//! the same number until there is an answer, so that each change takes effect once.
+
+use crate::error::ClientError;
+use crate::route::{Miss, Route};
+use crate::window::Window;
+use futures::channel::oneshot;
+use mooseng_core::chance::Dice;
+use mooseng_core::env::{Address, Clock, Env, sleep};
+use mooseng_core::id::SessionId;
+use mooseng_core::namespace::{Op, Outcome, Query};
+use mooseng_core::time::Instant;
+use mooseng_net::proto::metadata::{self as wire, MetadataClient};
+use mooseng_net::rpc::{CallError, Channel, ChannelConfig, Code};
+use rand_chacha::ChaCha8Rng;
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+/// How patient a session is.
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// Where the metadata servers listen.
+    pub servers: Vec<Address>,
+    /// How long an operation may take in all before it ends in [`ClientError::TimedOut`].
+    pub operation_timeout: Duration,
+    /// How long one server may take before another is asked.
+    pub attempt_timeout: Duration,
+    /// How many changes may be in flight; the server remembers at least as many answers.
+    pub window: u64,
+    pub channel: ChannelConfig,
+}
+
+impl SessionConfig {
+    pub fn new(servers: Vec<Address>) -> Self {
+        Self {
+            servers,
+            operation_timeout: Duration::from_secs(60),
+            attempt_timeout: Duration::from_millis(300),
+            window: 128,
+            channel: ChannelConfig::default(),
+        }
+    }
+}
+
+/// An outcome, and the place in the log of its group at which it took effect or was seen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answered {
+    pub outcome: Outcome,
+    pub index: u64,
+}
+
+/// A handle; clones share the session.
+pub struct Session<E: Env> {
+    shared: Arc<Shared<E>>,
+}
+
+impl<E: Env> Clone for Session<E> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
+}
+
+struct Shared<E: Env> {
+    env: E,
+    config: SessionConfig,
+    id: SessionId,
+    inner: Mutex<Inner<E>>,
+}
+
+struct Inner<E: Env> {
+    route: Route,
+    window: Window,
+    /// Who waits for the window to open, in order.
+    waiting: VecDeque<oneshot::Sender<()>>,
+    channels: BTreeMap<Address, Channel<E>>,
+    dice: ChaCha8Rng,
+    lost: bool,
+}
+
+impl<E: Env> Session<E> {
+    /// Opens a session. Asked twice for the same reason it is still one session: the request
+    /// carries a number drawn once.
+    pub async fn open(env: &E, config: SessionConfig) -> Result<Self, ClientError> {
+        let mut dice = env.rng("session", 0);
+        let nonce: Vec<u8> = [dice.word().to_le_bytes(), dice.word().to_le_bytes()].concat();
+        let inner = Inner {
+            route: Route::new(config.servers.clone(), dice.word()),
+            window: Window::new(config.window),
+            waiting: VecDeque::new(),
+            channels: BTreeMap::new(),
+            dice,
+            lost: false,
+        };
+        let mut shared = Shared { env: env.clone(), config, id: SessionId(0), inner: Mutex::new(inner) };
+        let request = wire::OpenSessionRequest { nonce: nonce.into() };
+        let reply = shared
+            .ask(|client, deadline| {
+                let request = request.clone();
+                async move { client.open_session(&request, deadline).await }
+            })
+            .await?;
+        shared.id = SessionId(reply.session);
+        let session = Self { shared: Arc::new(shared) };
+        let lifetime = Duration::from_millis(reply.lifetime_ms);
+        env.spawn("session keep-alive", keep_alive(Arc::downgrade(&session.shared), lifetime));
+        Ok(session)
+    }
+
+    pub fn id(&self) -> SessionId {
+        self.shared.id
+    }
+
+    /// Carries out a change, once.
+    pub async fn mutate(&self, op: &Op) -> Result<Answered, ClientError> {
+        self.begin().await.carry_out(op).await
+    }
+
+    /// Takes the number of the next change, waiting while the window is full.
+    pub async fn begin(&self) -> Change<E> {
+        loop {
+            let turn = {
+                let mut inner = self.shared.lock();
+                if let Some(sequence) = inner.window.take() {
+                    return Change { shared: self.shared.clone(), sequence };
+                }
+                let (wake, turn) = oneshot::channel();
+                inner.waiting.push_back(wake);
+                turn
+            };
+            // An error means that the waker was dropped with its place: look again either way.
+            let _ = turn.await;
+        }
+    }
+
+    /// Asks a question whose answer is true at some moment between the call and the answer.
+    pub async fn query(&self, query: &Query) -> Result<Answered, ClientError> {
+        let request = wire::QueryRequest {
+            session: self.shared.id.0,
+            slot: u32::from(query.slot().get()),
+            slot_table_version: 0,
+            query: Some(query.into()),
+        };
+        let reply = self
+            .shared
+            .ask(|client, deadline| {
+                let request = request.clone();
+                async move { client.query(&request, deadline).await }
+            })
+            .await?;
+        answered(reply.outcome, reply.index)
+    }
+
+    /// Ends the session. What it held is released at once instead of when it runs out.
+    pub async fn close(self) -> Result<(), ClientError> {
+        let request = wire::CloseSessionRequest { session: self.shared.id.0 };
+        self.shared
+            .ask(|client, deadline| async move { client.close_session(&request, deadline).await })
+            .await?;
+        self.shared.lock().lost = true;
+        Ok(())
+    }
+}
+
+/// A change that has its number and is not asked for yet. The number goes back when it is dropped;
+/// the change it may have asked for then takes effect at most once, or never.
+pub struct Change<E: Env> {
+    shared: Arc<Shared<E>>,
+    sequence: u64,
+}
+
+impl<E: Env> Change<E> {
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    pub async fn carry_out(self, op: &Op) -> Result<Answered, ClientError> {
+        let mut request = wire::MutateRequest {
+            session: self.shared.id.0,
+            sequence: self.sequence,
+            low_water: 0,
+            slot: u32::from(op.slot().get()),
+            slot_table_version: 0,
+            op: Some(op.into()),
+        };
+        let ask = self.shared.ask(|client, deadline| {
+            request.low_water = self.shared.lock().window.low_water();
+            let request = request.clone();
+            async move { client.mutate(&request, deadline).await }
+        });
+        let reply = ask.await?;
+        answered(reply.outcome, reply.index)
+    }
+}
+
+impl<E: Env> Drop for Change<E> {
+    fn drop(&mut self) {
+        let mut inner = self.shared.lock();
+        inner.window.done(self.sequence);
+        let woken: Vec<_> = inner.waiting.drain(..).collect();
+        drop(inner);
+        for wake in woken {
+            let _ = wake.send(());
+        }
+    }
+}
+
+fn answered(
+    outcome: Option<mooseng_net::proto::namespace::Outcome>,
+    index: u64,
+) -> Result<Answered, ClientError> {
+    let malformed =
+        |what: String| ClientError::Refused { what: format!("the answer makes no sense: {what}") };
+    let outcome = outcome.ok_or_else(|| malformed("it has no outcome".to_owned()))?;
+    let outcome = Outcome::try_from(outcome).map_err(|why| malformed(why.to_string()))?;
+    Ok(Answered { outcome, index })
+}
+
+/// What became of one attempt at one server.
+enum Attempt<T> {
+    Answered(T),
+    Missed { miss: Miss, why: String },
+    Over(ClientError),
+}
+
+fn judge<T>(result: Result<T, CallError>) -> Attempt<T> {
+    let error = match result {
+        Ok(reply) => return Attempt::Answered(reply),
+        Err(error) => error,
+    };
+    let why = error.to_string();
+    let miss = match error {
+        CallError::Overloaded => Miss::Overloaded,
+        CallError::Unreachable(_) | CallError::Lost(_) | CallError::Deadline => Miss::Silent,
+        CallError::Status(status) => match status.code {
+            Code::NotLeader => Miss::NotLeader(status.leader),
+            Code::Overloaded => Miss::Overloaded,
+            Code::Unavailable | Code::Deadline => Miss::Silent,
+            Code::UnknownSession => return Attempt::Over(ClientError::SessionLost),
+            _ => return Attempt::Over(ClientError::Refused { what: why }),
+        },
+    };
+    Attempt::Missed { miss, why }
+}
+
+impl<E: Env> Shared<E> {
+    fn lock(&self) -> MutexGuard<'_, Inner<E>> {
+        // Nothing panics while it holds the lock; if something did, the maps are whole all the same.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks one server after another until there is an answer or the time is up. What is asked
+    /// must be safe to ask again.
+    async fn ask<T, F>(&self, mut call: impl FnMut(MetadataClient<E>, Instant) -> F) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<T, CallError>> + Send,
+    {
+        let end = self.env.clock().now() + self.config.operation_timeout;
+        let mut last = "nothing was tried".to_owned();
+        loop {
+            let now = self.env.clock().now();
+            if now >= end {
+                return Err(ClientError::TimedOut { last });
+            }
+            let (server, client) = self.client()?;
+            let deadline = end.min(now + self.config.attempt_timeout);
+            let wait = match judge(call(client, deadline).await) {
+                Attempt::Answered(reply) => {
+                    self.lock().route.hit();
+                    return Ok(reply);
+                }
+                Attempt::Over(error) => {
+                    self.lock().lost |= error == ClientError::SessionLost;
+                    return Err(error);
+                }
+                Attempt::Missed { miss, why } => {
+                    last = format!("{server}: {why}");
+                    let inner = &mut *self.lock();
+                    inner.route.miss(&server, miss, &mut inner.dice)
+                }
+            };
+            if !wait.is_zero() {
+                sleep(&self.env, wait).await;
+            }
+        }
+    }
+
+    /// The server to ask next, and a client for it.
+    fn client(&self) -> Result<(Address, MetadataClient<E>), ClientError> {
+        let mut inner = self.lock();
+        if inner.lost {
+            return Err(ClientError::SessionLost);
+        }
+        let server = inner.route.current().clone();
+        let channel = inner
+            .channels
+            .entry(server.clone())
+            .or_insert_with(|| Channel::new(&self.env, server.clone(), self.config.channel.clone()))
+            .clone();
+        Ok((server, MetadataClient::new(channel)))
+    }
+}
+
+/// Keeps the session alive until its last handle is gone or the service has forgotten it. Asks
+/// three times in a lifetime, so that two answers in a row may be lost.
+async fn keep_alive<E: Env>(session: Weak<Shared<E>>, mut lifetime: Duration) {
+    loop {
+        let Some(shared) = session.upgrade() else { return };
+        let env = shared.env.clone();
+        drop(shared);
+        sleep(&env, lifetime / 3).await;
+        let Some(shared) = session.upgrade() else { return };
+        let request = wire::KeepAliveRequest { session: shared.id.0 };
+        let reply =
+            shared.ask(|client, deadline| async move { client.keep_alive(&request, deadline).await }).await;
+        match reply {
+            Ok(reply) => lifetime = Duration::from_millis(reply.lifetime_ms),
+            Err(ClientError::SessionLost) => return,
+            Err(ClientError::TimedOut { .. } | ClientError::Refused { .. }) => {}
+        }
+    }
+}
