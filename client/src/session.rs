@@ -296,7 +296,7 @@ impl<E: Env> Shared<E> {
         let channel = inner
             .channels
             .entry(server.clone())
-            .or_insert_with(|| Channel::new(&self.env, server.clone(), self.config.channel.clone()))
+            .or_insert_with(|| Channel::new(&self.env, server.clone(), self.config.channel))
             .clone();
         Ok((server, MetadataClient::new(channel)))
     }
