@@ -20,7 +20,7 @@ pub use check::check;
 pub use config::StateConfig;
 pub(crate) use entry::{Entry, EntryKey, Place};
 pub(crate) use inode::{Inode, MODE_MASK};
-pub(crate) use record::{Reader, Sink};
+pub(crate) use record::{Reader, Record, Sink};
 pub use session::Nonce;
 pub(crate) use session::{Allotted, AnswerKey, Counter, Kept, Recorded, Session};
 pub(crate) use table::Table;
@@ -285,10 +285,10 @@ impl Marks {
 
     pub(crate) fn take(reader: &mut Reader<'_>) -> Result<Self, &'static str> {
         Ok(Self {
-            applied: reader.u64("applied index")?,
+            applied: reader.count("applied index")?,
             stamp: Stamp(reader.u64("stamp")?),
-            next_session: reader.u64("next session")?,
-            next_replica: reader.u64("next replica")?,
+            next_session: reader.count("next session")?,
+            next_replica: reader.count("next replica")?,
         })
     }
 }

@@ -171,7 +171,7 @@ impl Record for Inode {
         }
         let mut time = |field| reader.u64(field).map(|nanos| WallTime(nanos.cast_signed()));
         let (atime, mtime, ctime) = (time("atime")?, time("mtime")?, time("ctime")?);
-        let version = reader.u64("version")?;
+        let version = reader.count("version")?;
         Ok((id, Self { version, parent_or_size, atime, mtime, ctime, links, uid, gid, mode, kind }))
     }
 }

@@ -82,6 +82,12 @@ impl<'a> Reader<'a> {
         self.array(field).map(u64::from_le_bytes)
     }
 
+    /// A number that was counted up from a small one: far from its end.
+    pub(crate) fn count(&mut self, field: &'static str) -> Result<u64, &'static str> {
+        let count = self.u64(field)?;
+        if count > 1 << 62 { Err(field) } else { Ok(count) }
+    }
+
     pub(crate) fn u128(&mut self, field: &'static str) -> Result<u128, &'static str> {
         self.array(field).map(u128::from_le_bytes)
     }

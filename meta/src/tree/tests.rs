@@ -24,7 +24,7 @@ fn random_walk<const LEAF: usize, const FAN: usize>(seed: u64, steps: u64, keys:
     for step in 0..steps {
         let key = dice.below(keys);
         // Phases of growth and of decay, so that the tree is emptied now and then.
-        let growing = step / keys % 2 == 0;
+        let growing = (step / keys).is_multiple_of(2);
         match dice.below(8) {
             0 => assert_eq!(tree.get(&key), model.get(&key)),
             1 => {
@@ -107,7 +107,7 @@ fn memory_is_hardly_more_than_the_pairs() {
     let descending = weight((0..20_000).rev());
     let random = weight((0..20_000).map(chance::mix));
     // Ids of sixteen slots, each ascending, interleaved.
-    let interleaved = weight((0..20_000).map(|key| (key % 16) << 32 | key / 16));
+    let interleaved = weight((0..20_000).map(|key| ((key % 16) << 32) + key / 16));
     assert!(ascending < 1_900, "{ascending}");
     assert!(descending < 2_100, "{descending}");
     assert!(random < 2_300, "{random}");

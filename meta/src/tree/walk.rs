@@ -7,8 +7,10 @@ use std::sync::Arc;
 pub struct Walk<'a, K, V> {
     leaf: std::slice::Iter<'a, (K, V)>,
     /// For every branch above the leaf, the children that are still to come.
-    above: Vec<std::slice::Iter<'a, (K, Arc<Node<K, V>>)>>,
+    above: Vec<Children<'a, K, V>>,
 }
+
+type Children<'a, K, V> = std::slice::Iter<'a, (K, Arc<Node<K, V>>)>;
 
 impl<'a, K: Ord, V> Walk<'a, K, V> {
     pub(super) fn new(root: Option<&'a Node<K, V>>, from: Option<&K>) -> Self {

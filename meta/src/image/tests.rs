@@ -1,0 +1,200 @@
+use super::{CHUNK_BYTES_MIN, HEADER_BYTES, Image, Restorer, header, image, restore};
+use crate::apply::apply;
+use crate::command::{Command, CommandKind};
+use crate::state::{State, StateConfig, check};
+use bytes::Bytes;
+use mooseng_core::chance::{self, Dice};
+use mooseng_core::id::{InodeId, ServerId, SessionId};
+use mooseng_core::namespace::{Name, Op};
+use mooseng_core::time::{Stamp, WallTime};
+
+/// A state with something in every table, names of every length among them.
+fn populated(files: u64) -> State {
+    let mut state = State::new(StateConfig { name_hash_bits: 9, ..Default::default() });
+    let mut dice = chance::stream(files, "image", 0, 0);
+    let session = SessionId(1);
+    let mut kinds = vec![
+        CommandKind::OpenSession { nonce: [1; 16] },
+        CommandKind::OpenSession { nonce: [2; 16] },
+        CommandKind::AllotReplica { server: ServerId(4), nonce: [9; 16] },
+    ];
+    for sequence in 1..=files {
+        let mut name = sequence.to_string().into_bytes();
+        name.resize(name.len().max(dice.between(1, 255) as usize), b'x');
+        let (parent, name) = (InodeId::ROOT, Name::new(name).unwrap());
+        let op = match dice.below(3) {
+            0 => Op::Mkdir { parent, name, mode: 0o755, uid: 3, gid: 4 },
+            1 => Op::Create { parent, name, mode: 0o644, uid: 3, gid: 4 },
+            _ => Op::Unlink { parent, name },
+        };
+        let low_water = sequence.saturating_sub(7).max(1);
+        kinds.push(CommandKind::Mutate { session, sequence, low_water, slot: op.slot(), op });
+    }
+    for (index, kind) in (1..).zip(kinds) {
+        let command = Command { time: WallTime(-5), stamp: Stamp(index * 3), region: 2, kind };
+        apply(&mut state, index, &command);
+    }
+    assert_eq!(check(&state), Ok(()));
+    state
+}
+
+#[test]
+fn what_is_restored_is_the_same() {
+    for files in [0, 1, 200, 3_000] {
+        let state = populated(files);
+        for chunk_bytes in [CHUNK_BYTES_MIN, 5_000, 1 << 20] {
+            let chunks: Vec<Bytes> = Image::new(state.clone(), chunk_bytes).collect();
+            assert!(chunks.iter().all(|chunk| chunk.len() <= chunk_bytes));
+            let restored = restore(chunks).unwrap();
+            assert_eq!(restored.hash(), state.hash());
+            assert_eq!(check(&restored), Ok(()));
+            assert_eq!(restored.config(), state.config());
+            assert!(Image::new(restored, 5_000).eq(Image::new(state.clone(), 5_000)));
+        }
+    }
+}
+
+#[test]
+fn a_restored_state_goes_on_as_the_original() {
+    let mut original = populated(300);
+    let mut restored = restore(image(&original)).unwrap();
+    let session = SessionId(1);
+    for sequence in 294..400 {
+        let name = Name::new(format!("later {sequence}").into_bytes()).unwrap();
+        let op = Op::Create { parent: InodeId::ROOT, name, mode: 0, uid: 0, gid: 0 };
+        let kind = CommandKind::Mutate { session, sequence, low_water: 294, slot: op.slot(), op };
+        let command = Command { time: WallTime(1), stamp: Stamp(1), region: 0, kind };
+        let index = original.applied() + 1;
+        // The first few are retries of what was applied before the image was taken.
+        assert_eq!(apply(&mut original, index, &command), apply(&mut restored, index, &command));
+        assert_eq!(original.hash(), restored.hash());
+    }
+}
+
+#[test]
+fn an_image_is_of_the_moment_it_was_asked_for() {
+    let mut state = populated(500);
+    let hash = state.hash();
+    let mut chunks = Image::new(state.clone(), CHUNK_BYTES_MIN);
+    let mut taken = vec![chunks.next().unwrap()];
+    for number in 0..400_u32 {
+        let name = Name::new(format!("new {number}").into_bytes()).unwrap();
+        let op = Op::Mkdir { parent: InodeId::ROOT, name, mode: 0, uid: 0, gid: 0 };
+        let sequence = 1_000 + u64::from(number);
+        let kind =
+            CommandKind::Mutate { session: SessionId(2), sequence, low_water: sequence, slot: op.slot(), op };
+        let index = state.applied() + 1;
+        apply(&mut state, index, &Command { time: WallTime(0), stamp: Stamp(0), region: 0, kind });
+        taken.extend(chunks.next());
+    }
+    taken.extend(chunks);
+    assert_eq!(restore(taken).unwrap().hash(), hash);
+    assert_ne!(state.hash(), hash);
+}
+
+fn refusal(chunks: &[Bytes]) -> String {
+    restore(chunks.to_vec()).err().map_or_else(String::new, |error| error.to_string())
+}
+
+#[test]
+fn what_is_not_whole_is_refused_in_one_line() {
+    let chunks: Vec<Bytes> = Image::new(populated(200), 4_096).collect();
+    assert!(chunks.len() > 4);
+    assert_eq!(refusal(&[]), "image refused: it ends after 0 chunks, without its last record");
+    assert_eq!(refusal(&chunks[..2]), "image refused: it ends after 2 chunks, without its last record");
+    assert_eq!(refusal(&chunks[1..]), "image refused: chunk 0: damaged, or out of order");
+    let mut swapped = chunks.clone();
+    swapped.swap(1, 2);
+    assert_eq!(refusal(&swapped), "image refused: chunk 1: damaged, or out of order");
+    let mut longer = chunks.clone();
+    longer.push(chunks[0].clone());
+    let ordinal = chunks.len();
+    assert_eq!(refusal(&longer), format!("image refused: chunk {ordinal}: damaged, or out of order"));
+    let mut newer = chunks.clone();
+    newer[0] = Bytes::from([&b"mng-img\x02"[..], &chunks[0][8..]].concat());
+    let wanted = "image refused: chunk 0: format 2, this build reads 1: use the build that wrote it";
+    assert_eq!(refusal(&newer), wanted);
+    let mut restorer = Restorer::new();
+    assert!(restorer.chunk(b"rubbish").is_err());
+    assert!(restorer.chunk(&chunks[0]).is_err(), "after an error nothing is taken");
+    assert!(restorer.finish().is_err());
+}
+
+#[test]
+fn any_flipped_bit_is_seen() {
+    let chunks: Vec<Bytes> = Image::new(populated(60), 2_048).collect();
+    let mut dice = chance::stream(3, "flips", 0, 0);
+    for _ in 0..2_000 {
+        let mut damaged = chunks.clone();
+        let which = dice.below(chunks.len() as u64) as usize;
+        let mut bytes = damaged[which].to_vec();
+        let at = dice.below(bytes.len() as u64) as usize;
+        bytes[at] ^= 1 << dice.below(8);
+        damaged[which] = Bytes::from(bytes);
+        assert!(restore(damaged).is_err(), "byte {at} of chunk {which}");
+    }
+}
+
+/// Rubbish under a sound checksum: refused, or at least without a panic.
+#[test]
+fn rubbish_with_a_sound_checksum_does_not_panic() {
+    let chunks: Vec<Bytes> = Image::new(populated(60), 1 << 20).collect();
+    let mut dice = chance::stream(4, "rubbish", 0, 0);
+    for _ in 0..3_000 {
+        let mut records = chunks[0][HEADER_BYTES..].to_vec();
+        for _ in 0..dice.between(1, 4) {
+            let at = dice.below(records.len() as u64) as usize;
+            match dice.below(3) {
+                0 => records[at] = dice.word() as u8,
+                1 => records.truncate(at.max(1)),
+                _ => drop(records.drain(at..(at + 3).min(records.len()))),
+            }
+            if records.is_empty() {
+                break;
+            }
+        }
+        let chunk = [&header(0, &records)[..], &records].concat();
+        let restored = restore([Bytes::from(chunk)]);
+        let unharmed = records == chunks[0][HEADER_BYTES..];
+        assert_eq!(restored.is_ok(), unharmed, "a changed image was believed");
+    }
+}
+
+/// On disks and in archives: the bytes never change within a format.
+#[test]
+fn the_bytes_of_a_small_image_are_pinned() {
+    let mut state = State::new(StateConfig::default());
+    let (parent, name) = (InodeId::ROOT, Name::new(&b"f"[..]).unwrap());
+    let op = Op::Create { parent, name, mode: 0o640, uid: 1, gid: 2 };
+    let mutate =
+        CommandKind::Mutate { session: SessionId(1), sequence: 1, low_water: 1, slot: op.slot(), op };
+    let allot = CommandKind::AllotReplica { server: ServerId(5), nonce: [4; 16] };
+    let kinds = [CommandKind::OpenSession { nonce: [3; 16] }, mutate, allot];
+    for (index, kind) in (1..).zip(kinds) {
+        let command = Command { time: WallTime(7), stamp: Stamp(9), region: 1, kind };
+        apply(&mut state, index, &command);
+    }
+    let chunks: Vec<Bytes> = image(&state).collect();
+    let lines: Vec<String> = chunks[0]
+        .chunks(32)
+        .map(|line| line.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+        .collect();
+    assert_eq!(lines, PINNED, "{lines:#?}");
+}
+
+const PINNED: [&str; 14] = [
+    "6d6e672d696d6701000000009c0100002899f800003700000002000000000000",
+    "00e803000000000000e8fd00000001000000000000a086010000000000030000",
+    "000000000009000000000000000200000000000000e903000000000000010100",
+    "00000000000102ed010200000000000000000000000100000000000001000000",
+    "0000000000070000000000000007000000000000000200000000000000010200",
+    "00000050520401a0010100000001000000020000000000000000000000070000",
+    "0000000000070000000000000007000000000000000100000000000000020100",
+    "0000000000010159445fee21757a020000000050520401016603250503000000",
+    "0000000004010000000000000003030303030303030303030303030303010000",
+    "0000000000050100000000000000010000000000000002000000000000000202",
+    "0000000050520401a00101000000010000000200000000000000000000000700",
+    "0000000000000700000000000000070000000000000001000000000000000605",
+    "0000000000000004040404040404040404040404040404e803000000000000ff",
+    "cf71a48912a41783b58b7c99fffbf3d1",
+];
