@@ -90,7 +90,7 @@ pub(super) async fn open<E: Env>(
 }
 
 /// What to report: what was found just now, or else what was found earlier and never settled.
-fn tail(end: &End, doubt: Option<&Doubt>) -> Tail {
+pub(super) fn tail(end: &End, doubt: Option<&Doubt>) -> Tail {
     let Some(doubt) = merge(end, doubt) else { return Tail::Clean };
     match doubt.kind {
         DoubtKind::Ambiguous => {

@@ -32,7 +32,7 @@ use mooseng_core::plant;
 use std::collections::BTreeMap;
 
 /// What one segment holds.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Scan {
     pub(super) head: SegmentHead,
     /// Every batch that reads well, in order, whatever stands between them.

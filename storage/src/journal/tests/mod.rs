@@ -1,4 +1,9 @@
 //! The journal on a machine that fails.
 
+use super::StreamId;
+
+mod behaviour;
 mod crash;
+mod damage;
+mod refusal;
 mod workload;
