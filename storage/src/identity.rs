@@ -87,3 +87,93 @@ impl Identity {
         Ok(Self { cluster: ClusterId(cluster), server: ServerId(server) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{End, Faults, Machine, hex};
+
+    const IDENTITY_ONE: Identity = Identity { cluster: ClusterId(0xc1), server: ServerId(3) };
+
+    fn format(machine: &Machine, faults: Faults) -> End<Result<(), StorageError>> {
+        let env = machine.clone();
+        machine.run(faults, async move { IDENTITY_ONE.format(&env, "").await })
+    }
+
+    fn read(machine: &Machine) -> Result<Identity, StorageError> {
+        let env = machine.clone();
+        machine.finish(async move { Identity::read(&env, "").await })
+    }
+
+    #[test]
+    fn the_bytes_are_pinned() {
+        insta::assert_snapshot!(hex(&IDENTITY_ONE.encode()));
+        assert_eq!(Identity::decode(&IDENTITY_ONE.encode()), Ok(IDENTITY_ONE));
+    }
+
+    #[test]
+    fn an_identity_is_there_or_not_wherever_the_power_goes() {
+        let mut seen = [0, 0];
+        for crash_at in 0..12 {
+            let machine = Machine::new(crash_at);
+            let end = format(&machine, Faults { crash_at: Some(crash_at), ..Faults::default() });
+            machine.lose_power();
+            match read(&machine) {
+                Ok(identity) => {
+                    assert_eq!(identity, IDENTITY_ONE);
+                    seen[0] += 1;
+                }
+                Err(error) => {
+                    assert_eq!(error, StorageError::Absent { file: "identity".to_owned() });
+                    assert_eq!(end, End::Crashed, "formatted and forgotten");
+                    seen[1] += 1;
+                    assert_eq!(
+                        format(&machine, Faults::default()),
+                        End::Done(Ok(())),
+                        "it can be formatted again"
+                    );
+                }
+            }
+        }
+        assert!(seen[0] > 2 && seen[1] > 2, "{seen:?}");
+    }
+
+    #[test]
+    fn what_is_no_identity_is_refused_by_one_line() {
+        let machine = Machine::new(1);
+        let line = |bytes: &[u8]| {
+            let machine = machine.copy(1);
+            machine.with_images(|images| images.put("identity", bytes));
+            read(&machine).unwrap_err().to_string()
+        };
+        assert_eq!(
+            line(b"hello"),
+            "identity: this is no MooseNG identity file; move it away, or point the server at its own data directory"
+        );
+        let whole = IDENTITY_ONE.encode();
+        assert_eq!(
+            line(&whole[..30]),
+            "identity: the head of this identity file is cut short or fails its checksum; empty the data directory \
+             and let the server join again as a new one"
+        );
+        let newer = Format { version: 9, ..IDENTITY }.seal(b"something else");
+        assert!(line(&newer).contains("has format version 9, and this program knows 1"));
+        for bit in 0..whole.len() * 8 {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(Identity::decode(&flipped).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_directory_is_formatted_once() {
+        let machine = Machine::new(1);
+        assert_eq!(format(&machine, Faults::default()), End::Done(Ok(())));
+        let End::Done(Err(error)) = format(&machine, Faults::default()) else { panic!("formatted twice") };
+        assert_eq!(
+            error.to_string(),
+            "identity: the data directory is formatted already; start the server on it, or empty it if that server \
+             is gone for good"
+        );
+    }
+}

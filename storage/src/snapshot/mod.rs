@@ -19,6 +19,9 @@ mod layout;
 mod reader;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 pub use layout::Manifest;
 pub use reader::SnapshotReader;
 pub use writer::SnapshotWriter;

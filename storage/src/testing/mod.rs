@@ -4,9 +4,11 @@
 
 mod disk;
 mod executor;
+mod hex;
 mod net;
 
 pub(crate) use executor::End;
+pub(crate) use hex::hex;
 
 use disk::Images;
 use executor::World;

@@ -5,5 +5,6 @@ use super::StreamId;
 mod behaviour;
 mod crash;
 mod damage;
+mod format;
 mod refusal;
 mod workload;
