@@ -1,10 +1,11 @@
-//! Compiles `proto/` with protox, so that nobody needs protoc, and writes two things: prost's
-//! types of package `mooseng.v1`
-//! and a
+//! Compiles `proto/` with protox, so that nobody needs protoc, and writes three things: prost's
+//! types of package `mooseng.v1`, our own service traits, handlers and clients beside them, and a
 //! module for each .proto file that names what it declares.
 
 #[path = "build/modules.rs"]
 mod modules;
+#[path = "build/services.rs"]
+mod services;
 
 use std::error::Error;
 use std::fs;
@@ -28,6 +29,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     compiler.include_source_info(true).include_imports(false).open_files(FILES)?;
     let files = compiler.file_descriptor_set();
     fs::write(out.join("modules.rs"), modules::generate(&files)?)?;
-    prost_build::Config::new().bytes(["."]).out_dir(&out).compile_fds(files)?;
+    let services = services::Services::read(&compiler.descriptor_pool())?;
+    prost_build::Config::new()
+        .bytes(["."])
+        .service_generator(Box::new(services))
+        .out_dir(&out)
+        .compile_fds(files)?;
     Ok(())
 }

@@ -23,12 +23,17 @@ pub(crate) fn generate(files: &FileDescriptorSet) -> Result<String, Error> {
         for enumeration in &file.enum_type {
             writeln!(text, "    pub use super::v1::{};", enumeration.name())?;
         }
+        for service in &file.service {
+            let name = service.name();
+            writeln!(text, "    pub use super::v1::{{{name}, {name}Client, {name}Handler}};")?;
+            writeln!(text, "    pub use super::v1::{}_methods;", snake_case(name))?;
+        }
         writeln!(text, "}}")?;
     }
     Ok(text)
 }
 
-fn snake_case(name: &str) -> String {
+pub(crate) fn snake_case(name: &str) -> String {
     let mut snake = String::new();
     for (index, letter) in name.chars().enumerate() {
         if letter.is_ascii_uppercase() && index > 0 {

@@ -54,7 +54,8 @@ pub enum FrameError {
     Length { expected: u64, found: u64 },
 }
 
-/// On the receiving side a bad frame is a peer's rubbish.
+/// To a receiver a bad frame is a peer's rubbish. A sender's frames are only ever too large, which is
+/// [`NetError::TooLarge`].
 impl From<FrameError> for NetError {
     fn from(error: FrameError) -> Self {
         NetError::Rubbish { what: error.to_string() }

@@ -5,3 +5,7 @@
 pub mod convert;
 pub mod frame;
 pub mod proto;
+pub mod rpc;
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,106 @@
+//! Which version of the protocol two builds speak with each other. Every build reads every other's
+//! hello; whether they go on is decided here, on both sides by the same rule.
+
+use super::head::{HEAD_BYTES, Head, Kind};
+use super::payload::Payload;
+use crate::proto::rpc::Hello;
+use bytes::Bytes;
+use prost::Message;
+
+/// The newest version of the protocol that this build speaks.
+pub const VERSION_NEWEST: u32 = 1;
+/// The oldest one.
+pub const VERSION_OLDEST: u32 = 1;
+
+/// The versions that one side can speak.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Versions {
+    pub oldest: u32,
+    pub newest: u32,
+}
+
+impl Default for Versions {
+    fn default() -> Self {
+        Self { oldest: VERSION_OLDEST, newest: VERSION_NEWEST }
+    }
+}
+
+/// The frame's head that introduces us.
+pub(super) fn introduce(versions: Versions, build: &str) -> Bytes {
+    assert!(versions.oldest <= versions.newest, "no version lies in {versions:?}");
+    let hello =
+        Hello { version_oldest: versions.oldest, version_newest: versions.newest, build: build.to_owned() };
+    Payload::of(&hello).into_head(&Head::of(Kind::Hello))
+}
+
+/// Reads the first frame of a peer: the newest version that both speak, or one line for a person.
+pub(super) fn meet(ours: Versions, build: &str, first: &Bytes) -> Result<u32, String> {
+    let head = Head::decode(first).map_err(|error| format!("it does not speak our protocol: {error}"))?;
+    let message = first.slice(HEAD_BYTES..);
+    if head.kind != Kind::Hello {
+        return Err(format!("it opened with a {:?} instead of a hello", head.kind));
+    }
+    let hello = Hello::decode(message).map_err(|error| format!("its hello does not decode: {error}"))?;
+    let newest_common = ours.newest.min(hello.version_newest);
+    if newest_common < ours.oldest.max(hello.version_oldest) || hello.version_newest < hello.version_oldest {
+        return Err(format!(
+            "it (build {}) speaks protocol versions {} to {}, this build ({build}) {} to {}: \
+             upgrade the older of the two",
+            shown(&hello.build),
+            hello.version_oldest,
+            hello.version_newest,
+            ours.oldest,
+            ours.newest
+        ));
+    }
+    Ok(newest_common)
+}
+
+/// A stranger's text, cut to what fits a line.
+fn shown(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_control()).take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn versions(oldest: u32, newest: u32) -> Versions {
+        Versions { oldest, newest }
+    }
+
+    #[test]
+    fn neighbours_talk_and_use_the_newest_they_share() {
+        for (ours, theirs, common) in [
+            (versions(1, 1), versions(1, 2), Ok(1)),
+            (versions(1, 2), versions(2, 3), Ok(2)),
+            (versions(3, 5), versions(1, 4), Ok(4)),
+            (versions(1, 1), versions(2, 3), Err(())),
+            (versions(4, 5), versions(2, 3), Err(())),
+        ] {
+            let met = meet(ours, "here", &introduce(theirs, "there"));
+            assert_eq!(met.map_err(|_| ()), common, "{ours:?} with {theirs:?}");
+            let met = meet(theirs, "there", &introduce(ours, "here"));
+            assert_eq!(met.map_err(|_| ()), common, "{theirs:?} with {ours:?}");
+        }
+    }
+
+    #[test]
+    fn strangers_get_one_line() {
+        let line = meet(versions(1, 2), "1.4", &introduce(versions(5, 6), "9\n.0")).unwrap_err();
+        assert_eq!(
+            line,
+            "it (build 9.0) speaks protocol versions 5 to 6, this build (1.4) 1 to 2: \
+             upgrade the older of the two"
+        );
+        let upside_down = Hello { version_oldest: 9, version_newest: 1, build: String::new() };
+        let upside_down = Payload::of(&upside_down).into_head(&Head::of(Kind::Hello));
+        for first in [
+            Bytes::from_static(b"GET / HTTP/1.1"),
+            upside_down,
+            Head::of(Kind::Ping).encode().to_vec().into(),
+        ] {
+            assert!(meet(versions(1, 9), "1.4", &first).is_err());
+        }
+    }
+}

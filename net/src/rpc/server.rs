@@ -1,0 +1,54 @@
+//! Takes connections in, each to be served by a task of its own, within a limit. When it is dropped
+//! its connections take on nothing more, finish what is under way, and end.
+
+use super::config::ServerConfig;
+use super::connection;
+use super::ledger::Limits;
+use super::method::Handler;
+use futures::channel::oneshot;
+use mooseng_core::env::{Accepted, Clock, Env, Listener, Net};
+use mooseng_core::event::Event;
+use mooseng_core::probe;
+use std::time::Duration;
+
+/// The pause after a connection that could not be taken in, so that running out of descriptors
+/// does not become running hot.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
+
+/// Serves until it is dropped.
+pub async fn serve<E: Env, H: Handler<E>>(
+    env: E,
+    mut listener: <E::Net as Net>::Listener,
+    handler: H,
+    config: ServerConfig,
+) {
+    let limits = Limits::new(config.calls_max, config.bytes_max);
+    // Dropping a sender tells its connection to drain.
+    let mut connections: Vec<oneshot::Sender<()>> = Vec::new();
+    loop {
+        let Accepted { conn, peer } = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                env.note(Event::Note(format!("a connection could not be taken in: {error}")));
+                env.clock().sleep_until(env.clock().now() + PAUSE_AFTER_ERROR).await;
+                continue;
+            }
+        };
+        connections.retain(|connection| !connection.is_canceled());
+        if connections.len() >= config.connections_max {
+            probe!("rpc connection refused: too many");
+            drop(conn);
+            continue;
+        }
+        let (keep, drain) = oneshot::channel();
+        connections.push(keep);
+        let connection = connection::Connection {
+            env: env.clone(),
+            peer,
+            handler: handler.clone(),
+            config,
+            limits: limits.clone(),
+        };
+        env.spawn("rpc connection", connection.run(conn, drain));
+    }
+}
