@@ -1,0 +1,284 @@
+//! The rules of POSIX, one function for what forbids an operation and one for what it changes.
+
+use super::{Entry, MODE_MASK, Maker, Model, Node};
+use mooseng_core::id::{IdKind, InodeId};
+use mooseng_core::namespace::{AttrChange, FileKind, Name, Op, Query, Refusal, RenameMode};
+
+/// An offset in a file is a signed number to applications.
+const SIZE_MAX: u64 = i64::MAX as u64;
+
+/// One side of a rename, of which everything exists but perhaps the name.
+struct Side {
+    parent: Maker,
+    child: Option<Maker>,
+}
+
+impl Model {
+    /// Every reason to refuse this operation; none if it has to be carried out.
+    pub(super) fn refusals(&self, operation: &Op) -> Vec<Refusal> {
+        let mut reasons = match operation {
+            Op::Mkdir { parent, name, .. } | Op::Create { parent, name, .. } => {
+                let directory = matches!(operation, Op::Mkdir { .. });
+                self.at_directory(*parent, |parent| {
+                    let mut reasons = Vec::new();
+                    if self.child(parent, name).is_some() {
+                        reasons.push(Refusal::Exists);
+                    }
+                    if directory && self.links(parent) >= self.links_max {
+                        reasons.push(Refusal::TooManyLinks);
+                    }
+                    reasons
+                })
+            }
+            Op::Unlink { parent, name } => self.at_directory(*parent, |parent| {
+                self.at_child(parent, name, |child| {
+                    if self.is_directory(child) { vec![Refusal::IsDirectory] } else { vec![] }
+                })
+            }),
+            Op::Rmdir { parent, name } => self.at_directory(*parent, |parent| {
+                self.at_child(parent, name, |child| match &self.nodes[&child] {
+                    node if node.kind != FileKind::Directory => vec![Refusal::NotDirectory],
+                    node if !node.entries.is_empty() => vec![Refusal::NotEmpty],
+                    _ => vec![],
+                })
+            }),
+            Op::Rename { source_parent, source_name, target_parent, target_name, mode } => {
+                let mut reasons = self.at_directory(*source_parent, |_| vec![]);
+                reasons.extend(self.at_directory(*target_parent, |_| vec![]));
+                if reasons.is_empty() {
+                    let source = self.side(*source_parent, source_name);
+                    let target = self.side(*target_parent, target_name);
+                    reasons = self.rename_refusals(&source, &target, *mode);
+                }
+                reasons
+            }
+            Op::Link { inode, parent, name } => self.link_refusals(*inode, *parent, name),
+            Op::SetAttr { inode, change } => match self.find(*inode) {
+                None => vec![Refusal::Stale],
+                Some(node) if change.size.is_some() && self.is_directory(node) => {
+                    vec![Refusal::IsDirectory, Refusal::Invalid]
+                }
+                Some(_) if change.size.is_some_and(|size| size > SIZE_MAX) => vec![Refusal::Invalid],
+                Some(_) => vec![],
+            },
+        };
+        reasons.sort();
+        reasons.dedup();
+        reasons
+    }
+
+    pub(super) fn refusals_of_query(&self, query: &Query) -> Vec<Refusal> {
+        match query {
+            Query::Lookup { parent, name } => {
+                self.at_directory(*parent, |parent| self.at_child(parent, name, |_| vec![]))
+            }
+            Query::GetAttr { inode } if self.find(*inode).is_none() => vec![Refusal::Stale],
+            Query::GetAttr { .. } => vec![],
+            Query::ReadDir { directory, .. } => self.at_directory(*directory, |_| vec![]),
+        }
+    }
+
+    /// Something is asked of this directory, which has to be there and to be one. What a number
+    /// that is gone once named can still be read from the number.
+    fn at_directory(&self, id: InodeId, reasons: impl FnOnce(Maker) -> Vec<Refusal>) -> Vec<Refusal> {
+        match self.find(id) {
+            None if id.kind() == IdKind::File => vec![Refusal::Stale, Refusal::NotDirectory],
+            None => vec![Refusal::Stale],
+            Some(node) if !self.is_directory(node) => vec![Refusal::NotDirectory],
+            Some(node) => reasons(node),
+        }
+    }
+
+    fn at_child(
+        &self,
+        parent: Maker,
+        name: &Name,
+        reasons: impl FnOnce(Maker) -> Vec<Refusal>,
+    ) -> Vec<Refusal> {
+        self.child(parent, name).map_or(vec![Refusal::NotFound], reasons)
+    }
+
+    fn side(&self, parent: InodeId, name: &Name) -> Side {
+        let parent = self.live(parent);
+        Side { parent, child: self.child(parent, name) }
+    }
+
+    fn rename_refusals(&self, source: &Side, target: &Side, mode: RenameMode) -> Vec<Refusal> {
+        let Some(moved) = source.child else { return vec![Refusal::NotFound] };
+        let mut reasons = Vec::new();
+        match (mode, target.child) {
+            (RenameMode::Keep, Some(_)) => reasons.push(Refusal::Exists),
+            (RenameMode::Exchange, None) => reasons.push(Refusal::NotFound),
+            // Both names are of one inode: rename(2) says that nothing happens.
+            (_, Some(there)) if there == moved => return vec![],
+            (RenameMode::Replace, Some(there)) => reasons.extend(self.replace_refusals(moved, there)),
+            (RenameMode::Keep | RenameMode::Replace, None) | (RenameMode::Exchange, Some(_)) => {}
+        }
+        if self.lies_under(target.parent, moved) {
+            reasons.push(Refusal::Invalid);
+        }
+        if let Some(there) = target.child
+            && self.lies_under(source.parent, there)
+        {
+            // What is replaced holds the source, so it is not empty, whatever the source is.
+            let exchange = mode == RenameMode::Exchange;
+            reasons.push(if exchange { Refusal::Invalid } else { Refusal::NotEmpty });
+        }
+        if self.moves_too_many_directories(source, target, mode) {
+            reasons.push(Refusal::TooManyLinks);
+        }
+        reasons
+    }
+
+    fn replace_refusals(&self, moved: Maker, there: Maker) -> Vec<Refusal> {
+        match (self.is_directory(moved), self.is_directory(there)) {
+            (true, false) => vec![Refusal::NotDirectory],
+            (false, true) => vec![Refusal::IsDirectory],
+            (true, true) if !self.nodes[&there].entries.is_empty() => vec![Refusal::NotEmpty],
+            _ => vec![],
+        }
+    }
+
+    /// Would a parent have more links than it may, for the `..` of a directory that comes in?
+    fn moves_too_many_directories(&self, source: &Side, target: &Side, mode: RenameMode) -> bool {
+        if source.parent == target.parent {
+            return false;
+        }
+        let directory = |child: Option<Maker>| child.is_some_and(|child| self.is_directory(child));
+        let grows =
+            |parent: Maker, comes: bool, goes: bool| comes && !goes && self.links(parent) >= self.links_max;
+        let (moved, there) = (directory(source.child), directory(target.child));
+        grows(target.parent, moved, there)
+            || (mode == RenameMode::Exchange && grows(source.parent, there, moved))
+    }
+
+    fn link_refusals(&self, inode: InodeId, parent: InodeId, name: &Name) -> Vec<Refusal> {
+        let mut reasons = self.at_directory(parent, |parent| {
+            if self.child(parent, name).is_some() { vec![Refusal::Exists] } else { vec![] }
+        });
+        match self.find(inode) {
+            None if inode.kind() == IdKind::Directory => {
+                reasons.extend([Refusal::Stale, Refusal::NotPermitted]);
+            }
+            None => reasons.push(Refusal::Stale),
+            Some(node) if self.is_directory(node) => reasons.push(Refusal::NotPermitted),
+            Some(node) if self.links(node) >= self.links_max => reasons.push(Refusal::TooManyLinks),
+            Some(_) => {}
+        }
+        reasons
+    }
+
+    /// Carries out what nothing forbids. Gives the inode that the answer has to show.
+    pub(super) fn change(&mut self, maker: Maker, operation: &Op) -> Option<Maker> {
+        match operation {
+            Op::Mkdir { parent, name, mode, uid, gid } => {
+                Some(self.make(maker, *parent, name, Node::new(FileKind::Directory, *mode, *uid, *gid)))
+            }
+            Op::Create { parent, name, mode, uid, gid } => {
+                Some(self.make(maker, *parent, name, Node::new(FileKind::Regular, *mode, *uid, *gid)))
+            }
+            Op::Unlink { parent, name } | Op::Rmdir { parent, name } => {
+                let parent = self.live(*parent);
+                let child = self.take(parent, name).child;
+                self.drop_name(child);
+                None
+            }
+            Op::Rename { source_parent, source_name, target_parent, target_name, mode } => {
+                let source = self.side(*source_parent, source_name);
+                let target = self.side(*target_parent, target_name);
+                if source.child != target.child {
+                    self.rename(&source, source_name, &target, target_name, *mode);
+                }
+                None
+            }
+            Op::Link { inode, parent, name } => {
+                let (node, parent) = (self.live(*inode), self.live(*parent));
+                self.put(parent, name, node, None);
+                self.node(node).shown.attributes_change();
+                Some(node)
+            }
+            Op::SetAttr { inode, change } => {
+                let node = self.live(*inode);
+                self.set_attributes(node, change);
+                Some(node)
+            }
+        }
+    }
+
+    fn make(&mut self, maker: Maker, parent: InodeId, name: &Name, node: Node) -> Maker {
+        let parent = self.live(parent);
+        self.nodes.insert(maker, node);
+        self.put(parent, name, maker, None);
+        maker
+    }
+
+    fn rename(
+        &mut self,
+        source: &Side,
+        source_name: &Name,
+        target: &Side,
+        target_name: &Name,
+        mode: RenameMode,
+    ) {
+        let from = self.take(source.parent, source_name);
+        let replaced = target.child.map(|_| self.take(target.parent, target_name));
+        let moved = from.child;
+        // A name that stands throughout keeps its place in listings, whatever it stands for.
+        self.put(target.parent, target_name, moved, replaced.as_ref().and_then(|entry| entry.cookie));
+        self.node(moved).shown.attributes_may_change();
+        match (mode, replaced) {
+            (RenameMode::Exchange, Some(Entry { child: there, .. })) => {
+                self.put(source.parent, source_name, there, from.cookie);
+                self.node(there).shown.attributes_may_change();
+            }
+            (_, Some(there)) => self.drop_name(there.child),
+            (_, None) => {}
+        }
+    }
+
+    fn put(&mut self, parent: Maker, name: &Name, child: Maker, cookie: Option<u64>) {
+        let directory = self.node(parent);
+        directory.shown.content_changes();
+        let before = directory.entries.insert(name.clone(), Entry { child, cookie });
+        assert!(before.is_none(), "a name that is taken was given again");
+    }
+
+    fn take(&mut self, parent: Maker, name: &Name) -> Entry {
+        let directory = self.node(parent);
+        directory.shown.content_changes();
+        directory.entries.remove(name).expect("a missing name is refused")
+    }
+
+    /// An inode has lost a name: without any other it is gone, and so is a directory.
+    fn drop_name(&mut self, node: Maker) {
+        if self.is_directory(node) || self.links(node) == 0 {
+            let gone = self.nodes.remove(&node).expect("it was there");
+            assert!(gone.entries.is_empty(), "a directory went away with entries in it");
+        } else {
+            self.node(node).shown.attributes_change();
+        }
+    }
+
+    fn set_attributes(&mut self, node: Maker, change: &AttrChange) {
+        let node = self.node(node);
+        let before = (node.mode, node.uid, node.gid, node.size);
+        node.mode = change.mode.map_or(node.mode, |mode| mode & MODE_MASK);
+        node.uid = change.uid.unwrap_or(node.uid);
+        node.gid = change.gid.unwrap_or(node.gid);
+        node.size = change.size.unwrap_or(node.size);
+        if before == (node.mode, node.uid, node.gid, node.size) {
+            node.shown.attributes_may_change();
+        } else {
+            node.shown.attributes_change();
+        }
+        if change.size.is_some() {
+            node.shown.mtime = None;
+        }
+        node.shown.mtime = change.mtime.or(node.shown.mtime);
+        node.shown.atime = change.atime.or(node.shown.atime);
+    }
+
+    pub(super) fn node(&mut self, node: Maker) -> &mut Node {
+        self.nodes.get_mut(&node).expect("only what exists is changed")
+    }
+}

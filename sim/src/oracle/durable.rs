@@ -1,0 +1,124 @@
+//! G2: what was acknowledged is there at the end: in the committed history, and in the state of
+//! every replica that serves.
+
+use super::{End, FinalReplica, Oracle, Promise, Violation};
+use crate::model::Model;
+
+pub struct Durable {
+    links_max: u32,
+}
+
+impl Durable {
+    pub fn new(links_max: u32) -> Self {
+        Self { links_max }
+    }
+
+    /// Every acknowledged change has its place in the committed log.
+    fn committed(&self, end: &End<'_>) -> Result<(), Violation> {
+        for (operation, _, index) in end.history.acknowledged() {
+            let entry = end.log.get(index);
+            if operation.request.is_none() || entry.is_none_or(|entry| entry.request != operation.request) {
+                let held = entry.map_or("nothing".to_owned(), |entry| match entry.request {
+                    Some(request) => format!("request {request}"),
+                    None => "no change".to_owned(),
+                });
+                let what = format!("{operation} was acknowledged at index {index}, which holds {held}");
+                return Err(Violation { operation: Some(operation.number), ..self.violation(end.at, what) });
+            }
+        }
+        Ok(())
+    }
+
+    /// The replica has applied every acknowledged change, and holds what the committed log makes.
+    fn held_by(&self, replica: &FinalReplica, end: &End<'_>) -> Result<(), Violation> {
+        let behind = end.history.acknowledged().find(|(_, _, index)| *index > replica.applied);
+        if let Some((operation, _, index)) = behind {
+            let what = format!(
+                "{} serves the state of index {}, without {operation} of index {index}",
+                replica.node, replica.applied
+            );
+            return Err(Violation { operation: Some(operation.number), ..self.violation(end.at, what) });
+        }
+        let mut model = Model::new(self.links_max);
+        for (_, entry) in end.log.iter().take_while(|(index, _)| *index <= replica.applied) {
+            let operation = entry.request.and_then(|request| end.history.of_request(request));
+            let Some((operation, change)) = operation.and_then(|one| Some((one, one.change()?))) else {
+                continue;
+            };
+            let heard = operation.answered().map(|(_, outcome, _)| outcome).or(entry.outcome.as_ref());
+            if model.carry_out(operation.maker(), change, heard).is_err() {
+                return Ok(()); // The answer was wrong: that is another promise.
+            }
+        }
+        model.compare(&replica.tree).map_err(|expected| Violation {
+            expected: Some(expected),
+            ..self.violation(end.at, format!("{} holds something else than was committed", replica.node))
+        })
+    }
+}
+
+impl Oracle for Durable {
+    fn name(&self) -> &'static str {
+        "durable"
+    }
+
+    fn promise(&self) -> Promise {
+        Promise(2)
+    }
+
+    fn finish(&mut self, end: &End<'_>) -> Result<(), Violation> {
+        self.committed(end)?;
+        end.replicas.iter().filter(|one| one.serving).try_for_each(|replica| self.held_by(replica, end))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Script, root_tree, verdict};
+    use super::*;
+
+    fn oracle() -> Durable {
+        Durable::new(100)
+    }
+
+    #[test]
+    fn what_is_kept_is_not_reported() {
+        let mut script = Script::new();
+        let made = script.mkdir(0, "a");
+        let replica = script.replica(1, made.tree());
+        assert_eq!(verdict(oracle(), &script, &[replica]), None);
+    }
+
+    #[test]
+    fn an_acknowledged_change_that_was_never_committed_is_found() {
+        let mut script = Script::new();
+        let made = script.mkdir(0, "a");
+        script.forget(made.number);
+        let violation = verdict(oracle(), &script, &[]).unwrap();
+        assert_eq!(
+            (violation.oracle, violation.promise, violation.operation),
+            ("durable", Promise(2), Some(0))
+        );
+    }
+
+    #[test]
+    fn a_replica_that_serves_an_old_state_is_found() {
+        let mut script = Script::new();
+        script.mkdir(0, "a");
+        let mut replica = script.replica(2, root_tree());
+        replica.applied = 0;
+        let violation = verdict(oracle(), &script, &[replica.clone()]).unwrap();
+        assert!(violation.what.contains("meta-2 serves the state of index 0"), "{violation}");
+        replica.serving = false;
+        assert_eq!(verdict(oracle(), &script, &[replica]), None);
+    }
+
+    #[test]
+    fn a_replica_that_lost_the_effect_is_found() {
+        let mut script = Script::new();
+        script.mkdir(0, "a");
+        let replica = script.replica(3, root_tree());
+        let violation = verdict(oracle(), &script, &[replica]).unwrap();
+        assert!(violation.expected.unwrap().contains("the name \"a\""), "{}", violation.what);
+    }
+}

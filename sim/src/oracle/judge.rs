@@ -1,0 +1,127 @@
+//! All oracles of a run behind one door, with the record they share.
+
+use super::{
+    Down, End, FinalReplica, Observation, Oracle, Sight, Violation, bounded, durable, exactly_once, failover,
+    leaders, linearizable, progress, replicas, tree,
+};
+use crate::history::{Asked, CommitLog, Committed, Ending, History, Request};
+use crate::plan::Member;
+use mooseng_core::event::Event;
+use mooseng_core::namespace::LINKS_MAX;
+use mooseng_core::time::Instant;
+use std::time::Duration;
+
+/// What the oracles have to know of a run beforehand.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// The most names an inode may have in this run.
+    pub links_max: u32,
+    pub clients: usize,
+    /// How soon a new leader must serve; `None` where the run's settings promise nothing.
+    pub failover_max: Option<Duration>,
+    /// How soon after the healing every call has to be answered.
+    pub progress_max: Duration,
+    /// Histories up to this many operations are searched for any order that explains them, beside
+    /// the check of the commit order.
+    pub search_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            links_max: LINKS_MAX,
+            clients: 1,
+            failover_max: None,
+            progress_max: Duration::from_secs(5),
+            search_max: 12,
+        }
+    }
+}
+
+/// Told of everything that happens, says when a promise is broken. After the first violation it
+/// may be told more, but what it says then may follow from the first.
+pub struct Judge {
+    history: History,
+    log: CommitLog,
+    oracles: Vec<Box<dyn Oracle>>,
+    /// The longest any new leader took, where one was needed.
+    failovers: failover::Measured,
+}
+
+impl Judge {
+    pub fn new(settings: &Settings) -> Self {
+        let failovers = failover::Measured::default();
+        // An acknowledged change that is lost also breaks the order, so the loss is asked first.
+        let oracles: Vec<Box<dyn Oracle>> = vec![
+            Box::new(leaders::Leaders::default()),
+            Box::new(replicas::Replicas::default()),
+            Box::new(bounded::Bounded),
+            Box::new(failover::Failover::new(settings.failover_max, failovers.clone())),
+            Box::new(exactly_once::ExactlyOnce),
+            Box::new(durable::Durable::new(settings.links_max)),
+            Box::new(tree::WellFormed),
+            Box::new(linearizable::Linearizable::new(settings.links_max, settings.search_max)),
+            Box::new(progress::Progress::new(settings.clients, settings.progress_max)),
+        ];
+        Self { history: History::default(), log: CommitLog::default(), oracles, failovers }
+    }
+
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    pub fn log(&self) -> &CommitLog {
+        &self.log
+    }
+
+    /// How long each change of leader took that could be measured.
+    pub fn failovers(&self) -> Vec<Duration> {
+        self.failovers.all()
+    }
+
+    /// A client calls; gives the number of the operation.
+    pub fn call(&mut self, at: Instant, client: usize, asked: Asked) -> (usize, Result<(), Violation>) {
+        let number = self.history.call(client, asked, at);
+        (number, self.tell(at, Sight::Called { number }))
+    }
+
+    /// The call has this name through all its retries.
+    pub fn name(&mut self, number: usize, request: Request) {
+        self.history.name(number, request);
+    }
+
+    pub fn end(&mut self, at: Instant, number: usize, ending: Ending) -> Result<(), Violation> {
+        self.history.end(number, ending);
+        self.tell(at, Sight::Ended { number })
+    }
+
+    /// A node told of a change of its state. `request` and `outcome` go with an applied entry.
+    pub fn event(&mut self, at: Instant, node: Member, event: &Event) -> Result<(), Violation> {
+        self.tell(at, Sight::Event { node, event })
+    }
+
+    /// A replica applied an entry: what it was, beside the event.
+    pub fn committed(&mut self, at: Instant, index: u64, entry: &Committed) -> Result<(), Violation> {
+        self.log.record(index, entry).map_err(|known| replicas::disagreement(at, index, &known, entry))
+    }
+
+    pub fn went_down(&mut self, at: Instant, node: Member, how: Down) -> Result<(), Violation> {
+        self.tell(at, Sight::WentDown { node, how })
+    }
+
+    pub fn tell(&mut self, at: Instant, sight: Sight<'_>) -> Result<(), Violation> {
+        let seen = Observation { at, sight, history: &self.history };
+        self.oracles.iter_mut().try_for_each(|oracle| oracle.observe(&seen))
+    }
+
+    /// The run is over. Every broken promise, the root of the trouble first where that can be told.
+    pub fn finish(&mut self, at: Instant, replicas: &[FinalReplica], serving: usize) -> Vec<Violation> {
+        let end = End { at, history: &self.history, log: &self.log, replicas, serving };
+        self.oracles.iter_mut().filter_map(|oracle| oracle.finish(&end).err()).collect()
+    }
+
+    /// The names of the oracles with their promises, for the published list.
+    pub fn oracles(&self) -> Vec<(&'static str, super::Promise)> {
+        self.oracles.iter().map(|oracle| (oracle.name(), oracle.promise())).collect()
+    }
+}

@@ -1,0 +1,119 @@
+//! Which faults a run may meet together and still be expected to lose nothing.
+//!
+//! Within the budget a minority of a group's voters may lose or damage synced state, in total over
+//! the run; everything else may happen to all of them. What no replica can detect runs only beyond
+//! it, where loss has to be reported and nothing wrong may be answered.
+
+use super::{Plan, PlannedFault};
+use crate::machine::Fault;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Budget {
+    /// Everything has to survive.
+    #[default]
+    Within,
+    /// Loss is expected, silence about it is not.
+    Beyond,
+}
+
+/// A combination of faults that no run within the budget meets, and why.
+#[derive(Clone, Copy, Debug)]
+pub struct Exclusion {
+    pub what: &'static str,
+    pub why: &'static str,
+}
+
+impl fmt::Display for Exclusion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.why)
+    }
+}
+
+/// Printed with every report, so that nobody takes silence here for a proof.
+pub const EXCLUDED: &[Exclusion] = &[
+    Exclusion {
+        what: "synced state lost or damaged on more than a minority of a group's voters",
+        why: "no quorum is left that remembers; a voter counts until it is replaced",
+    },
+    Exclusion {
+        what: "sync-lies, rollback",
+        why: "no replica can detect that its own disk forgot what it promised; beyond the budget only",
+    },
+    Exclusion {
+        what: "drift above the documented bound, clock-jump",
+        why: "leases are promised under the bound; beyond the budget only",
+    },
+    Exclusion {
+        what: "a disk that stays full, a node that stays down, after the safety phase",
+        why: "the liveness phase asks for progress of a healed core",
+    },
+];
+
+/// The documented bound on how fast a clock may be off, in parts per million.
+const DRIFT_PPM_MAX: u32 = 10_000;
+
+/// What a fault does to synced state.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Harm {
+    None,
+    /// It may be lost or damaged, and a check can tell.
+    Damaged,
+    /// It is gone and nothing on the node can tell, or time itself lies.
+    Undetectable,
+}
+
+pub(super) fn harm(fault: &Fault) -> Harm {
+    match fault {
+        Fault::LatentError { .. }
+        | Fault::BitRot { .. }
+        | Fault::MisdirectedWrite { .. }
+        | Fault::MisdirectedRead { .. }
+        | Fault::SwapDisks { .. }
+        | Fault::Empty { .. } => Harm::Damaged,
+        Fault::SyncLies { .. } | Fault::Rollback { .. } | Fault::ClockJump { .. } => Harm::Undetectable,
+        Fault::Drift { ppm, .. } if ppm.unsigned_abs() > DRIFT_PPM_MAX => Harm::Undetectable,
+        _ => Harm::None,
+    }
+}
+
+/// How many voters the faults may damage in the worst case. A part (`leader`) may be somebody else
+/// each time, so each such fault counts alone.
+pub(super) fn damaged_voters(faults: &[PlannedFault]) -> usize {
+    let mut named = BTreeSet::new();
+    let mut by_part = 0;
+    for planned in faults.iter().filter(|planned| harm(&planned.fault) == Harm::Damaged) {
+        for node in planned.fault.nodes() {
+            match node.parse::<super::Member>() {
+                Ok(super::Member::Server(number)) => drop(named.insert(number)),
+                Ok(super::Member::Client(_)) => {}
+                Err(_) => by_part += 1,
+            }
+        }
+    }
+    named.len() + by_part
+}
+
+/// The first thing about the plan's faults that its budget does not allow, with the remedy.
+pub(super) fn check(plan: &Plan) -> Result<(), String> {
+    if plan.budget == Budget::Beyond {
+        return Ok(());
+    }
+    for (number, planned) in plan.faults.iter().enumerate() {
+        if harm(&planned.fault) == Harm::Undetectable {
+            let kind = planned.fault.kind();
+            return Err(format!("faults.{number}: `{kind}` needs `budget = \"beyond\"`"));
+        }
+    }
+    let (damaged, minority) = (damaged_voters(&plan.faults), plan.topology.minority() as usize);
+    if damaged > minority {
+        return Err(format!(
+            "faults: they may damage {damaged} of {} voters; leave some out, or say `budget = \"beyond\"`",
+            plan.topology.servers
+        ));
+    }
+    Ok(())
+}

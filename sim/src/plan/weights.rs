@@ -1,0 +1,121 @@
+//! How a seed draws: how much of everything, and how likely which. A swarm does not draw from all
+//! kinds every time: each seed leaves some out, for what is rare among many is common among few.
+
+use super::Budget;
+use std::time::Duration;
+
+/// A kind of operation, with the weight it is drawn with.
+pub(super) const OPERATIONS: [(&str, u32); 13] = [
+    ("mkdir", 12),
+    ("create", 18),
+    ("unlink", 8),
+    ("rmdir", 8),
+    ("rename", 14),
+    ("rename-keep", 3),
+    ("exchange", 4),
+    ("link", 6),
+    ("setattr", 6),
+    ("lookup", 14),
+    ("getattr", 8),
+    ("readdir", 8),
+    ("make-and-work", 4),
+];
+
+/// A kind of fault, with the weight it is drawn with.
+pub(super) const FAULTS: [(&str, u32); 28] = [
+    ("crash", 14),
+    ("crash-leader", 10),
+    ("crash-at-operation", 12),
+    ("crash-all", 4),
+    ("kill", 6),
+    ("pause", 8),
+    ("suspend", 3),
+    ("slow-cpu", 2),
+    ("cut", 6),
+    ("partition", 10),
+    ("isolate", 6),
+    ("clog", 4),
+    ("slow-link", 4),
+    ("reset", 4),
+    ("corrupt", 3),
+    ("drift", 2),
+    ("wall-step", 3),
+    ("wall-freeze", 2),
+    ("disk-full", 2),
+    ("disk-slow", 3),
+    ("disk-stall", 3),
+    ("sync-fails", 3),
+    ("latent-error", 2),
+    ("bit-rot", 2),
+    ("misdirected-write", 2),
+    ("misdirected-read", 2),
+    ("swap-disks", 1),
+    ("empty", 3),
+];
+
+/// The kinds that only a run beyond the budget draws.
+pub(super) const BEYOND: [(&str, u32); 3] = [("sync-lies", 6), ("rollback", 6), ("clock-jump", 4)];
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Weights {
+    pub story: String,
+    pub budget: Budget,
+    /// How many servers, with weights.
+    pub servers: Vec<(u32, u32)>,
+    pub spares: u32,
+    pub clients_min: u64,
+    pub clients_max: u64,
+    /// Steps of all clients together.
+    pub steps_min: u64,
+    pub steps_max: u64,
+    pub faults_min: u64,
+    pub faults_max: u64,
+    /// The longest a fault lasts.
+    pub fault_span_max: Duration,
+    pub faults_end: Duration,
+    pub end: Duration,
+    /// How often, in millionths, the cluster keeps its usual knobs, and the machine a calm day.
+    pub usual_knobs: u32,
+    pub calm_machine: u32,
+}
+
+impl Weights {
+    /// Everything drawn from the seed.
+    pub fn swarm() -> Self {
+        Self {
+            story: "swarm".to_owned(),
+            budget: Budget::Within,
+            servers: vec![(3, 8), (5, 2), (1, 1)],
+            spares: 0,
+            clients_min: 1,
+            clients_max: 4,
+            steps_min: 20,
+            steps_max: 160,
+            faults_min: 0,
+            faults_max: 8,
+            fault_span_max: Duration::from_millis(2_500),
+            faults_end: Duration::from_secs(10),
+            end: Duration::from_secs(20),
+            usual_knobs: 300_000,
+            calm_machine: 300_000,
+        }
+    }
+
+    /// What no replica can detect, clocks that break their bound, and too many losses.
+    pub fn beyond() -> Self {
+        Self { story: "beyond".to_owned(), budget: Budget::Beyond, faults_min: 1, ..Self::swarm() }
+    }
+
+    /// One failure at a time on a calm LAN with default settings: what failover is measured on.
+    pub fn failover() -> Self {
+        Self {
+            story: "failover".to_owned(),
+            servers: vec![(3, 1)],
+            faults_min: 1,
+            faults_max: 1,
+            usual_knobs: 1_000_000,
+            calm_machine: 1_000_000,
+            ..Self::swarm()
+        }
+    }
+}

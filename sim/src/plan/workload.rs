@@ -1,0 +1,324 @@
+//! What clients do, one readable line per step: `12ms: mkdir /a mode=700 as @3`.
+
+use super::place::Place;
+use mooseng_core::namespace::{AttrChange, RenameMode};
+use mooseng_core::time::WallTime;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+const MODE_DIRECTORY: u16 = 0o755;
+const MODE_FILE: u16 = 0o644;
+/// The most bits a mode has.
+const MODE_MAX: u16 = 0o7777;
+
+/// Something a client does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Action {
+    Mkdir {
+        at: Place,
+        mode: u16,
+    },
+    Create {
+        at: Place,
+        mode: u16,
+    },
+    Unlink {
+        at: Place,
+    },
+    Rmdir {
+        at: Place,
+    },
+    Rename {
+        source: Place,
+        target: Place,
+        mode: RenameMode,
+    },
+    Link {
+        inode: Place,
+        at: Place,
+    },
+    SetAttr {
+        inode: Place,
+        change: AttrChange,
+    },
+    Lookup {
+        at: Place,
+    },
+    GetAttr {
+        inode: Place,
+    },
+    /// The whole directory, in pages of at most so many entries.
+    ReadDir {
+        directory: Place,
+        page: u32,
+    },
+}
+
+/// One thing after the other: first the waiting, then the action.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Step {
+    /// How long after the answer to the step before; whole microseconds.
+    pub wait: Duration,
+    pub action: Action,
+    /// What it makes is remembered under this number.
+    pub label: Option<u32>,
+}
+
+impl Action {
+    pub fn mkdir(at: Place) -> Self {
+        Action::Mkdir { at, mode: MODE_DIRECTORY }
+    }
+
+    pub fn create(at: Place) -> Self {
+        Action::Create { at, mode: MODE_FILE }
+    }
+
+    /// Does it ask only?
+    pub fn is_question(&self) -> bool {
+        matches!(self, Action::Lookup { .. } | Action::GetAttr { .. } | Action::ReadDir { .. })
+    }
+}
+
+pub(super) fn write_span(span: Duration) -> String {
+    let micros = span.as_micros();
+    if micros.is_multiple_of(1_000) { format!("{}ms", micros / 1_000) } else { format!("{micros}us") }
+}
+
+pub(super) fn read_span(text: &str) -> Result<Duration, String> {
+    let (digits, nanos) = match (text.strip_suffix("ms"), text.strip_suffix("us"), text.strip_suffix('s')) {
+        (Some(digits), _, _) => (digits, 1_000_000),
+        (_, Some(digits), _) => (digits, 1_000),
+        (_, _, Some(digits)) => (digits, 1_000_000_000),
+        _ => (text, 0),
+    };
+    let plain = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+    let nanos: Option<u64> = digits.parse().ok().and_then(|count: u64| count.checked_mul(nanos));
+    match nanos {
+        Some(nanos) if plain && (nanos > 0 || digits.bytes().all(|digit| digit == b'0')) => {
+            Ok(Duration::from_nanos(nanos))
+        }
+        _ => Err(format!("`{text}` is no time: write `12ms`, `350us` or `2s`")),
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mode_unless = |mode: u16, usual| match mode {
+            mode if mode == usual => String::new(),
+            mode => format!(" mode={mode:o}"),
+        };
+        match self {
+            Action::Mkdir { at, mode } => write!(f, "mkdir {at}{}", mode_unless(*mode, MODE_DIRECTORY)),
+            Action::Create { at, mode } => write!(f, "create {at}{}", mode_unless(*mode, MODE_FILE)),
+            Action::Unlink { at } => write!(f, "unlink {at}"),
+            Action::Rmdir { at } => write!(f, "rmdir {at}"),
+            Action::Rename { source, target, mode } => {
+                let verb = match mode {
+                    RenameMode::Replace => "rename",
+                    RenameMode::Keep => "rename-keep",
+                    RenameMode::Exchange => "exchange",
+                };
+                write!(f, "{verb} {source} {target}")
+            }
+            Action::Link { inode, at } => write!(f, "link {inode} {at}"),
+            Action::SetAttr { inode, change } => {
+                write!(f, "setattr {inode}")?;
+                let AttrChange { mode, uid, gid, size, atime, mtime } = change;
+                if let Some(mode) = mode {
+                    write!(f, " mode={mode:o}")?;
+                }
+                let plain = [
+                    ("uid", uid.map(i128::from)),
+                    ("gid", gid.map(i128::from)),
+                    ("size", size.map(i128::from)),
+                    ("atime", atime.map(|time| i128::from(time.0))),
+                    ("mtime", mtime.map(|time| i128::from(time.0))),
+                ];
+                plain.iter().try_for_each(|(key, value)| match value {
+                    Some(value) => write!(f, " {key}={value}"),
+                    None => Ok(()),
+                })
+            }
+            Action::Lookup { at } => write!(f, "lookup {at}"),
+            Action::GetAttr { inode } => write!(f, "getattr {inode}"),
+            Action::ReadDir { directory, page } => write!(f, "readdir {directory} page={page}"),
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.wait.is_zero() {
+            write!(f, "{}: ", write_span(self.wait))?;
+        }
+        write!(f, "{}", self.action)?;
+        self.label.map_or(Ok(()), |label| write!(f, " as @{label}"))
+    }
+}
+
+/// The words of a step that have not been read yet.
+struct Words<'a> {
+    verb: &'a str,
+    left: Vec<&'a str>,
+}
+
+impl<'a> Words<'a> {
+    fn next(&mut self, what: &str) -> Result<&'a str, String> {
+        if self.left.is_empty() {
+            return Err(format!("`{}` needs {what}", self.verb));
+        }
+        Ok(self.left.remove(0))
+    }
+
+    fn place(&mut self) -> Result<Place, String> {
+        self.next("a place, as `/a/b`")?.parse()
+    }
+
+    /// A place that is a name in a directory.
+    fn named(&mut self) -> Result<Place, String> {
+        let place = self.place()?;
+        match place.names.is_empty() {
+            false => Ok(place),
+            true => Err(format!("`{}` needs a name in a directory, as `{place}/x`", self.verb)),
+        }
+    }
+
+    fn value<T: FromStr>(&mut self, key: &str) -> Result<Option<T>, String> {
+        self.digits(key, |digits| digits.parse().ok())
+    }
+
+    fn mode(&mut self) -> Result<Option<u16>, String> {
+        self.digits("mode", |digits| u16::from_str_radix(digits, 8).ok().filter(|mode| *mode <= MODE_MAX))
+    }
+
+    fn digits<T>(&mut self, key: &str, read: impl Fn(&str) -> Option<T>) -> Result<Option<T>, String> {
+        let value = |word: &&'a str| word.strip_prefix(key).and_then(|rest| rest.strip_prefix('='));
+        let Some(at) = self.left.iter().position(|word| value(word).is_some()) else { return Ok(None) };
+        let word = self.left.remove(at);
+        let digits = value(&word).expect("it was just found");
+        let plain = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+        match read(digits).filter(|_| plain) {
+            Some(value) => Ok(Some(value)),
+            None => Err(format!("`{word}`: `{key}` needs a number that fits it")),
+        }
+    }
+}
+
+fn read_action(words: &mut Words<'_>) -> Result<Action, String> {
+    let rename = |mode, words: &mut Words<'_>| {
+        Ok(Action::Rename { source: words.named()?, target: words.named()?, mode })
+    };
+    match words.verb {
+        "mkdir" => Ok(Action::Mkdir { at: words.named()?, mode: words.mode()?.unwrap_or(MODE_DIRECTORY) }),
+        "create" => Ok(Action::Create { at: words.named()?, mode: words.mode()?.unwrap_or(MODE_FILE) }),
+        "unlink" => Ok(Action::Unlink { at: words.named()? }),
+        "rmdir" => Ok(Action::Rmdir { at: words.named()? }),
+        "rename" => rename(RenameMode::Replace, words),
+        "rename-keep" => rename(RenameMode::Keep, words),
+        "exchange" => rename(RenameMode::Exchange, words),
+        "link" => Ok(Action::Link { inode: words.place()?, at: words.named()? }),
+        "setattr" => {
+            let change = AttrChange {
+                mode: words.mode()?,
+                uid: words.value("uid")?,
+                gid: words.value("gid")?,
+                size: words.value("size")?,
+                atime: words.value("atime")?.map(WallTime),
+                mtime: words.value("mtime")?.map(WallTime),
+            };
+            Ok(Action::SetAttr { inode: words.place()?, change })
+        }
+        "lookup" => Ok(Action::Lookup { at: words.named()? }),
+        "getattr" => Ok(Action::GetAttr { inode: words.place()? }),
+        "readdir" => {
+            let page = words.value("page")?.unwrap_or(64);
+            if page == 0 {
+                return Err("`page=0`: a page holds at least one entry".to_owned());
+            }
+            Ok(Action::ReadDir { directory: words.place()?, page })
+        }
+        verb => Err(format!(
+            "`{verb}` is no operation: mkdir, create, unlink, rmdir, rename, rename-keep, exchange, link, \
+             setattr, lookup, getattr and readdir are"
+        )),
+    }
+}
+
+impl FromStr for Step {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (wait, rest) = match text.split_once(": ") {
+            None => (Duration::ZERO, text),
+            Some((wait, rest)) => (read_span(wait)?, rest),
+        };
+        let mut left: Vec<&str> = rest.split_ascii_whitespace().collect();
+        let mut label = None;
+        if let [.., word, of] = left[..]
+            && word == "as"
+        {
+            let number = of.strip_prefix('@').and_then(|number| number.parse().ok());
+            label = Some(number.ok_or_else(|| format!("`as {of}`: a label is `@` and a number"))?);
+            left.truncate(left.len() - 2);
+        }
+        if left.is_empty() {
+            return Err("nothing is to be done: write an operation, as `mkdir /a`".to_owned());
+        }
+        let mut words = Words { verb: left.remove(0), left };
+        let action = read_action(&mut words)?;
+        match words.left.first() {
+            None => Ok(Self { wait, action, label }),
+            Some(word) => Err(format!("`{word}` means nothing to `{}`: leave it out", words.verb)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_come_back_from_their_text() {
+        for text in [
+            "12ms: mkdir /a mode=700 as @3",
+            "create @3/x",
+            "350us: rename /a @3/b",
+            "rename-keep /a /b",
+            "exchange /a /b",
+            "link @4 /c",
+            "setattr @4 mode=4755 uid=4294967295 gid=0 size=18446744073709551615 atime=-5 mtime=7",
+            "setattr /a",
+            "readdir / page=3",
+            "lookup /a",
+            "getattr /",
+            "unlink /a",
+            "2ms: rmdir /a",
+        ] {
+            let step: Step = text.parse().unwrap();
+            assert_eq!(step.to_string(), text);
+        }
+        assert_eq!("2s: rmdir /a".parse::<Step>().unwrap().wait, Duration::from_secs(2));
+    }
+
+    #[test]
+    fn what_is_no_step_is_refused_in_one_line_with_a_remedy() {
+        for (bad, words) in [
+            ("", "nothing is to be done"),
+            ("soon: mkdir /a", "write `12ms`"),
+            ("99999999999999999999s: mkdir /a", "is no time"),
+            ("mkdir", "needs a place"),
+            ("mkdir /", "needs a name in a directory"),
+            ("mkdir /a mode=99", "`mode` needs a number"),
+            ("mkdir /a mode=17777", "`mode` needs a number"),
+            ("mkdir /a /b", "leave it out"),
+            ("mkdir /a as 7", "a label is"),
+            ("setattr /a size=-1", "`size` needs a number"),
+            ("readdir / page=0", "at least one"),
+            ("fly /a", "is no operation"),
+        ] {
+            let line = bad.parse::<Step>().unwrap_err();
+            assert!(line.contains(words) && !line.contains('\n'), "{bad}: {line}");
+        }
+    }
+}
