@@ -3,3 +3,4 @@
 //! What runs on it lives in the other crates and cannot tell it from the simulator.
 
 pub mod machine;
+pub mod settings;
