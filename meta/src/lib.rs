@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod command;
+pub mod group;
 pub mod image;
 pub mod query;
 mod sessions;

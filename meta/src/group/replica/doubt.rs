@@ -1,0 +1,115 @@
+//! A replica in doubt, and one that is fenced: see [`super::super::ambiguity`].
+
+use super::{Answer, End, Mode, Notice, Replica, Standing};
+use mooseng_core::id::ReplicaId;
+use mooseng_core::probe;
+use mooseng_core::time::Instant;
+
+impl Replica {
+    /// A member said that it is in doubt: what it acknowledged to this leader may be gone. Its log
+    /// is found anew, and nothing it acknowledged before counts any more.
+    pub fn doubted(&mut self, replica: ReplicaId, now: Instant) {
+        let last = self.node.raft.raft_log.last_index();
+        if self.led.is_none() || replica == self.own {
+            return;
+        }
+        if let Some(progress) = self.node.raft.mut_prs().get_mut(replica.0) {
+            progress.become_probe();
+            progress.matched = 0;
+            progress.next_idx = last + 1;
+        }
+        self.after(now);
+    }
+
+    /// Whom a mute replica has to ask still. Nobody, if it is not mute.
+    pub fn inquiries(&self) -> Vec<ReplicaId> {
+        match &self.mode {
+            Mode::Mute(inquiry) => inquiry.open(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The members a mute replica has heard of; they may be newer than its own.
+    pub fn inquired_members(&self) -> Option<&super::Members> {
+        match &self.mode {
+            Mode::Mute(inquiry) => Some(inquiry.members()),
+            _ => None,
+        }
+    }
+
+    /// Somebody answered.
+    pub fn answered(&mut self, asked: ReplicaId, answer: &Answer, now: Instant) {
+        if let Mode::Mute(inquiry) = &mut self.mode {
+            inquiry.answered(asked, answer);
+            self.conclude(now);
+        }
+    }
+
+    /// Leaves muteness if nobody is left to ask; a replica that is alone has nobody from the start.
+    pub fn conclude(&mut self, now: Instant) {
+        let own = self.end();
+        let Mode::Mute(inquiry) = &self.mode else { return };
+        let Some(verdict) = inquiry.verdict(self.node.raft.term, own) else { return };
+        if verdict.phantom > own {
+            probe!("mute replica ends before the phantom end");
+        }
+        let raft = &mut self.node.raft;
+        if verdict.term > raft.term {
+            raft.become_follower(verdict.term, raft::INVALID_ID);
+        }
+        // A vote for itself that it never asks anybody to share: the term's vote is used up.
+        if raft.vote == raft::INVALID_ID {
+            raft.vote = raft.id;
+        }
+        self.mode = Mode::Watchful(verdict.phantom);
+        self.after(now);
+    }
+
+    /// Ends the doubt when the log has reached the phantom end and everything is durable.
+    pub(super) fn clear_if_whole(&mut self) {
+        let Mode::Watchful(phantom) = self.mode else { return };
+        let settled = self.pending.is_empty() && !self.node.has_ready() && self.all_durable();
+        if settled && self.end() >= phantom {
+            probe!("mute replica cleared");
+            self.mode = Mode::Serving;
+            self.notices.push(Notice::Cleared { end: self.node.raft.raft_log.last_index() });
+        }
+    }
+
+    /// It takes part no more, under this number.
+    pub fn fence(&mut self, reason: String) {
+        self.mode = Mode::Fenced(reason);
+        self.led = None;
+        self.lease.end();
+    }
+
+    pub fn fenced(&self) -> Option<&str> {
+        match &self.mode {
+            Mode::Fenced(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// The end of its log.
+    pub fn end(&self) -> End {
+        let log = &self.node.raft.raft_log;
+        End { term: log.last_term(), index: log.last_index() }
+    }
+
+    /// What it answers to an inquiry.
+    pub fn answer(&self) -> Answer {
+        let standing = match &self.mode {
+            Mode::Serving => Standing::Serving,
+            Mode::Mute(_) | Mode::Watchful(_) => Standing::Waiting,
+            Mode::Fenced(_) => Standing::Damaged,
+        };
+        Answer {
+            replica: Some(self.own),
+            standing,
+            term: self.node.raft.term,
+            end: self.end(),
+            commit: self.applied,
+            members: self.members.clone(),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Scripts: a small group driven by hand, message by message, without a machine.
+
+mod conduct;
+mod doubt;
+mod group;
+mod rubbish;
+mod votes;
