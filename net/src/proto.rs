@@ -8,3 +8,6 @@ pub mod v1 {
 }
 
 include!(concat!(env!("OUT_DIR"), "/modules.rs"));
+
+#[cfg(test)]
+mod tests;

@@ -170,7 +170,7 @@ pub(super) struct State<X> {
     breaker: Breaker,
     pub(super) liveness: Liveness,
     link: Link,
-    /// Failed attempts to connect, in a row.
+    /// Connections that failed, or were never made, since the peer last answered.
     failures: u32,
     pub(super) connect_after: Instant,
     /// The last line an operator was told about this peer, so as not to repeat it.
@@ -203,12 +203,11 @@ impl<X> State<X> {
         }
     }
 
-    pub(super) fn heard(&mut self) {
-        self.liveness.heard();
-    }
-
-    /// The peer has answered something.
+    /// The peer has answered a call or a ping. A hello is no such sign: a server that falls over
+    /// whenever it is asked something says hello before.
     pub(super) fn succeeded(&mut self) {
+        self.liveness.heard();
+        self.failures = 0;
         if self.breaker.succeeded() {
             probe!("rpc breaker closed again");
         }
@@ -254,9 +253,7 @@ impl<E: Env> Shared<E> {
         let mut state = self.lock();
         assert_eq!(state.link, Link::Connecting, "a channel has one link");
         state.link = Link::Connected;
-        state.failures = 0;
         state.last_line.clear();
-        state.succeeded();
     }
 
     /// The link is over; the next call makes another. `line`: what an operator should hear.

@@ -152,7 +152,7 @@ fn take<E: Env>(shared: &Shared<E>, mut received: Received) -> Result<(), String
             Err(Status::from(detail).into())
         }
         Kind::Pong => {
-            shared.lock().heard();
+            shared.lock().succeeded();
             return Ok(());
         }
         Kind::Hello | Kind::Call | Kind::Notify | Kind::Cancel | Kind::Ping => {
@@ -163,7 +163,6 @@ fn take<E: Env>(shared: &Shared<E>, mut received: Received) -> Result<(), String
     if state.table.was_never_sent(head.number) {
         return Err(format!("it answers call {}, which it was not sent", head.number));
     }
-    state.heard();
     state.succeeded();
     state.table.end(head.number, ending);
     Ok(())

@@ -70,9 +70,9 @@ impl TestNet {
         self.each_pipe(|pipe| pipe.stalled = stalled);
     }
 
-    /// Nothing arrives any more, and nobody is told.
-    pub(crate) fn silence(&self) {
-        self.each_pipe(|pipe| pipe.silent = true);
+    /// Nothing that is sent arrives from now on and nobody is told, or no longer.
+    pub(crate) fn silence(&self, silent: bool) {
+        self.each_pipe(|pipe| pipe.silent = silent);
     }
 
     /// The next thing every receiver sees is no frame.

@@ -3,11 +3,13 @@
 use super::lab::{ECHO, Lab, NEWS};
 use crate::rpc::backoff::BackoffConfig;
 use crate::rpc::breaker::BreakerConfig;
+use crate::rpc::hello::{Versions, introduce};
+use crate::rpc::liveness::LivenessConfig;
 use crate::rpc::{CallError, Channel, ChannelConfig, Code, ServerConfig, serve};
 use crate::testing::TestEnv;
 use bytes::Bytes;
 use futures::future::{join, join3};
-use mooseng_core::env::{Body, Env, Net};
+use mooseng_core::env::{Body, Conn, Env, Frame, FrameReceiver, FrameSender, Listener, Net};
 use std::time::Duration;
 
 async fn echo(lab: &Lab, channel: &Channel<TestEnv>) -> Result<(), CallError> {
@@ -110,13 +112,61 @@ fn the_breaker_opens_and_one_probe_finds_the_peer_again() {
 }
 
 #[test]
+fn a_peer_that_never_answers_in_time_opens_the_breaker() {
+    let lab = Lab::new();
+    lab.env.run(async {
+        lab.open(ServerConfig::default()).await;
+        let breaker = BreakerConfig { failures_max: 3, ..BreakerConfig::default() };
+        let liveness =
+            LivenessConfig { ping_after: Duration::from_secs(5), silence_max: Duration::from_secs(9) };
+        let channel = lab.channel(ChannelConfig { breaker, liveness, ..ChannelConfig::default() });
+        assert_eq!(echo(&lab, &channel).await, Ok(()));
+        lab.env.network().silence(true);
+        for _ in 0..3 {
+            assert_eq!(lab.wait(&channel, 500, 10).await, Err(CallError::Deadline));
+        }
+        assert!(matches!(echo(&lab, &channel).await, Err(CallError::Unreachable(_))));
+        lab.env.network().silence(false);
+        assert_eq!(channel.notify(&NEWS, Bytes::new()), Ok(()), "the connection stands");
+        lab.pause(50).await;
+        assert_eq!(lab.log(), ["news "]);
+        assert_eq!(echo(&lab, &channel).await, Ok(()));
+        assert_eq!(echo(&lab, &channel).await, Ok(()));
+    });
+}
+
+/// Saying hello is not answering.
+#[test]
+fn a_server_that_falls_over_at_every_call_opens_the_breaker() {
+    let lab = Lab::new();
+    lab.env.run(async {
+        let mut listener = lab.env.net().listen(&Lab::address()).await.unwrap();
+        lab.env.spawn("falls over", async move {
+            while let Ok(accepted) = listener.accept().await {
+                let (mut sender, mut receiver) = accepted.conn.split();
+                let head = introduce(Versions::default(), "falls over");
+                sender.send(Frame { head, body: Body::Empty }).await.unwrap();
+                receiver.recv().await.unwrap();
+                receiver.recv().await.unwrap();
+            }
+        });
+        let breaker = BreakerConfig { failures_max: 3, ..BreakerConfig::default() };
+        let channel = lab.channel(ChannelConfig { breaker, ..ChannelConfig::default() });
+        for _ in 0..3 {
+            assert!(matches!(echo(&lab, &channel).await, Err(CallError::Lost(_))));
+        }
+        assert!(matches!(echo(&lab, &channel).await, Err(CallError::Unreachable(_))));
+    });
+}
+
+#[test]
 fn a_peer_that_falls_silent_is_given_up() {
     let lab = Lab::new();
     lab.env.run(async {
         lab.open(ServerConfig::default()).await;
         let channel = lab.channel(ChannelConfig::default());
         assert_eq!(echo(&lab, &channel).await, Ok(()));
-        lab.env.network().silence();
+        lab.env.network().silence(true);
         let before = lab.now_millis();
         let lost = lab.wait(&channel, 1, 10_000).await.unwrap_err();
         assert!(matches!(&lost, CallError::Lost(why) if why.contains("nothing was heard")), "{lost}");
