@@ -236,7 +236,7 @@ fn judge<T>(result: Result<T, CallError>) -> Attempt<T> {
         CallError::Status(status) => match status.code {
             Code::NotLeader => Miss::NotLeader(status.leader),
             Code::Overloaded => Miss::Overloaded,
-            Code::Unavailable | Code::Deadline => Miss::Silent,
+            Code::Unavailable | Code::Deadline | Code::Uncertain => Miss::Silent,
             Code::UnknownSession => return Attempt::Over(ClientError::SessionLost),
             _ => return Attempt::Over(ClientError::Refused { what: why }),
         },
