@@ -5,7 +5,7 @@ use super::Budget;
 use std::time::Duration;
 
 /// A kind of operation, with the weight it is drawn with.
-pub(super) const OPERATIONS: [(&str, u32); 13] = [
+pub(super) const OPERATIONS: [(&str, u32); 12] = [
     ("mkdir", 12),
     ("create", 18),
     ("unlink", 8),
@@ -18,7 +18,6 @@ pub(super) const OPERATIONS: [(&str, u32); 13] = [
     ("lookup", 14),
     ("getattr", 8),
     ("readdir", 8),
-    ("make-and-work", 4),
 ];
 
 /// A kind of fault, with the weight it is drawn with.

@@ -1,0 +1,203 @@
+//! What goes wrong in a drawn plan, within its budget.
+
+use super::super::budget::{Harm, damaged_voters, harm};
+use super::super::weights::{BEYOND, FAULTS};
+use super::super::{Budget, Member, Milestone, Plan, PlannedFault, Weights, When};
+use super::swarm_of;
+use crate::machine::{Fault, Moment, OperationKind, Spot};
+use mooseng_core::chance::{self, Dice};
+use rand_chacha::ChaCha8Rng;
+use std::time::Duration;
+
+pub(super) fn draw(seed: u64, weights: &Weights, plan: &Plan) -> Vec<PlannedFault> {
+    let mut dice = chance::stream(seed, "plan: faults", 0, 0);
+    let count = dice.between(weights.faults_min, weights.faults_max);
+    let mut kinds = FAULTS.to_vec();
+    if weights.budget == Budget::Beyond {
+        kinds.extend(BEYOND);
+    }
+    let (kinds, kind_weights) = swarm_of(&kinds, &mut dice);
+    let mut faults: Vec<PlannedFault> = Vec::new();
+    for number in 0..count {
+        let mut dice = chance::stream(seed, "plan: fault", 0, number);
+        let kind = kinds[dice.weighted(&kind_weights)];
+        let mut draw = FaultDraw { dice: &mut dice, weights, servers: plan.topology.servers };
+        for planned in draw.fault(kind) {
+            let damages = harm(&planned.fault) == Harm::Damaged;
+            faults.push(planned);
+            let too_many = damaged_voters(&faults) > plan.topology.minority() as usize;
+            if damages && too_many && weights.budget == Budget::Within {
+                faults.pop();
+            }
+        }
+    }
+    faults.sort_by_key(|planned| (planned.when.after.is_some(), planned.when.wait));
+    faults
+}
+
+struct FaultDraw<'a> {
+    dice: &'a mut ChaCha8Rng,
+    weights: &'a Weights,
+    servers: u32,
+}
+
+impl FaultDraw<'_> {
+    fn millis(&mut self) -> u64 {
+        let longest = self.weights.fault_span_max.as_millis() as u64;
+        // Short ones are as likely as long ones: most races are short.
+        let most = *self.dice.pick(&[longest / 16 + 2, longest / 4 + 2, longest.max(2)]);
+        self.dice.between(1, most)
+    }
+
+    fn when(&mut self) -> When {
+        let wait = Duration::from_millis(self.dice.below(self.weights.faults_end.as_millis() as u64));
+        if self.dice.chance(750_000) {
+            return When::at(wait);
+        }
+        let milestones = [
+            (Milestone::Elected, 3),
+            (Milestone::SteppedDown, 2),
+            (Milestone::Recovered, 4),
+            (Milestone::Applied, 60),
+            (Milestone::SnapshotTaken, 4),
+            (Milestone::SnapshotInstalled, 1),
+            (Milestone::Answered, 40),
+        ];
+        let (milestone, most) = *self.dice.pick(&milestones);
+        let mut when = When::after(milestone, self.dice.between(1, most) as u32);
+        when.wait = Duration::from_millis(*self.dice.pick(&[0, 0, 1, 5, 50]));
+        when
+    }
+
+    fn server(&mut self) -> String {
+        Member::Server(self.dice.between(1, u64::from(self.servers)) as u32).to_string()
+    }
+
+    /// A server by name, or the one that leads when it happens.
+    fn anybody(&mut self) -> String {
+        if self.dice.chance(300_000) { "leader".to_owned() } else { self.server() }
+    }
+
+    /// Two different nodes, of which one is a server.
+    fn two(&mut self) -> (String, String) {
+        let one = self.dice.between(1, u64::from(self.servers)) as u32;
+        let client = Member::Client(1).to_string();
+        if self.servers == 1 || self.dice.chance(250_000) {
+            let server = Member::Server(one).to_string();
+            return if self.dice.chance(500_000) { (server, client) } else { (client, server) };
+        }
+        let other = (one - 1 + self.dice.between(1, u64::from(self.servers) - 1) as u32) % self.servers + 1;
+        (Member::Server(one).to_string(), Member::Server(other).to_string())
+    }
+
+    /// One fault, or several that belong together.
+    fn fault(&mut self, kind: &str) -> Vec<PlannedFault> {
+        let when = self.when();
+        let for_ms = Some(self.millis());
+        let restart_ms = for_ms;
+        match kind {
+            "crash-all" => (1..=self.servers)
+                .map(|server| {
+                    let node = Member::Server(server).to_string();
+                    let fault = Fault::Crash { node, restart_ms: Some(self.millis()) };
+                    PlannedFault { when: when.clone(), fault }
+                })
+                .collect(),
+            "crash-at-operation" => {
+                let node = self.anybody();
+                let kinds = [
+                    OperationKind::Write,
+                    OperationKind::Sync,
+                    OperationKind::Sync,
+                    OperationKind::SyncDir,
+                    OperationKind::Names,
+                    OperationKind::Send,
+                    OperationKind::Receive,
+                ];
+                let operation = *self.dice.pick(&kinds);
+                let moment = *self.dice.pick(&[Moment::Before, Moment::During, Moment::After]);
+                let most = *self.dice.pick(&[2, 10, 100]);
+                let when = when.then(&node, operation, self.dice.between(1, most) as u32, moment);
+                vec![PlannedFault { when, fault: Fault::Crash { node, restart_ms } }]
+            }
+            kind => {
+                let fault = match self.of_network(kind, for_ms) {
+                    Some(fault) => fault,
+                    None => self.of_disk(kind, for_ms).unwrap_or_else(|| self.of_node(kind, for_ms)),
+                };
+                vec![PlannedFault { when, fault }]
+            }
+        }
+    }
+
+    fn of_node(&mut self, kind: &str, for_ms: Option<u64>) -> Fault {
+        let restart_ms = for_ms;
+        match kind {
+            "crash-leader" => Fault::Crash { node: "leader".to_owned(), restart_ms },
+            "kill" => Fault::Kill { node: self.anybody(), restart_ms },
+            "pause" => Fault::Pause { node: self.anybody(), for_ms },
+            "suspend" => Fault::Suspend { node: self.anybody(), for_ms },
+            "slow-cpu" => Fault::SlowCpu { node: self.anybody(), factor: 50, for_ms },
+            "drift" => Fault::Drift { node: self.server(), ppm: *self.dice.pick(&[-10_000, 10_000]) },
+            "clock-jump" => Fault::ClockJump { node: self.anybody(), by_ms: self.millis() },
+            "wall-step" => {
+                let by_ms = *self.dice.pick(&[-86_400_000, -1_000, 1_000, 86_400_000]);
+                Fault::WallStep { node: self.anybody(), by_ms }
+            }
+            "wall-freeze" => Fault::WallFreeze { node: self.anybody(), for_ms },
+            _ => Fault::Crash { node: self.server(), restart_ms },
+        }
+    }
+
+    fn of_network(&mut self, kind: &str, for_ms: Option<u64>) -> Option<Fault> {
+        let (source, target) = self.two();
+        Some(match kind {
+            "cut" => Fault::Cut { source, target, for_ms },
+            "clog" => Fault::Clog { source, target, for_ms },
+            "reset" => Fault::Reset { left: source, right: target },
+            "corrupt" => Fault::Corrupt { source, target, frames: self.dice.between(1, 5) as u32 },
+            "slow-link" => {
+                let extra_us = *self.dice.pick(&[1_000, 20_000, 300_000]);
+                let bytes_per_second = self.dice.chance(300_000).then_some(20_000);
+                Fault::SlowLink { source, target, extra_us, bytes_per_second, for_ms }
+            }
+            "isolate" => Fault::Isolate { node: self.anybody(), for_ms },
+            "partition" => {
+                let mut servers: Vec<u32> = (1..=self.servers).collect();
+                self.dice.shuffle(&mut servers);
+                let cut = self.dice.below(u64::from(self.servers)) as usize;
+                let names =
+                    |servers: &[u32]| servers.iter().map(|one| Member::Server(*one).to_string()).collect();
+                Fault::Partition { left: names(&servers[cut..]), right: names(&servers[..cut]), for_ms }
+            }
+            _ => return None,
+        })
+    }
+
+    fn of_disk(&mut self, kind: &str, for_ms: Option<u64>) -> Option<Fault> {
+        let node = self.server();
+        let prefix = String::new();
+        let restart_ms = for_ms;
+        let sectors = self.dice.between(1, 3) as u32;
+        Some(match kind {
+            "disk-full" => Fault::DiskFull { node, free_bytes: self.dice.below(65_536), for_ms },
+            "disk-slow" => Fault::DiskSlow { node, factor: *self.dice.pick(&[5, 50]), for_ms },
+            "disk-stall" => Fault::DiskStall { node, for_ms: for_ms? },
+            "sync-fails" => Fault::SyncFails { node, prefix },
+            "sync-lies" => Fault::SyncLies { node, for_ms },
+            "latent-error" => Fault::LatentError { node, spot: Spot::default(), sectors },
+            "bit-rot" => Fault::BitRot { node, spot: Spot::default(), sectors },
+            "misdirected-write" => Fault::MisdirectedWrite { node, prefix },
+            "misdirected-read" => Fault::MisdirectedRead { node, prefix },
+            "rollback" => Fault::Rollback { node, restart_ms },
+            "empty" => Fault::Empty { node, restart_ms },
+            "swap-disks" => {
+                let (left, right) = self.two();
+                let servers = left.starts_with("meta-") && right.starts_with("meta-");
+                let (left, right) = if servers { (left, right) } else { (node.clone(), node) };
+                Fault::SwapDisks { left, right, restart_ms }
+            }
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,142 @@
+//! Made-up systems that fail on purpose: what is left is exactly what they need.
+
+use super::*;
+use crate::plan::{Action, Step};
+use mooseng_core::time::Instant;
+
+fn failure(oracle: &str) -> Failure {
+    let (oracle, promise) = (oracle.to_owned(), "G1".to_owned());
+    Failure { oracle, promise, at: Instant::ZERO, what: String::new(), operation: None, expected: None }
+}
+
+/// A plan with enough in it: many steps of several clients, faults, odd knobs.
+fn large() -> Plan {
+    let plan = (0..).map(Plan::swarm).find(|plan| {
+        let clients = plan.clients.len() > 2 && plan.clients.iter().all(|steps| steps.len() > 8);
+        clients && plan.faults.len() > 4 && plan.knobs != Knobs::default()
+    });
+    plan.expect("the swarm draws large plans")
+}
+
+fn is_rename(step: &Step) -> bool {
+    matches!(step.action, Action::Rename { .. })
+}
+
+fn renames(plan: &Plan) -> usize {
+    plan.clients.iter().flatten().filter(|step| is_rename(step)).count()
+}
+
+fn swarm_with_renames() -> Plan {
+    (0..)
+        .map(Plan::swarm)
+        .find(|plan| renames(plan) > 10 && plan.faults.len() > 2)
+        .expect("renames are drawn")
+}
+
+#[test]
+fn what_the_failure_does_not_need_is_gone() {
+    let plan = swarm_with_renames();
+    let mut runs = 0;
+    let mut attempt = |plan: &Plan| {
+        runs += 1;
+        (renames(plan) >= 2 && !plan.faults.is_empty()).then(|| failure("linearizable"))
+    };
+    let small = shrink(&plan, &failure("linearizable"), &mut attempt);
+    assert_eq!((renames(&small), small.faults.len(), small.events()), (2, 1, 3), "{}", small.to_text());
+    assert_eq!((small.knobs, small.machine), (Knobs::default(), MachineConfig::calm()));
+    assert_eq!((small.topology.servers, small.schedules.len()), (1, 1));
+    assert!(small.clients.len() <= 2 && small.clients.iter().flatten().all(|step| step.wait.is_zero()));
+    assert!(runs < 400, "{runs} runs");
+}
+
+#[test]
+fn another_failure_does_not_count() {
+    let plan = large();
+    let mut attempt = |plan: &Plan| {
+        let oracle = if plan.events() > 10 { "tree" } else { "durable" };
+        Some(failure(oracle))
+    };
+    assert_eq!(shrink(&plan, &failure("tree"), &mut attempt).events(), 11);
+}
+
+#[test]
+fn a_candidate_may_fail_under_another_schedule() {
+    let plan = large();
+    let own = plan.schedules[0];
+    // As events go away, the original schedule fails no more, and another one does.
+    let mut attempt = |plan: &Plan| {
+        let other = plan.schedules[0] != own;
+        (plan.events() > 6 || (other && plan.events() > 2)).then(|| failure("tree"))
+    };
+    let small = shrink(&plan, &failure("tree"), &mut attempt);
+    assert_eq!((small.events(), small.schedules.len()), (3, 1));
+    assert_ne!(small.schedules[0], own);
+}
+
+#[test]
+fn knobs_that_matter_stay_and_all_others_go() {
+    let mut plan = large();
+    plan.knobs.snapshot_entries = 4;
+    plan.machine.network.reset_ppm = 200;
+    let mut attempt = |plan: &Plan| {
+        let needed = plan.knobs.snapshot_entries == 4 && plan.machine.network.reset_ppm == 200;
+        needed.then(|| failure("replicas"))
+    };
+    let small = shrink(&plan, &failure("replicas"), &mut attempt);
+    let mut machine = MachineConfig::calm();
+    machine.network.reset_ppm = 200;
+    assert_eq!(small.knobs, Knobs { snapshot_entries: 4, ..Knobs::default() });
+    assert_eq!((small.events(), small.machine), (0, machine));
+}
+
+#[test]
+fn pairs_that_need_each_other_go_together() {
+    let mut plan = Plan::quiet("pairs", 1);
+    let steps = ["mkdir /a", "create /x", "rmdir /a", "unlink /x", "lookup /a"];
+    plan.clients = vec![steps.iter().map(|step| step.parse().unwrap()).collect()];
+    let count = |plan: &Plan, verb| {
+        plan.clients.iter().flatten().filter(|step| step.to_string().starts_with(verb)).count()
+    };
+    // Only what is balanced fails.
+    let mut attempt = |plan: &Plan| {
+        let balanced = count(plan, "mkdir") == count(plan, "rmdir") && count(plan, "lookup") == 1;
+        balanced.then(|| failure("tree"))
+    };
+    let small = shrink(&plan, &failure("tree"), &mut attempt);
+    assert_eq!(small.clients, [vec!["lookup /a".parse::<Step>().unwrap()]]);
+}
+
+#[test]
+fn the_same_plan_shrinks_to_the_same_and_within_its_runs() {
+    let plan = large();
+    let once = |runs_max| {
+        let mut runs = 0;
+        let mut attempt = |plan: &Plan| {
+            runs += 1;
+            (plan.events() % 3 == 0 && plan.events() > 5).then(|| failure("tree"))
+        };
+        let effort = Effort { runs_max, schedules: 2 };
+        (shrink_with(&plan, &failure("tree"), &mut attempt, effort), runs)
+    };
+    assert_eq!(once(500), once(500));
+    let (small, runs) = once(7);
+    assert_eq!(runs, 7);
+    assert!(small.events() <= plan.events());
+}
+
+#[test]
+fn clients_and_servers_that_go_take_their_faults_along() {
+    let mut plan = Plan::quiet("cuts", 1);
+    plan.topology.servers = 5;
+    plan.clients = vec![Vec::new(); 3];
+    let fault = |node: &str| crate::plan::PlannedFault {
+        when: crate::plan::When::at(Duration::ZERO),
+        fault: crate::machine::Fault::Kill { node: node.to_owned(), restart_ms: None },
+    };
+    plan.faults = ["client-1", "client-2", "client-3", "leader", "meta-4"].map(fault).to_vec();
+    let names = |plan: &Plan| -> Vec<String> {
+        plan.faults.iter().map(|planned| planned.nodes()[0].to_owned()).collect()
+    };
+    assert_eq!(names(&cuts::without_client(&plan, 1)), ["client-1", "client-2", "leader", "meta-4"]);
+    assert_eq!(names(&cuts::with_servers(&plan, 3)), ["client-1", "client-2", "client-3", "leader"]);
+}
