@@ -2,5 +2,7 @@
 //!
 //! What runs on it lives in the other crates and cannot tell it from the simulator.
 
+pub mod calendar;
+pub mod cli;
 pub mod machine;
 pub mod settings;

@@ -78,12 +78,13 @@ impl Section {
     /// The flags of this section, and `--config`.
     pub fn flags(&self, command: Command) -> Command {
         let config = Arg::new("config").long("config").value_name("FILE").help("The TOML file to read first");
+        let config = config.global(true);
         self.keys.iter().fold(command.arg(config), |command, key| {
             let help = match key.default {
                 Some(default) => format!("{} [{default}]", key.help),
                 None => key.help.to_owned(),
             };
-            command.arg(Arg::new(key.name).long(key.name).value_name(key.form).help(help))
+            command.arg(Arg::new(key.name).long(key.name).value_name(key.form).help(help).global(true))
         })
     }
 

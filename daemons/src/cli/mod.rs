@@ -1,0 +1,114 @@
+//! What is typed. Each verb reads its settings, does its work and prints; a failure is one line on
+//! standard error. Exit codes: 0 done, 1 not done, 2 not understood.
+
+mod client;
+mod failure;
+mod ns;
+mod status;
+
+use crate::settings::{Section, Settings, SettingsError};
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Command};
+use failure::Failure;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Every section that the configuration file may have.
+const SECTIONS: [&Section; 1] = [&client::SECTION];
+
+type Verb = (fn() -> Command, fn(&ArgMatches) -> Result<(), Failure>);
+
+const VERBS: [Verb; 2] = [(ns::command, ns::run), (status::command, status::run)];
+
+fn command() -> Command {
+    Command::new("mooseng")
+        .about("A distributed POSIX file system")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommands(VERBS.iter().map(|(command, _)| command()))
+}
+
+/// Carries out what the arguments say, the program's name first.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let matches = match command().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) => return explain(&error),
+    };
+    let (name, matches) = matches.subcommand().expect("clap asks for a verb");
+    let verb = VERBS.iter().find(|(command, _)| command().get_name() == name);
+    let (_, run) = verb.expect("clap knows our verbs only");
+    match run(matches) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("mooseng: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// What was not understood, as one line; help, as it is.
+fn explain(error: &clap::Error) -> ExitCode {
+    use ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
+    match error.kind() {
+        DisplayHelp | DisplayVersion => {
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            ExitCode::from(2)
+        }
+        _ => {
+            eprintln!("mooseng: {}", one_line(&error.to_string()));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Clap's message without its tips and its picture of the usage.
+fn one_line(message: &str) -> String {
+    let lines = message.lines().map(str::trim);
+    let advice = ["tip:", "Usage:", "For more information"];
+    let told = lines.take_while(|line| !advice.iter().any(|advice| line.starts_with(advice)));
+    let told = told.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    format!("{}; --help shows what there is", told.trim_start_matches("error: "))
+}
+
+/// The settings of a verb, from everywhere they may come from.
+#[allow(clippy::disallowed_methods, reason = "the environment is one of the places")]
+fn settings(section: &'static Section, matches: &ArgMatches) -> Result<Settings, SettingsError> {
+    Settings::resolve(section, &SECTIONS, matches, |name| std::env::var(name).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_understood_is_one_line() {
+        for (arguments, wanted) in [
+            (&["mooseng", "fly"][..], "unrecognized subcommand 'fly'; --help shows what there is"),
+            (
+                &["mooseng", "status", "--fast"],
+                "unexpected argument '--fast' found; --help shows what there is",
+            ),
+            (
+                &["mooseng", "ns", "mkdir"],
+                "the following required arguments were not provided: <PATH>; --help shows what there is",
+            ),
+            (
+                &["mooseng", "ns", "ls", "a"],
+                "invalid value 'a' for '<PATH>': a path begins with `/`; --help shows what there is",
+            ),
+        ] {
+            let error = command().try_get_matches_from(arguments).unwrap_err();
+            assert_eq!(one_line(&error.to_string()), wanted);
+        }
+    }
+
+    #[test]
+    fn the_commands_are_sound() {
+        command().debug_assert();
+    }
+}

@@ -1,0 +1,106 @@
+//! `mooseng status`: what each metadata server says of itself.
+
+use super::client::{self, ClientSettings, run_on_machine};
+use super::failure::Failure;
+use super::settings;
+use crate::machine::RealEnv;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use futures::future::join_all;
+use mooseng_core::env::{Address, Clock, Env};
+use mooseng_net::proto::cluster::{ClusterClient, GroupStatus, StatusReply, StatusRequest};
+use mooseng_net::proto::raft::ReplicaState;
+use mooseng_net::rpc::{CallError, Channel, ChannelConfig};
+use serde_json::{Value, json};
+
+pub(super) fn command() -> Command {
+    let json = Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON");
+    client::SECTION
+        .flags(Command::new("status").about("What the metadata servers say of themselves").arg(json))
+}
+
+type Answer = Result<StatusReply, CallError>;
+
+pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
+    let settings = ClientSettings::read(&settings(&client::SECTION, matches)?)?;
+    run_on_machine(async |env| {
+        let answers = join_all(settings.servers.iter().map(|server| ask(&env, server, &settings))).await;
+        let answers: Vec<(&Address, Answer)> = settings.servers.iter().zip(answers).collect();
+        if matches.get_flag("json") {
+            println!("{:#}", json!({ "servers": answers.iter().map(server_json).collect::<Vec<_>>() }));
+        } else {
+            answers.iter().flat_map(server_lines).for_each(|line| println!("{line}"));
+        }
+        match answers.iter().any(|(_, answer)| answer.is_ok()) {
+            true => Ok(()),
+            false => Err(Failure::Other("no metadata server answers".to_owned())),
+        }
+    })
+}
+
+async fn ask(env: &RealEnv, server: &Address, settings: &ClientSettings) -> Answer {
+    let client = ClusterClient::new(Channel::new(env, server.clone(), ChannelConfig::default()));
+    client.status(&StatusRequest {}, env.clock().now() + settings.timeout).await
+}
+
+fn state_name(group: &GroupStatus) -> String {
+    ReplicaState::try_from(group.state)
+        .map_or("unknown", |state| state.as_str_name())
+        .trim_start_matches("REPLICA_STATE_")
+        .to_lowercase()
+}
+
+fn server_lines((address, answer): &(&Address, Answer)) -> Vec<String> {
+    let reply = match answer {
+        Ok(reply) => reply,
+        Err(error) => return vec![format!("{address}  does not answer: {error}")],
+    };
+    let StatusReply { cluster, server, build, groups } = reply;
+    let mut lines = vec![format!("{address}  server {server} of cluster {cluster:016x}, build {build}")];
+    lines.extend(groups.iter().map(|group| {
+        let GroupStatus { group: number, replica, leader, term, commit, applied, voters, sessions, .. } =
+            group;
+        let leads = match *leader {
+            0 => "no leader known".to_owned(),
+            leader if leader == *replica => "leads".to_owned(),
+            leader => format!("follows r{leader}"),
+        };
+        format!(
+            "  g{number}/r{replica} {}, {leads} in term {term}; committed {commit}, applied {applied}; \
+             voters {voters:?}; {sessions} sessions",
+            state_name(group)
+        )
+    }));
+    lines
+}
+
+fn server_json((address, answer): &(&Address, Answer)) -> Value {
+    let reply = match answer {
+        Ok(reply) => reply,
+        Err(error) => return json!({ "address": address.as_str(), "error": error.to_string() }),
+    };
+    let groups = reply.groups.iter().map(|group| {
+        json!({
+            "group": group.group,
+            "replica": group.replica,
+            "state": state_name(group),
+            "leader": group.leader,
+            "leader_address": group.leader_address,
+            "term": group.term,
+            "commit": group.commit,
+            "applied": group.applied,
+            "last_index": group.last_index,
+            "voters": group.voters,
+            "learners": group.learners,
+            "snapshot_index": group.snapshot_index,
+            "sessions": group.sessions,
+            "state_hash": group.state_hash.iter().rev().map(|byte| format!("{byte:02x}")).collect::<String>(),
+        })
+    });
+    json!({
+        "address": address.as_str(),
+        "cluster": format!("{:016x}", reply.cluster),
+        "server": reply.server,
+        "build": reply.build,
+        "groups": groups.collect::<Vec<_>>(),
+    })
+}
