@@ -78,13 +78,13 @@ pub(crate) fn once(
     }
     if low_water > held.low_water {
         state.sessions.change(&session, |held| held.low_water = low_water);
-        forget(state, session, Some(low_water));
+        plant!("answers-never-forgotten", forget(state, session, Some(low_water)), ());
     }
     let key = AnswerKey { session, sequence };
-    let recorded = plant!("retry-applied-twice", state.answers.get(&key), None);
-    if let Some(recorded) = recorded {
+    if let Some(recorded) = state.answers.get(&key) {
         probe!("answer served from the table");
-        return Reply::Outcome { outcome: recorded.kept.outcome(), index: recorded.index };
+        let answer = Reply::Outcome { outcome: recorded.kept.outcome(), index: recorded.index };
+        plant!("retry-applied-twice", return answer, drop(answer));
     }
     let lowest = state.sessions.get(&session).map_or(0, |held| held.low_water);
     if sequence - lowest >= state.config.session_window {

@@ -24,8 +24,8 @@ pub(super) fn link(
         Place::Free(key) => Some(key),
         Place::Full => None,
     };
-    if plant!("link-to-directory-allowed", is_directory, false) {
-        return Err(Refusal::NotPermitted);
+    if is_directory {
+        plant!("link-to-directory-allowed", return Err(Refusal::NotPermitted), ());
     }
     if links >= state.config.links_max {
         probe!("link limit of a file");

@@ -163,8 +163,10 @@ fn touch_parents(state: &mut State, moment: &Moment, source: (InodeId, i32), tar
         touch(state, moment, source.0, source.1 + target.1);
         return;
     }
-    let (lost, gained) =
-        plant!("link-count-lost-on-rename", (source.1, target.1), (source.1.max(0), target.1.max(0)));
+    let (lost, gained) = match (source.1, target.1) {
+        (0, 0) => (0, 0),
+        counted => plant!("link-count-lost-on-rename", counted, (counted.0.max(0), counted.1.max(0))),
+    };
     touch(state, moment, source.0, lost);
     touch(state, moment, target.0, gained);
 }

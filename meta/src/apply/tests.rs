@@ -5,6 +5,7 @@ mod posix;
 mod random;
 mod script;
 mod session;
+mod transcript;
 
 use super::apply;
 use crate::command::{Applied, Command, CommandKind, Reply};

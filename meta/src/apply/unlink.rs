@@ -26,8 +26,8 @@ pub(super) fn directory(state: &mut State, moment: &Moment, parent: InodeId, nam
     if !state.named(inode)?.is_directory() {
         return Err(Refusal::NotDirectory);
     }
-    if plant!("rmdir-nonempty-allowed", !state.is_empty(inode), false) {
-        return Err(Refusal::NotEmpty);
+    if !state.is_empty(inode) {
+        plant!("rmdir-nonempty-allowed", return Err(Refusal::NotEmpty), ());
     }
     state.entries.remove(&key);
     lose_name(state, moment, inode);
