@@ -157,6 +157,21 @@ impl State {
         self.inodes.get(&inode).map(|held| held.attr(inode))
     }
 
+    /// Every inode, in the order of ids.
+    pub fn attrs(&self) -> impl Iterator<Item = Attr> + '_ {
+        self.inodes.iter().map(|(id, held)| held.attr(*id))
+    }
+
+    /// Every name: the directory it stands in, the name, what it stands for.
+    pub fn names(&self) -> impl Iterator<Item = (InodeId, &[u8], InodeId)> + '_ {
+        self.entries.iter().map(|(key, entry)| (key.directory, entry.name(), entry.inode()))
+    }
+
+    /// How many answers are kept for retries, of all sessions.
+    pub fn answers_count(&self) -> usize {
+        self.answers.len()
+    }
+
     /// The bytes of memory of the tables, not counting names too long to lie in them.
     pub fn footprint(&self) -> usize {
         self.inodes.footprint()

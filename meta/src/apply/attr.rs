@@ -4,6 +4,7 @@ use super::Moment;
 use crate::state::{MODE_MASK, State};
 use mooseng_core::id::InodeId;
 use mooseng_core::namespace::{Answer, AttrChange, FileKind, Outcome, Refusal};
+use mooseng_core::plant;
 
 /// The largest size a file may have: an offset in it is a signed number to applications.
 pub(crate) const SIZE_MAX: u64 = i64::MAX as u64;
@@ -30,7 +31,7 @@ pub(super) fn set(state: &mut State, moment: &Moment, inode: InodeId, change: &A
         }
         held.atime = change.atime.unwrap_or(held.atime);
         held.mtime = change.mtime.unwrap_or(held.mtime);
-        held.changed(moment.time);
+        plant!("setattr-keeps-version", held.changed(moment.time), held.ctime = moment.time);
     });
     changed.map(|held| Answer::Attr(held.attr(inode))).ok_or(Refusal::Stale)
 }
