@@ -37,5 +37,7 @@ fn list(state: &State, directory: InodeId, cookie: u64, limit: u32) -> Outcome {
         entries.push(DirEntry { cookie, name, inode: entry.inode(), kind: entry.kind() });
     }
     let end = left.next().is_none();
+    assert!(entries.len() <= limit && limit <= ENTRIES_MAX as usize, "an answer of a bounded size");
+    assert!(entries.is_sorted_by_key(|entry| entry.cookie), "a listing follows its cookies");
     Ok(Answer::Entries { entries, end })
 }

@@ -87,6 +87,7 @@ pub(crate) fn once(
         plant!("retry-applied-twice", return answer, drop(answer));
     }
     let lowest = state.sessions.get(&session).map_or(0, |held| held.low_water);
+    assert!(sequence >= lowest, "what lies below the mark was answered above");
     if sequence - lowest >= state.config.session_window {
         probe!("session window full");
         return Reply::TooManyInFlight;

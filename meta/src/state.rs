@@ -212,6 +212,7 @@ impl State {
             }
             from = key.cookie + 1;
         }
+        assert!(free >= *bucket.start() && free > 0, "a cookie of the name's own hash, and none is 0");
         if free > *bucket.end() {
             return Place::Full;
         }

@@ -32,7 +32,8 @@ pub(super) fn link(
         return Err(Refusal::TooManyLinks);
     }
     let key = key.ok_or(Refusal::NoSpace)?;
-    state.entries.insert(key, Entry::new(name, inode, kind));
+    let before = state.entries.insert(key, Entry::new(name, inode, kind));
+    assert!(before.is_none(), "the place was free");
     state.inodes.change(&inode, |held| {
         held.links += 1;
         held.changed(moment.time);

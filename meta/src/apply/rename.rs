@@ -113,9 +113,9 @@ fn check_replaced(state: &State, source: &Named, target: &Named) -> Result<(), R
 }
 
 fn move_to(state: &mut State, moment: &Moment, source: &Named, key: EntryKey, name: &Name) {
-    state.entries.remove(&source.key);
+    let left = state.entries.remove(&source.key);
     let before = state.entries.insert(key, Entry::new(name, source.id, source.inode.kind));
-    assert!(before.is_none(), "the target's place was free");
+    assert!(left.is_some() && before.is_none(), "the name stood there, and the target's place was free");
     let moved = i32::from(source.inode.is_directory());
     settle(state, moment, source, key.directory);
     touch_parents(state, moment, (source.parent, -moved), (key.directory, moved));
@@ -123,8 +123,9 @@ fn move_to(state: &mut State, moment: &Moment, source: &Named, key: EntryKey, na
 
 /// The target's name, with its cookie, goes on standing: a listing under way sees it once.
 fn replace(state: &mut State, moment: &Moment, source: &Named, target: &Named) {
-    state.entries.remove(&source.key);
-    state.entries.change(&target.key, |entry| entry.point_to(source.id, source.inode.kind));
+    let left = state.entries.remove(&source.key);
+    let taken = state.entries.change(&target.key, |entry| entry.point_to(source.id, source.inode.kind));
+    assert!(left.is_some() && taken.is_some(), "both names stood there");
     plant!("rename-replace-leaks-target", lose_name(state, moment, target.id), ());
     let moved = i32::from(source.inode.is_directory());
     if moved == 1 {
@@ -135,6 +136,7 @@ fn replace(state: &mut State, moment: &Moment, source: &Named, target: &Named) {
 }
 
 fn exchange(state: &mut State, moment: &Moment, source: &Named, target: &Named) {
+    assert!(source.key != target.key && source.id != target.id, "two names of two inodes");
     state.entries.change(&source.key, |entry| entry.point_to(target.id, target.inode.kind));
     state.entries.change(&target.key, |entry| entry.point_to(source.id, source.inode.kind));
     let leaving = i32::from(source.inode.is_directory());
@@ -149,12 +151,13 @@ fn exchange(state: &mut State, moment: &Moment, source: &Named, target: &Named) 
 
 /// An inode that got another name, perhaps in another directory.
 fn settle(state: &mut State, moment: &Moment, named: &Named, parent: InodeId) {
-    state.inodes.change(&named.id, |inode| {
+    let changed = state.inodes.change(&named.id, |inode| {
         inode.changed(moment.time);
         if inode.is_directory() {
             inode.set_parent(parent);
         }
     });
+    assert!(changed.is_some(), "{:?} was found by its name", named.id);
 }
 
 /// Each parent counts as changed once, even if the two are one.

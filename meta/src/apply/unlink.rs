@@ -13,7 +13,8 @@ pub(super) fn file(state: &mut State, moment: &Moment, parent: InodeId, name: &N
     if state.named(inode)?.is_directory() {
         return Err(Refusal::IsDirectory);
     }
-    state.entries.remove(&key);
+    let left = state.entries.remove(&key);
+    assert!(left.is_some(), "the name stood there");
     lose_name(state, moment, inode);
     touch(state, moment, parent, 0);
     Ok(Answer::Done)
@@ -29,7 +30,8 @@ pub(super) fn directory(state: &mut State, moment: &Moment, parent: InodeId, nam
     if !state.is_empty(inode) {
         plant!("rmdir-nonempty-allowed", return Err(Refusal::NotEmpty), ());
     }
-    state.entries.remove(&key);
+    let left = state.entries.remove(&key);
+    assert!(left.is_some(), "the name stood there");
     lose_name(state, moment, inode);
     touch(state, moment, parent, -1);
     Ok(Answer::Done)

@@ -60,6 +60,7 @@ impl Restorer {
         if state.hash() != hash {
             return refuse("what it holds does not have the hash it names");
         }
+        assert_eq!(state.sessions.len(), state.nonces.len(), "every session is found by its nonce");
         Ok(state)
     }
 
