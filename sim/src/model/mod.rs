@@ -21,6 +21,8 @@ mod shown;
 mod tree;
 
 #[cfg(test)]
+mod agreement;
+#[cfg(test)]
 mod tests;
 
 pub use tree::{Tree, TreeEntry};

@@ -1,0 +1,179 @@
+//! The model and the system's own `apply`, side by side on long random histories: as long as both
+//! are right they agree on every answer and on the whole tree.
+
+use super::{Model, Tree, TreeEntry};
+use mooseng_core::chance::{self, Dice};
+use mooseng_core::id::{InodeId, SessionId};
+use mooseng_core::namespace::{Answer, AttrChange, Name, Op, Outcome, Query, RenameMode};
+use mooseng_core::time::{Stamp, WallTime};
+use mooseng_meta::apply::apply;
+use mooseng_meta::command::{Command, CommandKind, Reply};
+use mooseng_meta::query::query;
+use mooseng_meta::state::{State, StateConfig};
+use rand_chacha::ChaCha8Rng;
+
+const LINKS_MAX: u32 = 5;
+
+struct Shard {
+    state: State,
+    index: u64,
+    session: SessionId,
+    sequence: u64,
+}
+
+impl Shard {
+    fn new(config: StateConfig) -> Self {
+        let mut shard = Self { state: State::new(config), index: 0, session: SessionId(0), sequence: 0 };
+        let Reply::Session { session } = shard.apply(CommandKind::OpenSession { nonce: [0; 16] }) else {
+            panic!("a session is opened")
+        };
+        shard.session = session;
+        shard
+    }
+
+    fn apply(&mut self, kind: CommandKind) -> Reply {
+        self.index += 1;
+        let (time, stamp) = (WallTime(self.index as i64 % 7), Stamp(self.index));
+        apply(&mut self.state, self.index, &Command { time, stamp, region: 0, kind }).reply
+    }
+
+    fn change(&mut self, op: &Op) -> Outcome {
+        self.sequence += 1;
+        let (session, sequence) = (self.session, self.sequence);
+        let (low_water, slot, op) = (sequence, op.slot(), op.clone());
+        match self.apply(CommandKind::Mutate { session, sequence, low_water, slot, op }) {
+            Reply::Outcome { outcome, .. } => outcome,
+            reply => panic!("{reply:?}"),
+        }
+    }
+
+    /// Everything that can be reached by names.
+    fn tree(&self) -> Tree {
+        let mut tree = Tree::default();
+        let mut left = vec![InodeId::ROOT];
+        while let Some(id) = left.pop() {
+            if tree.inodes.iter().any(|attr| attr.inode == id) {
+                continue;
+            }
+            tree.inodes.push(self.state.attr(id).expect("names lead to inodes"));
+            let listing = Query::ReadDir { directory: id, cookie: 0, limit: 1_000 };
+            let Ok(Answer::Entries { entries, .. }) = query(&self.state, &listing) else { continue };
+            for entry in entries {
+                left.push(entry.inode);
+                tree.entries.push(TreeEntry { parent: id, name: entry.name, inode: entry.inode });
+            }
+        }
+        tree
+    }
+}
+
+struct Draw {
+    dice: ChaCha8Rng,
+    ids: Vec<InodeId>,
+}
+
+impl Draw {
+    fn id(&mut self) -> InodeId {
+        // Young ones are more likely to be there still.
+        let recent = self.ids.len().saturating_sub(12);
+        let from = if self.dice.chance(700_000) { recent } else { 0 };
+        if self.dice.chance(200_000) { InodeId::ROOT } else { *self.dice.pick(&self.ids[from..]) }
+    }
+
+    fn name(&mut self) -> Name {
+        Name::new(self.dice.pick(&["a", "b", "c", "d"]).as_bytes().to_vec()).unwrap()
+    }
+
+    fn op(&mut self) -> Op {
+        let mode = self.dice.below(1 << 16) as u16;
+        let (uid, gid) = (self.dice.below(3) as u32, self.dice.below(3) as u32);
+        match self.dice.below(12) {
+            0..=2 => Op::Mkdir { parent: self.id(), name: self.name(), mode, uid, gid },
+            3..=4 => Op::Create { parent: self.id(), name: self.name(), mode, uid, gid },
+            5 => Op::Unlink { parent: self.id(), name: self.name() },
+            6 => Op::Rmdir { parent: self.id(), name: self.name() },
+            7 => Op::Link { inode: self.id(), parent: self.id(), name: self.name() },
+            8 => Op::SetAttr { inode: self.id(), change: self.attributes(mode) },
+            _ => Op::Rename {
+                source_parent: self.id(),
+                source_name: self.name(),
+                target_parent: self.id(),
+                target_name: self.name(),
+                mode: *self.dice.pick(&[
+                    RenameMode::Replace,
+                    RenameMode::Replace,
+                    RenameMode::Keep,
+                    RenameMode::Exchange,
+                ]),
+            },
+        }
+    }
+
+    fn attributes(&mut self, mode: u16) -> AttrChange {
+        let mut one = |value| self.dice.chance(300_000).then_some(value);
+        AttrChange {
+            mode: one(0).map(|_: u64| mode),
+            uid: one(4).map(|uid| uid as u32),
+            gid: one(4).map(|gid| gid as u32),
+            size: one(9).or(one(u64::MAX)),
+            atime: one(3).map(|time| WallTime(time as i64)),
+            mtime: one(5).map(|time| WallTime(time as i64)),
+        }
+    }
+
+    fn query(&mut self) -> Query {
+        match self.dice.below(3) {
+            0 => Query::Lookup { parent: self.id(), name: self.name() },
+            1 => Query::GetAttr { inode: self.id() },
+            _ => {
+                let cookie = if self.dice.chance(500_000) { 0 } else { self.dice.word() };
+                Query::ReadDir { directory: self.id(), cookie, limit: *self.dice.pick(&[0, 1, 2, 9]) }
+            }
+        }
+    }
+}
+
+fn agree(seed: u64, config: StateConfig) -> [u32; 2] {
+    let mut shard = Shard::new(config);
+    let mut model = Model::new(config.links_max);
+    let mut draw = Draw { dice: chance::stream(seed, "agreement", 0, 0), ids: vec![InodeId::ROOT] };
+    let mut counts = [0, 0];
+    for number in 1..=300 {
+        let op = draw.op();
+        let outcome = shard.change(&op);
+        counts[usize::from(outcome.is_err())] += 1;
+        if let Ok(Answer::Attr(attr)) = &outcome
+            && !draw.ids.contains(&attr.inode)
+        {
+            draw.ids.push(attr.inode);
+        }
+        let judged = model.carry_out(number, &op, Some(&outcome));
+        judged.unwrap_or_else(|why| panic!("seed {seed}, {number}: {op:?} gave {outcome:?}, not {why}"));
+        let query_one = draw.query();
+        let outcome = query(&shard.state, &query_one);
+        let judged = model.answer(&query_one, &outcome);
+        judged
+            .unwrap_or_else(|why| panic!("seed {seed}, {number}: {query_one:?} gave {outcome:?}, not {why}"));
+    }
+    let tree = shard.tree();
+    assert_eq!(crate::oracle::tree::well_formed(&tree), Ok(()), "seed {seed}");
+    assert_eq!(tree.inodes.len(), shard.state.inodes_count(), "seed {seed}");
+    model.compare(&tree).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+    counts
+}
+
+#[test]
+fn the_model_and_the_system_agree() {
+    let configs = [
+        StateConfig { links_max: LINKS_MAX, name_hash_bits: 2, ..StateConfig::default() },
+        StateConfig { first_counter: (1 << 44) - 8, name_hash_bits: 0, ..StateConfig::default() },
+        StateConfig::default(),
+    ];
+    let mut total = [0, 0];
+    for seed in 0..60 {
+        let counts = agree(seed, configs[seed as usize % configs.len()]);
+        total = [total[0] + counts[0], total[1] + counts[1]];
+    }
+    let [carried_out, refused] = total;
+    assert!(carried_out > 2_000 && refused > 2_000, "{total:?}");
+}
