@@ -3,7 +3,9 @@
 use super::fault::Fault;
 use super::node::{NodeId, Stop};
 use super::observe::MachineEvent;
+use super::trigger::Triggers;
 use super::world::{Deferred, World};
+use std::sync::Arc;
 
 const MILLI: u64 = 1_000_000;
 
@@ -280,6 +282,11 @@ impl World {
 
     pub(crate) fn heal(&mut self) {
         self.round += 1;
+        // Nothing waits for its occasion any more, and nothing fails by itself.
+        self.triggers = Triggers::default();
+        let config = Arc::make_mut(&mut self.config);
+        let (network, disk) = (&mut config.network, &mut config.disk);
+        (network.reset_ppm, network.corrupt_ppm, network.spike_ppm, disk.stall_ppm) = (0, 0, 0, 0);
         self.network.links_mut().for_each(super::network::Link::heal);
         for node in (0..self.nodes.len() as u32).map(NodeId) {
             let now = self.now;

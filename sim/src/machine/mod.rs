@@ -12,6 +12,7 @@
 //! It knows nothing of MooseNG but the door and the bytes of a frame: no cluster, no oracle, no
 //! workload. Nothing here is global, so simulations run side by side on as many threads as wanted.
 
+mod bench;
 mod clock;
 mod config;
 mod control;
@@ -35,6 +36,7 @@ mod world;
 #[cfg(test)]
 mod tests;
 
+pub use bench::{PingLoad, PingResult, bench};
 pub use config::{ClockConfig, DiskConfig, MachineConfig, NetworkConfig, Span};
 pub use control::Control;
 pub use disk::{SimExtent, SimFile};

@@ -58,6 +58,11 @@ impl Deref for Sim {
 
 impl Sim {
     pub fn new(seed: u64, config: MachineConfig) -> Self {
+        Self::with_schedule(seed, 0, config)
+    }
+
+    /// All chance comes from `seed`, but for the order of tasks, which comes from `schedule` too.
+    pub fn with_schedule(seed: u64, schedule: u64, config: MachineConfig) -> Self {
         let polls_per_moment_max = config.polls_per_moment_max;
         let shared = Arc::new(Shared::new(World::new(seed, config)));
         Self {
@@ -66,7 +71,7 @@ impl Sim {
             ready: Arc::default(),
             parked: Vec::new(),
             wakes: Vec::new(),
-            lane: Lane::new(seed, "schedule", 0, 0),
+            lane: Lane::new(seed, "schedule", 0, schedule),
             polls_at_moment: 0,
             polls_per_moment_max,
             polling: None,
@@ -229,6 +234,12 @@ impl Sim {
         if world.chores.pending {
             drop(guard);
             self.chores();
+            return true;
+        }
+        if !world.chores.wakes.is_empty() {
+            std::mem::swap(&mut world.chores.wakes, &mut self.wakes);
+            drop(guard);
+            self.wakes.drain(..).for_each(Waker::wake);
             return true;
         }
         let mut ready = self.ready.lock();

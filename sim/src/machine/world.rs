@@ -34,9 +34,10 @@ pub(crate) struct Spawned {
 /// What the executor has to do once the lock is free.
 #[derive(Default)]
 pub(crate) struct Chores {
+    /// To be woken; the executor looks here after every turn.
+    pub(crate) wakes: Vec<Waker>,
     /// Is there anything below?
     pub(crate) pending: bool,
-    pub(crate) wakes: Vec<Waker>,
     /// Wakers to be dropped.
     pub(crate) retired: Vec<Waker>,
     pub(crate) spawned: Vec<Spawned>,
@@ -51,7 +52,6 @@ impl Chores {
     pub(crate) fn wake(&mut self, waker: &mut Option<Waker>) {
         if let Some(waker) = waker.take() {
             self.wakes.push(waker);
-            self.pending = true;
         }
     }
 

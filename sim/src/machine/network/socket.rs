@@ -161,11 +161,12 @@ impl Drop for Connecting<'_> {
             return;
         }
         let Some(connection) = world.network.connections.get_mut(key) else { return };
-        let answered = connection.ends[1].alive;
+        let open = connection.stage == Stage::Open;
         let waker = connection.connector.take();
         connection.ends[0].alive = false;
         (connection.ends[0].sender_held, connection.ends[0].receiver_held) = (false, false);
-        if answered {
+        // A kernel that was not answered yet knows nobody to tell.
+        if open {
             world.send_reset(key, 1);
         }
         world.bury(key);
@@ -246,12 +247,20 @@ impl World {
         let retry = self.now + self.config.network.connect_retry_ns;
         let Some(connection) = self.network.connections.get_mut(key) else { return };
         let (source, target) = (connection.ends[0].node, connection.ends[1].node);
-        if !matches!(connection.stage, Stage::Connecting | Stage::Answered) || !connection.ends[0].alive {
+        let answered = connection.ends[1].alive;
+        let waited_for =
+            matches!(connection.stage, Stage::Connecting | Stage::Answered) && connection.ends[0].alive;
+        if !self.network.link(target, source).is_open() || !self.node(source).awake() {
+            if waited_for {
+                self.queue.push(retry, Happening::SynAck { connection: key, refused });
+            }
             return;
         }
-        let answered = connection.ends[1].alive;
-        if !self.network.link(target, source).is_open() || !self.node(source).awake() {
-            return self.queue.push(retry, Happening::SynAck { connection: key, refused });
+        if !waited_for {
+            if answered {
+                self.send_reset(key, 1);
+            }
+            return;
         }
         let Some(connection) = self.network.connections.get_mut(key) else { return };
         if refused || !answered {

@@ -1,8 +1,13 @@
 //! Each fault does what it says, and the same seed is the same run.
 
+mod clock;
 mod contract;
 mod determinism;
+mod disk;
+mod disk_faults;
 mod executor;
+mod network;
+mod trigger;
 
 use super::{MachineConfig, NodeConfig, NodeId, Sim};
 use bytes::Bytes;
