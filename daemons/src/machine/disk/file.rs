@@ -56,6 +56,10 @@ impl Handle {
         Ok(Bytes::from(bytes))
     }
 
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
+        self.file.write_all_at(bytes, offset).map_err(|error| self.answer(&error))
+    }
+
     fn sync(&self) -> Result<(), DiskError> {
         self.root
             .failures
@@ -89,8 +93,13 @@ impl File for RealFile {
     }
 
     async fn write_at(&self, offset: u64, bytes: Bytes) -> Result<(), DiskError> {
+        self.run(move |handle| handle.write_at(offset, &bytes)).await
+    }
+
+    async fn write_durably(&self, offset: u64, bytes: Bytes) -> Result<(), DiskError> {
         self.run(move |handle| {
-            handle.file.write_all_at(&bytes, offset).map_err(|error| handle.answer(&error))
+            handle.write_at(offset, &bytes)?;
+            handle.sync()
         })
         .await
     }

@@ -8,6 +8,8 @@ use tokio::io::AsyncReadExt;
 
 /// How much is asked for when nothing says how much will come.
 const READ_BYTES: usize = 64 << 10;
+/// Heads and bodies up to this length are copied out of the buffer.
+const COPY_BYTES_MAX: usize = 4 << 10;
 /// With less room than this in the buffer, more is made.
 const ROOM_BYTES_MIN: usize = 4 << 10;
 
@@ -40,15 +42,23 @@ impl<S: Streams> TcpReceiver<S> {
         if self.collected.len() < prefix.head_bytes + prefix.body_bytes {
             return Ok(None);
         }
-        let head = self.collected.split_to(prefix.head_bytes).freeze();
-        let body = match prefix.body_bytes {
-            0 => Bytes::new(),
-            bytes => self.collected.split_to(bytes).freeze(),
-        };
+        let head = self.cut(prefix.head_bytes);
+        let body = self.cut(prefix.body_bytes);
         prefix.check_head(&head)?;
         prefix.check_body(&body)?;
         self.prefix = None;
         Ok(Some(Received { head, body }))
+    }
+
+    /// Takes `len` bytes off the front. A few are copied: kept for long, they would keep the whole
+    /// buffer with them, and the buffer can be used again.
+    fn cut(&mut self, len: usize) -> Bytes {
+        if len > COPY_BYTES_MAX {
+            return self.collected.split_to(len).freeze();
+        }
+        let bytes = Bytes::copy_from_slice(&self.collected[..len]);
+        self.collected.advance(len);
+        bytes
     }
 
     /// A large frame is read straight into a buffer of its size.
