@@ -5,6 +5,7 @@ pub mod command;
 pub mod group;
 pub mod image;
 pub mod query;
+pub mod server;
 mod sessions;
 pub mod state;
 pub mod tree;

@@ -20,6 +20,7 @@ pub struct View {
     /// The term for which this replica's requests for votes have left; 0 if none have.
     pub votes_asked: u64,
     pub is_member: bool,
+    pub entry_bytes_max: usize,
 }
 
 /// Why a message was not taken.
@@ -46,7 +47,7 @@ pub fn admit(message: &mut Message, view: &View) -> Result<(), Refused> {
     message.priority = 0;
     message.deprecated_priority = 0;
     match message.get_msg_type() {
-        MessageType::MsgAppend => admit_append(message),
+        MessageType::MsgAppend => admit_append(message, view),
         MessageType::MsgHeartbeat => {
             // The leader says more than it has ever seen of this log: a term's leader counts only
             // what was acknowledged, so something is lost here. Commit nothing on its word.
@@ -82,7 +83,7 @@ fn admit_response(view: &View) -> Result<(), Refused> {
     if view.is_member { Ok(()) } else { Err("an answer from a stranger") }
 }
 
-fn admit_append(message: &Message) -> Result<(), Refused> {
+fn admit_append(message: &Message, view: &View) -> Result<(), Refused> {
     // raft-rs takes term 0 at an index beyond its log for a match.
     if (message.log_term == 0) != (message.index == 0) || message.log_term > message.term {
         return Err("entries that follow nothing");
@@ -94,6 +95,9 @@ fn admit_append(message: &Message) -> Result<(), Refused> {
         }
         if entry.term == 0 || entry.term < previous.1 || entry.term > message.term {
             return Err("entries out of term");
+        }
+        if entry.data.len() + entry.context.len() > view.entry_bytes_max {
+            return Err("an entry too large");
         }
         previous = (entry.index, entry.term);
     }

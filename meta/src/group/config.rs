@@ -1,6 +1,7 @@
 //! The limits and times of a group. Daemons and simulator share the defaults; the simulator draws
 //! others, small ones above all.
 
+use super::records;
 use std::time::Duration;
 
 #[derive(Clone, PartialEq, Debug)]
@@ -23,6 +24,8 @@ pub struct GroupConfig {
     pub uncommitted_bytes_max: u64,
     /// Handed out to be applied at once.
     pub apply_bytes_max: u64,
+    /// The longest record in the journal.
+    pub record_bytes_max: usize,
     /// A learner this close to the end of the log is made a voter.
     pub promotion_lag_max: u64,
 }
@@ -41,6 +44,7 @@ impl Default for GroupConfig {
             inflight_messages_max: 64,
             uncommitted_bytes_max: 16 << 20,
             apply_bytes_max: 1 << 20,
+            record_bytes_max: 512 << 10,
             promotion_lag_max: 64,
         }
     }
@@ -66,6 +70,9 @@ impl GroupConfig {
         if self.uncommitted_bytes_max < self.message_bytes_max {
             return Err("uncommitted_bytes_max: less than message_bytes_max".into());
         }
+        if self.entry_bytes_max() < 1024 {
+            return Err("record_bytes_max: an entry of 1 KiB must fit a record".into());
+        }
         Ok(())
     }
 
@@ -77,6 +84,11 @@ impl GroupConfig {
     /// For how long a voter that was started again grants nobody a vote.
     pub fn restart_wait(&self) -> Duration {
         self.tick * self.election_ticks_most as u32
+    }
+
+    /// The most data an entry may hold: it fits one record, and one message.
+    pub fn entry_bytes_max(&self) -> usize {
+        self.record_bytes_max.saturating_sub(records::APPEND_BYTES + records::ENTRY_BYTES + 64)
     }
 
     pub(super) fn raft(&self, id: u64, applied: u64) -> raft::Config {

@@ -9,13 +9,19 @@
 pub mod ambiguity;
 pub mod check;
 pub mod config;
+pub mod contacts;
+pub mod driver;
 pub mod election;
+pub mod handle;
+pub mod inbox;
 pub mod lease;
 pub mod log;
 pub mod members;
 pub mod records;
 pub mod recovery;
 pub mod replica;
+pub mod stream;
+pub mod trail;
 pub mod wire;
 
 pub use config::GroupConfig;

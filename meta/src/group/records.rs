@@ -28,8 +28,11 @@ const CHECKPOINT: u8 = 1;
 const APPEND: u8 = 2;
 const FENCED: u8 = 3;
 
-/// The most entries one record may hold; a ready's entries are cut into as many records as needed.
-pub const RECORD_ENTRIES_MAX: usize = 1 << 16;
+/// The most entries one record may hold.
+const RECORD_ENTRIES_MAX: usize = 1 << 16;
+/// What a record of entries costs beside them, and an entry beside its context and data.
+pub const APPEND_BYTES: usize = 38;
+pub const ENTRY_BYTES: usize = 17;
 
 #[derive(Clone, PartialEq, Debug)]
 pub struct Checkpoint {
@@ -73,12 +76,31 @@ pub fn encode_checkpoint(checkpoint: &Checkpoint) -> Bytes {
     out.into()
 }
 
-/// The entries must follow one another.
+/// Cuts entries into as many runs as there must be records of so many bytes: one at least, so that a
+/// hard state is written alone.
+pub fn runs(entries: &[Entry], bytes_max: usize) -> Vec<&[Entry]> {
+    let mut runs = Vec::with_capacity(1);
+    let (mut start, mut bytes) = (0, APPEND_BYTES);
+    for (at, entry) in entries.iter().enumerate() {
+        let more = ENTRY_BYTES + entry.context.len() + entry.data.len();
+        if at > start && (bytes + more > bytes_max || at - start >= RECORD_ENTRIES_MAX) {
+            runs.push(&entries[start..at]);
+            (start, bytes) = (at, APPEND_BYTES);
+        }
+        bytes += more;
+    }
+    runs.push(&entries[start..]);
+    runs
+}
+
+/// The entries must follow one another. What is not yet written of the log cannot be committed for
+/// this record: it is true without those after it.
 pub fn encode_append(hard_state: &HardState, entries: &[Entry]) -> Bytes {
     assert!(entries.len() <= RECORD_ENTRIES_MAX, "{} entries in one record", entries.len());
     let first = entries.first().map_or(0, |entry| entry.index);
-    let payload: usize = entries.iter().map(|entry| 17 + entry.context.len() + entry.data.len()).sum();
-    let mut out = begin(APPEND, 36 + payload);
+    let payload: usize =
+        entries.iter().map(|entry| ENTRY_BYTES + entry.context.len() + entry.data.len()).sum();
+    let mut out = begin(APPEND, APPEND_BYTES - 2 + payload);
     put_hard_state(&mut out, hard_state);
     out.extend_from_slice(&first.to_le_bytes());
     out.extend_from_slice(&(entries.len() as u32).to_le_bytes());
@@ -223,6 +245,21 @@ mod tests {
              00000000030000006374780400000064617461020700000000000000000000000000000 0"
                 .replace(' ', "")
         );
+    }
+
+    #[test]
+    fn long_runs_of_entries_are_cut() {
+        let entry = |index| {
+            let mut entry = Entry::default();
+            entry.set_index(index);
+            entry.set_data(Bytes::from_static(&[7; 100]));
+            entry
+        };
+        let entries: Vec<Entry> = (1..=10).map(entry).collect();
+        let lengths = |bytes_max| runs(&entries, bytes_max).iter().map(|run| run.len()).collect::<Vec<_>>();
+        assert_eq!(lengths(APPEND_BYTES + 4 * 117), [4, 4, 2]);
+        assert_eq!(lengths(1), [1; 10]);
+        assert_eq!(runs(&[], 1), [&[] as &[Entry]]);
     }
 
     #[test]

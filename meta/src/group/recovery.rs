@@ -37,9 +37,11 @@ pub enum Recovery {
     /// Nothing: this server has no replica of it.
     Absent,
     Replica(Box<Recovered>),
-    /// The records contradict one another or themselves.
+    /// The records contradict one another or themselves. What they say of who it was, and of where
+    /// its group is, may still help.
     Unsound {
         replica: Option<ReplicaId>,
+        members: Members,
         why: String,
     },
 }
@@ -53,7 +55,7 @@ pub fn recover(group: GroupId, records: impl IntoIterator<Item = (u64, Bytes)>) 
             Err(error) => Err(format!("record at {position}: {error}")),
         };
         if let Err(why) = step {
-            return Recovery::Unsound { replica: replay.replica(), why };
+            replay.broken.get_or_insert(why);
         }
     }
     replay.finish()
@@ -67,6 +69,8 @@ struct Replay {
     entries: VecDeque<Entry>,
     spans: VecDeque<Span>,
     fenced: Option<String>,
+    /// Something made no sense: only another replica can begin after it.
+    broken: Option<String>,
 }
 
 impl Replay {
@@ -76,6 +80,12 @@ impl Replay {
 
     fn step(&mut self, group: GroupId, position: u64, record: Record) -> Result<(), String> {
         match record {
+            Record::Checkpoint(checkpoint) if self.begins_anew(&checkpoint) => {
+                let hard_state = checkpoint.hard_state.clone();
+                *self = Self { checkpoint: Some((position, checkpoint)), hard_state, ..Self::default() };
+            }
+            Record::Fenced { reason } => self.fenced = Some(reason),
+            _ if self.broken.is_some() => {}
             Record::Checkpoint(checkpoint) => {
                 if checkpoint.group != group {
                     return Err(format!("record at {position} is of {}, not of {group}", checkpoint.group));
@@ -91,9 +101,13 @@ impl Replay {
                 self.hard_state = hard_state;
                 self.append(position, entries);
             }
-            Record::Fenced { reason } => self.fenced = Some(reason),
         }
         Ok(())
+    }
+
+    /// After a fence the server may begin again, with nothing, as another replica.
+    fn begins_anew(&self, checkpoint: &Checkpoint) -> bool {
+        self.fenced.is_some() && (checkpoint.index == 0 || self.replica() != Some(checkpoint.replica))
     }
 
     /// Entries up to the checkpoint's are in the durable state; those after it hold only if the
@@ -126,14 +140,23 @@ impl Replay {
     }
 
     fn finish(mut self) -> Recovery {
+        let broken = self.broken.take();
         let Some((position, checkpoint)) = self.checkpoint.take() else {
-            if self.entries.is_empty() && self.fenced.is_none() {
+            if broken.is_none() && self.entries.is_empty() && self.fenced.is_none() {
                 return Recovery::Absent;
             }
-            let why = "the journal has entries of a replica it does not name".into();
-            return Recovery::Unsound { replica: None, why };
+            let nameless = || "the journal has entries of a replica it does not name".into();
+            let why = broken.unwrap_or_else(nameless);
+            return Recovery::Unsound { replica: None, members: Members::default(), why };
         };
-        let unsound = |why: String| Recovery::Unsound { replica: Some(checkpoint.replica), why };
+        let unsound = |why: String| Recovery::Unsound {
+            replica: Some(checkpoint.replica),
+            members: checkpoint.members.clone(),
+            why,
+        };
+        if let Some(why) = broken {
+            return unsound(why);
+        }
         // An append that came before the snapshot it belongs behind starts at or before it.
         while self.entries.front().is_some_and(|entry| entry.index <= checkpoint.index) {
             self.entries.pop_front();
@@ -249,5 +272,17 @@ mod tests {
         let back = replica(vec![checkpoint(1, 1, 1), encode_fenced("its state differed")]);
         assert_eq!(back.fenced.as_deref(), Some("its state differed"));
         assert!(matches!(recover(GROUP, []), Recovery::Absent));
+        let again = replica(vec![checkpoint(1, 9, 1), encode_fenced("why"), checkpoint(1, 20, 1)]);
+        assert!(again.fenced.is_some(), "a record that was under way does not lift it");
+    }
+
+    #[test]
+    fn another_replica_begins_where_one_was_fenced_or_broken() {
+        let rubbish = Bytes::from_static(b"rubbish");
+        for before in [append(90, &[2], 8), rubbish, checkpoint(7, 1, 1)] {
+            let records = vec![checkpoint(1, 9, 1), before, encode_fenced("why"), checkpoint(2, 0, 0)];
+            let back = replica(records);
+            assert_eq!((back.replica, back.log.last(), back.fenced), (ReplicaId(2), 0, None));
+        }
     }
 }

@@ -24,6 +24,7 @@ use super::election::{self, Promise};
 use super::lease::Lease;
 use super::log::{Log, Offer};
 use super::members::{Change, Members};
+use super::records;
 use super::recovery::{Recovered, Span};
 use bytes::Bytes;
 use mooseng_core::id::{GroupId, ReplicaId};
@@ -294,6 +295,7 @@ impl Replica {
             committed: raft.raft_log.committed,
             votes_asked: self.votes_asked,
             is_member: self.members.get(ReplicaId(message.from)).is_some(),
+            entry_bytes_max: self.config.record_bytes_max - records::APPEND_BYTES - records::ENTRY_BYTES,
         }
     }
 

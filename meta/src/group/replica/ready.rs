@@ -34,8 +34,11 @@ impl Replica {
         let last = entries.last().map(|entry| entry.index);
         if ready.must_sync() && (output.records.is_empty() || !entries.is_empty()) {
             let written = written_hard_state(&hard_state, &self.durable);
-            for chunk in chunks(&entries) {
-                output.records.push(records::encode_append(&written, chunk));
+            for run in records::runs(&entries, self.config.record_bytes_max) {
+                let mut written = written.clone();
+                let end = run.last().or(entries.first()).map(|entry| entry.index);
+                written.commit = end.map_or(written.commit, |end| written.commit.min(end));
+                output.records.push(records::encode_append(&written, run));
             }
         }
         self.node.mut_store().append(entries);
@@ -173,12 +176,6 @@ fn written_hard_state(hard_state: &HardState, durable: &(u64, u64)) -> HardState
         written.vote = plant!("vote-not-persisted", hard_state.vote, 0);
     }
     written
-}
-
-/// At least one, so that a hard state alone is written too.
-fn chunks(entries: &[Entry]) -> impl Iterator<Item = &[Entry]> {
-    let alone = entries.is_empty().then_some(entries);
-    alone.into_iter().chain(entries.chunks(records::RECORD_ENTRIES_MAX))
 }
 
 fn ticket(context: &[u8], index: u64) -> Option<(u64, u64)> {

@@ -1,0 +1,453 @@
+//! The task of one group on one server: it moves values between the replica, the journal, the
+//! network and the state, and decides nothing that they could decide.
+//!
+//! ```text
+//!   inbox ──┐                ┌──> journal ──> durable ──┐
+//!   ticks ──┼──> replica ────┼──> peers                 │
+//!   durable ┘    ^  outputs  └──> state ──> answers     │
+//!                └──────────────────────────────────────┘
+//! ```
+//!
+//! It never waits while it holds work: everything slow (disks, peers, images) is a future it polls
+//! or a helper task that reports through the inbox. So heartbeats go on while a disk stalls.
+
+mod apply;
+pub mod inquire;
+mod leading;
+mod peers;
+mod persisting;
+mod reads;
+pub mod snapshots;
+
+pub use peers::Channels;
+
+use super::config::GroupConfig;
+use super::contacts::Contacts;
+use super::handle::{Answering, Denied, Handle, Input, Look};
+use super::inbox::Inbox;
+use super::replica::{Notice, Output, Refusal, Replica};
+use super::trail::Trail;
+use crate::command::{CommandKind, Reply};
+use crate::state::State;
+use mooseng_core::env::{Clock, Env};
+use mooseng_core::event::Event;
+use mooseng_core::id::ReplicaId;
+use mooseng_core::plant;
+use mooseng_core::time::{HybridClock, Instant};
+use mooseng_storage::{Journal, Manifest, StreamId};
+use peers::Peers;
+use persisting::{Durable, Persisting};
+use reads::Reads;
+use snapshots::Snapshots;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// The limits of a group's task.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DriverConfig {
+    pub group: GroupConfig,
+    /// The region whose changes these are.
+    pub region: u8,
+    /// Inputs taken in before their outputs are carried out.
+    pub batch_inputs_max: usize,
+    pub requests_max: usize,
+    pub messages_max: usize,
+    /// Outputs under way to the disk; beyond it nothing new is taken in.
+    pub persisting_max: usize,
+    pub session_lifetime: Duration,
+    pub snapshot_every_entries: u64,
+    /// The journal may keep this much because of this group before it takes a snapshot.
+    pub journal_pinned_bytes_max: u64,
+    /// Entries kept in memory behind a snapshot, for replicas that are a little behind.
+    pub log_trailing_entries: u64,
+    pub image_chunk_bytes: usize,
+    pub fetch_bytes: u32,
+    /// A snapshot that was offered and is not fetched for this long is offered anew.
+    pub fetch_patience: Duration,
+    pub inquiry_ticks: u64,
+    /// How often a leader looks after sessions, members and snapshots.
+    pub chores_ticks: u64,
+    /// How often a leader without proposals lets its state be compared.
+    pub compare_ticks: u64,
+}
+
+impl Default for DriverConfig {
+    fn default() -> Self {
+        Self {
+            group: GroupConfig::default(),
+            region: 0,
+            batch_inputs_max: 256,
+            requests_max: 4096,
+            messages_max: 4096,
+            persisting_max: 1024,
+            session_lifetime: Duration::from_secs(60),
+            snapshot_every_entries: 10_000,
+            journal_pinned_bytes_max: 64 << 20,
+            log_trailing_entries: 1_000,
+            image_chunk_bytes: crate::image::CHUNK_BYTES,
+            fetch_bytes: 256 << 10,
+            fetch_patience: Duration::from_secs(2),
+            inquiry_ticks: 4,
+            chores_ticks: 4,
+            compare_ticks: 100,
+        }
+    }
+}
+
+/// What a group's task begins with.
+pub struct Beginning<E: Env> {
+    pub replica: Replica,
+    pub state: State,
+    /// The snapshot the state came from.
+    pub manifest: Option<Manifest>,
+    pub journal: Journal<E>,
+    pub channels: Channels<E>,
+    /// Where snapshots lie.
+    pub directory: String,
+    /// Shared by the groups of a journal that ends in doubt.
+    pub doubt: Option<Doubt>,
+    /// Where members listen that the replica does not know of yet.
+    pub hints: Vec<(ReplicaId, mooseng_core::env::Address)>,
+}
+
+/// How many groups have yet to account for the end of the journal they share.
+#[derive(Clone, Debug)]
+pub struct Doubt(Arc<AtomicUsize>);
+
+impl Doubt {
+    pub fn of(groups: usize) -> Self {
+        Self(Arc::new(AtomicUsize::new(groups)))
+    }
+
+    /// One group has; says whether it was the last.
+    pub fn account(&self) -> bool {
+        self.0.fetch_sub(1, Ordering::Relaxed) == 1
+    }
+}
+
+enum Waiter {
+    Command(Answering<(Reply, u64)>),
+    Wish(Answering<u64>),
+}
+
+pub struct Driver<E: Env> {
+    env: E,
+    config: Arc<DriverConfig>,
+    replica: Replica,
+    state: State,
+    journal: Journal<E>,
+    stream: StreamId,
+    inbox: Arc<Inbox<Input>>,
+    peers: Peers<E>,
+    persisting: Persisting,
+    proposals: Vec<(CommandKind, Answering<(Reply, u64)>)>,
+    /// Proposed under (index, term) and not applied yet.
+    waiting: VecDeque<(u64, u64, Waiter)>,
+    reads: Reads,
+    contacts: Contacts,
+    trail: Trail,
+    clock: HybridClock,
+    snapshots: Snapshots,
+    doubt: Option<Doubt>,
+    ticks: u64,
+    last_tick: Instant,
+    /// The applied index that was compared last.
+    compared: u64,
+    fenced: Option<String>,
+    /// The reason to end.
+    ended: Option<String>,
+}
+
+enum Wake {
+    Tick,
+    Durable(Durable, u64),
+    Inbox,
+}
+
+impl<E: Env> Driver<E> {
+    pub fn new(env: E, config: Arc<DriverConfig>, beginning: Beginning<E>) -> (Self, Handle) {
+        let Beginning { replica, state, manifest, journal, channels, directory, doubt, hints } = beginning;
+        let inbox = Arc::new(Inbox::new(config.requests_max, config.messages_max));
+        let handle = Handle::new(replica.group(), inbox.clone());
+        let peers = Peers::new(env.clone(), channels, replica.group(), replica.id(), hints);
+        let contacts = Contacts::new(config.session_lifetime, config.group.drift_ppm);
+        let mut trail = Trail::default();
+        trail.begin(replica.applied(), state.hash());
+        let last_tick = env.clock().now();
+        let driver = Self {
+            stream: StreamId(replica.group().0),
+            snapshots: Snapshots::new(directory, manifest),
+            env,
+            config,
+            replica,
+            state,
+            journal,
+            inbox,
+            peers,
+            persisting: Persisting::default(),
+            proposals: Vec::new(),
+            waiting: VecDeque::new(),
+            reads: Reads::default(),
+            contacts,
+            trail,
+            clock: HybridClock::default(),
+            doubt,
+            ticks: 0,
+            last_tick,
+            compared: 0,
+            fenced: None,
+            ended: None,
+        };
+        (driver, handle)
+    }
+
+    /// The clock that leases are counted by.
+    fn now(&self) -> Instant {
+        let clock = self.env.clock();
+        plant!(
+            "lease-on-wall-clock",
+            clock.now(),
+            Instant::from_nanos(u64::try_from(clock.wall().0).unwrap_or(0))
+        )
+    }
+
+    /// Takes part until the replica is fenced; gives the reason.
+    pub async fn run(mut self) -> String {
+        let env = self.env.clone();
+        self.begin();
+        let tick = self.config.group.tick;
+        let mut alarm = pin!(env.clock().sleep_until(env.clock().now() + tick));
+        loop {
+            self.pump();
+            if let Some(reason) = self.ended.take() {
+                return reason;
+            }
+            match poll_fn(|context| self.poll(context, alarm.as_mut())).await {
+                Wake::Tick => {
+                    self.tick();
+                    alarm.set(env.clock().sleep_until(env.clock().now() + tick));
+                }
+                Wake::Durable(durable, position) => self.durable(durable, position),
+                Wake::Inbox => {}
+            }
+            self.drain();
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>, alarm: Pin<&mut impl Future<Output = ()>>) -> Poll<Wake> {
+        match self.persisting.poll(context) {
+            Poll::Ready(Ok((durable, position))) => return Poll::Ready(Wake::Durable(durable, position)),
+            Poll::Ready(Err(why)) => self.env.halt(format!("{}: {why}", self.replica.group())),
+            Poll::Pending => {}
+        }
+        if alarm.poll(context).is_ready() {
+            return Poll::Ready(Wake::Tick);
+        }
+        if self.persisting.len() < self.config.persisting_max && self.inbox.poll(context).is_ready() {
+            return Poll::Ready(Wake::Inbox);
+        }
+        Poll::Pending
+    }
+
+    fn begin(&mut self) {
+        let now = self.now();
+        self.peers.learn(self.replica.members());
+        self.env.note(Event::Recovered {
+            group: self.replica.group(),
+            replica: self.replica.id(),
+            term: self.replica.term(),
+            last: self.replica.last(),
+            applied: self.replica.applied(),
+            waits: self.replica.is_mute(),
+        });
+        self.note_members();
+        self.offer_recovered();
+        self.release();
+        self.replica.conclude(now);
+    }
+
+    /// Takes what waits in the inbox, up to a limit.
+    fn drain(&mut self) {
+        let tiny = self.env.buggify("group takes one input at a time");
+        let count_max = if tiny { 1 } else { self.config.batch_inputs_max };
+        for _ in 0..count_max {
+            let Some(input) = self.inbox.take() else { break };
+            self.input(input);
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        let now = self.now();
+        match input {
+            // Nothing may be written behind the fence.
+            Input::Step { .. } | Input::Answered { .. } | Input::Taken(_) | Input::Fetched { .. }
+                if self.fenced.is_some() => {}
+            Input::Wish { reply, .. } if self.fenced.is_some() => drop(reply.send(Err(self.not_leader()))),
+            Input::Transfer { reply, .. } if self.fenced.is_some() => {
+                drop(reply.send(Err(self.not_leader())));
+            }
+            Input::Step { message, sent, echo } => self.step(message, sent, echo, now),
+            Input::Inquire { asker, reply } => {
+                let _ = reply.send(self.replica.answer());
+                if self.fenced.is_none() {
+                    self.replica.doubted(asker, now);
+                }
+            }
+            Input::Propose { kind, reply } => self.proposals.push((kind, reply)),
+            Input::Read(read) => self.reads.push(read),
+            Input::Wish { wish, reply } => self.wish(wish, reply),
+            Input::Transfer { target, reply } => {
+                let begun = self.replica.transfer(target, now).map_err(|refusal| self.denied(refusal));
+                let _ = reply.send(begun);
+            }
+            Input::Look { reply } => {
+                let _ = reply.send(self.look());
+            }
+            Input::Serving { index } => self.snapshots.serving(index, now),
+            Input::Answered { asked, answer } => self.answered(asked, answer),
+            Input::Taken(result) => self.snapshot_taken(result),
+            Input::Fetched { index, result } => self.snapshot_fetched(index, *result),
+        }
+    }
+
+    /// Carries out the replica's wishes until it has none.
+    fn pump(&mut self) {
+        if self.fenced.is_some() {
+            return self.refuse_all();
+        }
+        self.flush_proposals();
+        self.begin_reads();
+        while let Some(output) = self.replica.take(self.now()) {
+            self.carry_out(output);
+            if self.fenced.is_some() {
+                return self.refuse_all();
+            }
+        }
+        self.finish_reads();
+        self.report_unreachable();
+        self.snapshot_if_due();
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        if !output.records.is_empty() {
+            self.write(output.records, Durable::Output);
+        }
+        self.send(output.send);
+        for notice in &output.notices {
+            self.notice(notice);
+        }
+        if let Some(index) = output.installed {
+            self.installed(index);
+        }
+        for committed in output.committed {
+            self.apply(committed);
+        }
+        self.reads.confirmed(&output.reads);
+    }
+
+    fn write(&mut self, records: Vec<bytes::Bytes>, durable: Durable) {
+        self.persisting.begin(&self.env, &self.journal, self.stream, records, durable);
+    }
+
+    fn durable(&mut self, durable: Durable, position: u64) {
+        match durable {
+            Durable::Output => {
+                let now = self.now();
+                let send = self.replica.persisted(position, now);
+                self.send(send);
+            }
+            Durable::Checkpoint { index } => {
+                self.replica.compacted(index, position, self.config.log_trailing_entries);
+                self.release();
+                self.sweep_snapshots();
+            }
+            Durable::Fence => self.ended = self.fenced.clone(),
+        }
+    }
+
+    fn notice(&mut self, notice: &Notice) {
+        let (group, replica) = (self.replica.group(), self.replica.id());
+        match notice {
+            Notice::Elected { term } => {
+                self.env.note(Event::Elected { group, replica, term: *term });
+                self.clock.witness(self.state.stamp());
+                let now = self.now();
+                self.contacts.lead(self.state.sessions(), now);
+            }
+            Notice::SteppedDown { term } => {
+                self.env.note(Event::SteppedDown { group, replica, term: *term });
+                self.disappoint();
+            }
+            Notice::Cleared { end } => {
+                self.env.note(Event::Cleared { group, replica, end: *end });
+                self.settle();
+            }
+            Notice::Members => {
+                self.peers.learn(self.replica.members());
+                self.note_members();
+            }
+        }
+    }
+
+    fn note_members(&self) {
+        let (group, replica) = (self.replica.group(), self.replica.id());
+        let members = self.replica.members();
+        let (voters, learners) = (members.voters(), members.learners());
+        self.env.note(Event::Members { group, replica, voters, learners });
+    }
+
+    /// The doubt about the journal's end is over; the journal may say so from now on.
+    fn settle(&mut self) {
+        if !self.doubt.take().is_some_and(|doubt| doubt.account()) {
+            return;
+        }
+        let (journal, env) = (self.journal.clone(), self.env.clone());
+        self.env.spawn("journal settled", async move {
+            if let Err(error) = journal.settle().await {
+                env.halt(error.to_string());
+            }
+        });
+    }
+
+    /// This replica differs from its group: it takes part no more under its number.
+    fn fence(&mut self, reason: String) {
+        let (group, replica) = (self.replica.group(), self.replica.id());
+        if let Some(term) = self.replica.leads() {
+            self.env.note(Event::SteppedDown { group, replica, term });
+        }
+        self.env.note(Event::Fenced { group, replica, reason: reason.clone() });
+        self.replica.fence(reason.clone());
+        self.write(vec![super::records::encode_fenced(&reason)], Durable::Fence);
+        self.fenced = Some(reason);
+    }
+
+    fn look(&self) -> Look {
+        let leader = self.replica.leader();
+        Look {
+            answer: self.replica.answer(),
+            leader: leader.map(|leader| (leader, self.peers.address(leader))),
+            committed: self.replica.committed(),
+            applied: self.replica.applied(),
+            snapshot: self.replica.checkpoint(),
+            sessions: self.state.sessions_count() as u64,
+            state_hash: self.state.hash(),
+        }
+    }
+
+    fn not_leader(&self) -> Denied {
+        let leader = self.replica.leader().filter(|leader| *leader != self.replica.id());
+        Denied::NotLeader(leader.and_then(|leader| self.peers.address(leader)))
+    }
+
+    fn denied(&self, refusal: Refusal) -> Denied {
+        match refusal {
+            Refusal::NotLeader => self.not_leader(),
+            Refusal::Busy => Denied::Overloaded,
+        }
+    }
+}

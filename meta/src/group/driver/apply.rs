@@ -1,0 +1,170 @@
+//! Committed entries on their way into the state, and answers on their way back.
+
+use super::{Driver, Waiter};
+use crate::apply::apply;
+use crate::command::{Command, CommandKind, Effect, Reply};
+use crate::group::handle::Denied;
+use crate::group::replica::Committed;
+use mooseng_core::env::Env;
+use mooseng_core::event::Event;
+use mooseng_core::id::SessionId;
+
+impl<E: Env> Driver<E> {
+    /// Proposes what has gathered, as one batch.
+    pub(super) fn flush_proposals(&mut self) {
+        if self.proposals.is_empty() {
+            return;
+        }
+        let proposals = std::mem::take(&mut self.proposals);
+        if self.replica.leads().is_none() {
+            let denied = self.not_leader();
+            for (_, reply) in proposals {
+                let _ = reply.send(Err(denied.clone()));
+            }
+            return;
+        }
+        let mut entries = Vec::with_capacity(proposals.len());
+        let mut waiters = Vec::with_capacity(proposals.len());
+        for (kind, reply) in proposals {
+            let data = self.stamp(kind);
+            if data.len() > self.config.group.entry_bytes_max() {
+                let _ = reply.send(Err(Denied::TooLarge));
+                continue;
+            }
+            let context = if entries.is_empty() { self.trail.context() } else { Vec::new() };
+            entries.push((context.into(), data));
+            waiters.push(reply);
+        }
+        if entries.is_empty() {
+            return;
+        }
+        let (now, term) = (self.now(), self.replica.term());
+        match self.replica.propose(entries, now) {
+            Ok(first) => {
+                self.compared = self.replica.applied();
+                let waiting = (first..).zip(waiters);
+                self.waiting.extend(waiting.map(|(index, reply)| (index, term, Waiter::Command(reply))));
+            }
+            Err(refusal) => {
+                let denied = self.denied(refusal);
+                for reply in waiters {
+                    let _ = reply.send(Err(denied.clone()));
+                }
+            }
+        }
+    }
+
+    /// A command as it stands in the log.
+    fn stamp(&mut self, kind: CommandKind) -> bytes::Bytes {
+        use mooseng_core::env::Clock;
+        let time = self.env.clock().wall();
+        let stamp = self.clock.tick(time);
+        Command { time, stamp, region: self.config.region, kind }.encode()
+    }
+
+    pub(super) fn apply(&mut self, committed: Committed) {
+        let Committed { index, term, context, data } = committed;
+        if self.fenced.is_some() {
+            return;
+        }
+        if let Some(at) = self.trail.contradicts(&context) {
+            let leader = self.replica.leader().map_or(String::new(), |leader| format!(" {leader}"));
+            return self.fence(format!("its state after index {at} is not the leader's{leader}"));
+        }
+        let mut reply = Reply::Done;
+        let mut request = None;
+        if !data.is_empty() {
+            let command = match Command::decode(data) {
+                Ok(command) => command,
+                // Whoever does not understand the log stops rather than guess.
+                Err(error) => {
+                    let line = format!("{}: entry {index}: {error}", self.replica.group());
+                    self.env.halt(line.clone());
+                    return self.fence(line);
+                }
+            };
+            let applied = apply(&mut self.state, index, &command);
+            request = took_effect(&command.kind, &applied.reply, index);
+            self.effects(&applied.effects);
+            reply = applied.reply;
+        }
+        let hash = self.state.hash();
+        self.trail.step(index, hash);
+        let (group, replica) = (self.replica.group(), self.replica.id());
+        self.env.note(Event::Applied { group, replica, index, term, hash, request });
+        self.answer(index, term, reply);
+    }
+
+    fn effects(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            let now = self.now();
+            match effect {
+                Effect::SessionOpened(session) => self.contacts.heard(*session, now),
+                Effect::SessionEnded(session) => self.contacts.ended(*session),
+            }
+        }
+    }
+
+    /// Answers whoever proposed this entry. Whoever proposed another one at this index, or before
+    /// it, was overtaken by a later leader.
+    fn answer(&mut self, index: u64, term: u64, reply: Reply) {
+        while let Some((waiting, ..)) = self.waiting.front() {
+            if *waiting > index {
+                return;
+            }
+            let Some((waiting, proposed, waiter)) = self.waiting.pop_front() else { return };
+            let mine = waiting == index && proposed == term;
+            match waiter {
+                Waiter::Command(answer) if mine => {
+                    if let Reply::Session { session } = reply {
+                        // Asked again, it is granted its lifetime again.
+                        let now = self.now();
+                        self.contacts.heard(session, now);
+                    }
+                    let _ = answer.send(Ok((reply, index)));
+                    return;
+                }
+                Waiter::Wish(answer) if mine => {
+                    let _ = answer.send(Ok(index));
+                    return;
+                }
+                Waiter::Command(answer) => {
+                    let _ = answer.send(Err(self.not_leader()));
+                }
+                Waiter::Wish(answer) => {
+                    let _ = answer.send(Err(self.not_leader()));
+                }
+            }
+        }
+    }
+
+    /// Leadership was lost: what is under way may or may not come to be.
+    pub(super) fn disappoint(&mut self) {
+        for (.., waiter) in std::mem::take(&mut self.waiting) {
+            match waiter {
+                Waiter::Command(answer) => drop(answer.send(Err(Denied::Uncertain))),
+                Waiter::Wish(answer) => drop(answer.send(Err(Denied::Uncertain))),
+            }
+        }
+    }
+
+    /// A fenced replica serves nobody.
+    pub(super) fn refuse_all(&mut self) {
+        let denied = Denied::Unavailable("this replica takes part no more".into());
+        for (_, reply) in std::mem::take(&mut self.proposals) {
+            let _ = reply.send(Err(denied.clone()));
+        }
+        self.reads.refuse(&denied);
+        self.disappoint();
+    }
+}
+
+/// The request that took effect at this very index, if one did.
+fn took_effect(kind: &CommandKind, reply: &Reply, index: u64) -> Option<(SessionId, u64)> {
+    match (kind, reply) {
+        (CommandKind::Mutate { session, sequence, .. }, Reply::Outcome { index: at, .. }) if *at == index => {
+            Some((*session, *sequence))
+        }
+        _ => None,
+    }
+}

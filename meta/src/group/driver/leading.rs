@@ -1,0 +1,104 @@
+//! What happens with time: ticks, and what a leader looks after without being asked.
+
+use super::{Driver, Waiter};
+use crate::command::CommandKind;
+use crate::group::handle::{Answering, Denied, Wish};
+use crate::group::members::Change;
+use futures::channel::oneshot;
+use mooseng_core::env::{Clock, Env};
+use mooseng_core::probe;
+
+/// Sessions ended by one command.
+const SESSIONS_ENDED_MAX: usize = 256;
+/// How often a leader may be made to step down for no reason.
+const WHIM_TICKS: u64 = 32;
+
+impl<E: Env> Driver<E> {
+    pub(super) fn tick(&mut self) {
+        if self.env.buggify("tick left out") {
+            return;
+        }
+        self.ticks += 1;
+        let now = self.now();
+        self.last_tick = now;
+        self.replica.tick(now);
+        self.inquire();
+        if self.replica.leads().is_none() {
+            return;
+        }
+        if self.ticks.is_multiple_of(self.config.chores_ticks) && self.replica.knows_all() {
+            self.end_sessions();
+            self.change_members();
+            self.offer_again();
+        }
+        if self.ticks.is_multiple_of(self.config.compare_ticks) && self.compared < self.replica.applied() {
+            self.propose_own(CommandKind::Noop);
+        }
+        if self.ticks.is_multiple_of(WHIM_TICKS) && self.env.buggify("leader hands over for no reason") {
+            self.hand_over();
+        }
+    }
+
+    /// Proposes something nobody waits for.
+    fn propose_own(&mut self, kind: CommandKind) {
+        let (reply, _) = oneshot::channel();
+        self.proposals.push((kind, reply));
+    }
+
+    fn end_sessions(&mut self) {
+        let now = self.now();
+        let sessions = self.contacts.run_out(now, SESSIONS_ENDED_MAX);
+        if !sessions.is_empty() {
+            probe!("sessions run out");
+            self.propose_own(CommandKind::ExpireSessions { sessions });
+        }
+    }
+
+    fn change_members(&mut self) {
+        let Some(change) = self.replica.next_change() else { return };
+        let now = self.now();
+        let proposed = self.replica.propose_change(&change, now).is_ok();
+        if proposed && matches!(change, Change::Promote { .. }) {
+            probe!("learner promoted");
+        }
+        if proposed && change == Change::Settle {
+            probe!("joint configuration left by a later leader");
+        }
+    }
+
+    fn hand_over(&mut self) {
+        let now = self.now();
+        if let Some(successor) = self.replica.successor()
+            && self.replica.transfer(successor, now).is_ok()
+        {
+            probe!("leadership handed over");
+        }
+    }
+
+    pub(super) fn wish(&mut self, wish: Wish, reply: Answering<u64>) {
+        let change = match wish {
+            Wish::Admit(newcomer) => match self.replica.members().admit(newcomer) {
+                Some(change) => change,
+                None => return drop(reply.send(self.already_so())),
+            },
+            Wish::Remove(replica) if self.replica.members().get(replica).is_none() => {
+                return drop(reply.send(self.already_so()));
+            }
+            Wish::Remove(replica) => Change::Remove(replica),
+        };
+        let (now, term) = (self.now(), self.replica.term());
+        if !self.replica.knows_all() && self.replica.leads().is_some() {
+            return drop(reply.send(Err(Denied::Overloaded)));
+        }
+        match self.replica.propose_change(&change, now) {
+            Ok(index) => self.waiting.push_back((index, term, Waiter::Wish(reply))),
+            Err(refusal) => drop(reply.send(Err(self.denied(refusal)))),
+        }
+    }
+
+    /// Nothing is left to do, if the one who says so knows.
+    fn already_so(&self) -> Result<u64, Denied> {
+        let knows = self.replica.knows_all() && self.replica.holds_lease(self.env.clock().now());
+        if knows { Ok(self.replica.applied()) } else { Err(self.not_leader()) }
+    }
+}

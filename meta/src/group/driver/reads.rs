@@ -1,0 +1,133 @@
+//! Linearizable reads: answered under the lease, or after the others have confirmed that this
+//! replica still leads.
+
+use super::Driver;
+use crate::group::handle::{Denied, Read, Seen};
+use crate::query::query;
+use mooseng_core::env::Env;
+use mooseng_core::event::Event;
+use mooseng_core::time::Instant;
+use mooseng_core::{plant, probe};
+use std::collections::VecDeque;
+
+/// Rounds of asking that may be under way at once; later reads wait for the next one.
+const ROUNDS_MAX: usize = 8;
+
+#[derive(Default)]
+pub(super) struct Reads {
+    waiting: Vec<Read>,
+    /// Asked about under a ticket.
+    asked: VecDeque<(u64, Vec<Read>)>,
+    /// May be answered when this index is applied.
+    confirmed: VecDeque<(u64, Vec<Read>)>,
+}
+
+impl Reads {
+    pub(super) fn push(&mut self, read: Read) {
+        self.waiting.push(read);
+    }
+
+    /// The replica led when these tickets were answered.
+    pub(super) fn confirmed(&mut self, tickets: &[(u64, u64)]) {
+        for (ticket, index) in tickets {
+            // Rounds are answered in order: an answer to one answers those before it.
+            while self.asked.front().is_some_and(|(asked, _)| asked <= ticket) {
+                let Some((_, reads)) = self.asked.pop_front() else { return };
+                self.confirmed.push_back((*index, reads));
+            }
+        }
+    }
+
+    pub(super) fn refuse(&mut self, denied: &Denied) {
+        let asked = std::mem::take(&mut self.asked).into_iter().flat_map(|(_, reads)| reads);
+        let confirmed = std::mem::take(&mut self.confirmed).into_iter().flat_map(|(_, reads)| reads);
+        for read in std::mem::take(&mut self.waiting).into_iter().chain(asked).chain(confirmed) {
+            let _ = read.reply.send(Err(denied.clone()));
+        }
+    }
+}
+
+impl<E: Env> Driver<E> {
+    /// Asks for what cannot be answered under the lease.
+    pub(super) fn begin_reads(&mut self) {
+        if self.reads.waiting.is_empty() || self.replica.leads().is_none() {
+            return;
+        }
+        let now = self.now();
+        if self.replica.holds_lease(now) || self.serves_regardless() || self.reads.asked.len() >= ROUNDS_MAX {
+            return;
+        }
+        probe!("lease read refused");
+        if let Ok(ticket) = self.replica.read(now) {
+            let reads = std::mem::take(&mut self.reads.waiting);
+            self.reads.asked.push_back((ticket, reads));
+        }
+    }
+
+    /// What only a planted bug does: believe in one's leadership without asking.
+    fn serves_regardless(&self) -> bool {
+        let keep_alives = self.reads.waiting.iter().all(|read| read.query.is_none());
+        let deposed = plant!("stale-read-from-deposed-leader", false, true);
+        deposed || (keep_alives && plant!("keepalive-by-deposed-leader", false, true))
+    }
+
+    /// Answers what may be answered by the state as it is now.
+    pub(super) fn finish_reads(&mut self) {
+        if self.replica.leads().is_none() {
+            if !(self.reads.waiting.is_empty()
+                && self.reads.asked.is_empty()
+                && self.reads.confirmed.is_empty())
+            {
+                let denied = self.not_leader();
+                self.reads.refuse(&denied);
+            }
+            return;
+        }
+        while self.reads.confirmed.front().is_some_and(|(index, _)| *index <= self.replica.applied()) {
+            let Some((_, reads)) = self.reads.confirmed.pop_front() else { return };
+            for read in reads {
+                let seen = self.see(&read);
+                let now = self.now();
+                self.grant(read, seen, now);
+            }
+        }
+        if !self.reads.waiting.is_empty() {
+            self.answer_under_the_lease();
+        }
+    }
+
+    /// The lease is looked at after the state was: had this replica been paused in between, the
+    /// answer would be withheld.
+    fn answer_under_the_lease(&mut self) {
+        let reads = std::mem::take(&mut self.reads.waiting);
+        let seen: Vec<Seen> = reads.iter().map(|read| self.see(read)).collect();
+        let now = plant!("lease-not-fenced-after-pause", self.now(), self.last_tick);
+        self.reads.waiting = reads;
+        if !self.replica.holds_lease(now) && !self.serves_regardless() {
+            return;
+        }
+        let (group, replica) = (self.replica.group(), self.replica.id());
+        let (term, applied) = (self.replica.term(), self.replica.applied());
+        self.env.note(Event::LeaseRead { group, replica, term, applied });
+        for (read, seen) in std::mem::take(&mut self.reads.waiting).into_iter().zip(seen) {
+            self.grant(read, seen, now);
+        }
+    }
+
+    fn see(&self, read: &Read) -> Seen {
+        if !self.state.has_session(read.session) {
+            return Seen::UnknownSession;
+        }
+        match &read.query {
+            Some(question) => Seen::Outcome(query(&self.state, question), self.replica.applied()),
+            None => Seen::Alive(self.contacts.lifetime()),
+        }
+    }
+
+    fn grant(&mut self, read: Read, seen: Seen, now: Instant) {
+        if matches!(seen, Seen::Alive(_)) {
+            self.contacts.heard(read.session, now);
+        }
+        let _ = read.reply.send(Ok(seen));
+    }
+}

@@ -1,0 +1,207 @@
+//! What others may ask of a group's task, and how they are answered. The task takes the inputs in
+//! the order in which they came.
+
+use super::ambiguity::Answer;
+use super::inbox::{Full, Inbox, Lane};
+use super::members::{Members, Newcomer};
+use super::stream;
+use crate::command::{CommandKind, Reply};
+use crate::state::State;
+use futures::channel::oneshot;
+use mooseng_core::env::Address;
+use mooseng_core::id::{GroupId, ReplicaId, SessionId};
+use mooseng_core::namespace::{Outcome, Query};
+use mooseng_storage::Manifest;
+use raft::eraftpb::Message;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why a request was not served.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Denied {
+    /// Not carried out: somebody else leads, there if anybody knows.
+    NotLeader(Option<Address>),
+    /// Not carried out: there is too much to do.
+    Overloaded,
+    /// Not carried out: no entry of the log can hold it.
+    TooLarge,
+    /// Not carried out: not now.
+    Unavailable(String),
+    /// Leadership was lost while it was under way.
+    Uncertain,
+}
+
+pub type Answering<T> = oneshot::Sender<Result<T, Denied>>;
+
+/// What a read saw.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Seen {
+    /// An outcome, and the index up to which the state had applied the log.
+    Outcome(Outcome, u64),
+    /// The session lives, and was granted this much from now on.
+    Alive(Duration),
+    UnknownSession,
+}
+
+#[derive(Debug)]
+pub struct Read {
+    pub session: SessionId,
+    /// `None`: only whether the session lives, and that it may live on.
+    pub query: Option<Query>,
+    pub reply: Answering<Seen>,
+}
+
+/// A change of members that an operator, or a server that wants to take part, asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Wish {
+    Admit(Newcomer),
+    Remove(ReplicaId),
+}
+
+/// How a group looks from one of its replicas.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Look {
+    pub answer: Answer,
+    pub leader: Option<(ReplicaId, Option<Address>)>,
+    pub committed: u64,
+    pub applied: u64,
+    pub snapshot: u64,
+    pub sessions: u64,
+    pub state_hash: u128,
+}
+
+/// A snapshot of this replica's own state is durable.
+#[derive(Debug)]
+pub struct Taken {
+    pub manifest: Manifest,
+    pub hash: u128,
+    pub members: Members,
+}
+
+/// A snapshot was fetched and is durable here.
+pub struct Fetched {
+    pub manifest: Manifest,
+    pub hash: u128,
+    pub members: Members,
+    pub state: State,
+}
+
+pub enum Input {
+    Step {
+        message: Message,
+        sent: u64,
+        echo: u64,
+    },
+    Inquire {
+        asker: ReplicaId,
+        reply: oneshot::Sender<Answer>,
+    },
+    Propose {
+        kind: CommandKind,
+        reply: Answering<(Reply, u64)>,
+    },
+    Read(Read),
+    Wish {
+        wish: Wish,
+        reply: Answering<u64>,
+    },
+    Transfer {
+        target: ReplicaId,
+        reply: Answering<()>,
+    },
+    Look {
+        reply: oneshot::Sender<Look>,
+    },
+    /// Somebody is being given a piece of the snapshot of this index.
+    Serving {
+        index: u64,
+    },
+    /// Somebody answered an inquiry, or did not.
+    Answered {
+        asked: ReplicaId,
+        answer: Option<Answer>,
+    },
+    Taken(Result<Taken, String>),
+    Fetched {
+        index: u64,
+        result: Box<Result<Fetched, String>>,
+    },
+}
+
+/// The way to a group's task.
+#[derive(Clone)]
+pub struct Handle {
+    group: GroupId,
+    inbox: Arc<Inbox<Input>>,
+}
+
+impl Handle {
+    pub fn new(group: GroupId, inbox: Arc<Inbox<Input>>) -> Self {
+        Self { group, inbox }
+    }
+
+    pub fn group(&self) -> GroupId {
+        self.group
+    }
+
+    /// A message of another replica, which may be lost.
+    pub fn step(&self, message: Message, sent: u64, echo: u64) {
+        let _ = self.inbox.put(Lane::Message, Input::Step { message, sent, echo });
+    }
+
+    pub fn serving(&self, index: u64) {
+        let _ = self.inbox.put(Lane::Message, Input::Serving { index });
+    }
+
+    pub async fn inquire(&self, asker: ReplicaId) -> Result<Answer, Denied> {
+        let (reply, answer) = oneshot::channel();
+        self.put(Lane::Message, Input::Inquire { asker, reply })?;
+        answer.await.map_err(|_| stopped())
+    }
+
+    pub async fn propose(&self, kind: CommandKind) -> Result<(Reply, u64), Denied> {
+        self.ask(|reply| Input::Propose { kind, reply }).await
+    }
+
+    pub async fn query(&self, session: SessionId, query: Query) -> Result<Seen, Denied> {
+        self.ask(|reply| Input::Read(Read { session, query: Some(query), reply })).await
+    }
+
+    pub async fn keep_alive(&self, session: SessionId) -> Result<Seen, Denied> {
+        self.ask(|reply| Input::Read(Read { session, query: None, reply })).await
+    }
+
+    /// The index at which the change took effect.
+    pub async fn wish(&self, wish: Wish) -> Result<u64, Denied> {
+        self.ask(|reply| Input::Wish { wish, reply }).await
+    }
+
+    pub async fn transfer(&self, target: ReplicaId) -> Result<(), Denied> {
+        self.ask(|reply| Input::Transfer { target, reply }).await
+    }
+
+    pub async fn look(&self) -> Result<Look, Denied> {
+        let (reply, look) = oneshot::channel();
+        self.put(Lane::Request, Input::Look { reply })?;
+        look.await.map_err(|_| stopped())
+    }
+
+    async fn ask<T>(&self, input: impl FnOnce(Answering<T>) -> Input) -> Result<T, Denied> {
+        let (reply, answer) = oneshot::channel();
+        self.put(Lane::Request, input(reply))?;
+        answer.await.unwrap_or_else(|_| Err(Denied::Uncertain))
+    }
+
+    fn put(&self, lane: Lane, input: Input) -> Result<(), Denied> {
+        self.inbox.put(lane, input).map_err(|Full| Denied::Overloaded)
+    }
+}
+
+fn stopped() -> Denied {
+    Denied::Unavailable("the group has stopped here".into())
+}
+
+/// What a manifest says beyond storage's own.
+pub fn meta(manifest: &Manifest) -> Result<(u128, Members), String> {
+    stream::decode_meta(&manifest.meta).map_err(|error| error.to_string())
+}

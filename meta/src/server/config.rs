@@ -1,0 +1,90 @@
+//! The limits of a metadata server. Daemons and simulator share the defaults.
+
+use crate::group::driver::DriverConfig;
+use crate::group::members::ADDRESS_BYTES_MAX;
+use crate::state::StateConfig;
+use mooseng_core::env::Address;
+use mooseng_core::id::{ClusterId, GroupId, ReplicaId, ServerId};
+use mooseng_net::rpc;
+use mooseng_storage::JournalConfig;
+
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    pub server: ServerId,
+    /// Where it listens, and where others find it.
+    pub address: Address,
+    /// The groups it has replicas of.
+    pub groups: Vec<GroupId>,
+    /// Servers to ask when it has no replica, or lost the one it had.
+    pub join: Option<Vec<Address>>,
+    /// May it come back as another replica by itself when its own is lost?
+    pub rejoin: bool,
+    pub driver: DriverConfig,
+    pub journal: JournalConfig,
+    pub channel: rpc::ChannelConfig,
+    pub rpc: rpc::ServerConfig,
+}
+
+impl ServerConfig {
+    pub fn new(server: ServerId, address: Address) -> Self {
+        Self {
+            server,
+            address,
+            groups: vec![GroupId(1)],
+            join: None,
+            rejoin: true,
+            driver: DriverConfig::default(),
+            journal: JournalConfig::default(),
+            channel: rpc::ChannelConfig::default(),
+            rpc: rpc::ServerConfig::default(),
+        }
+    }
+
+    /// One clear line if it makes no sense.
+    pub fn check(&self) -> Result<(), String> {
+        if self.groups.is_empty() {
+            return Err("groups: a server with none has nothing to do".into());
+        }
+        check_address(&self.address)?;
+        self.driver.group.check()
+    }
+}
+
+fn check_address(address: &Address) -> Result<(), String> {
+    if address.as_str().is_empty() || address.as_str().len() > ADDRESS_BYTES_MAX {
+        return Err(format!("address: it must have 1 to {ADDRESS_BYTES_MAX} bytes"));
+    }
+    Ok(())
+}
+
+/// How a group's first replicas are made: the same on every server but for `server`.
+#[derive(Clone, Debug)]
+pub struct FormatConfig {
+    pub cluster: ClusterId,
+    pub server: ServerId,
+    pub group: GroupId,
+    pub voters: Vec<(ReplicaId, ServerId, Address)>,
+    pub state: StateConfig,
+    pub journal: JournalConfig,
+}
+
+impl FormatConfig {
+    /// This server's replica, or one clear line if the group makes no sense.
+    pub fn check(&self) -> Result<ReplicaId, String> {
+        self.state.check()?;
+        if self.voters.len() > crate::group::members::MEMBERS_MAX {
+            return Err(format!("voters: {} are too many", self.voters.len()));
+        }
+        for (at, (replica, server, address)) in self.voters.iter().enumerate() {
+            check_address(address)?;
+            if replica.0 == 0 || replica.0 >= self.state.first_replica {
+                return Err(format!("voters: {replica} is not from 1 to {}", self.state.first_replica - 1));
+            }
+            if self.voters[..at].iter().any(|(other, host, _)| other == replica || host == server) {
+                return Err(format!("voters: {replica} or {server} is named twice"));
+            }
+        }
+        let own = self.voters.iter().find(|(_, server, _)| *server == self.server);
+        own.map(|(replica, ..)| *replica).ok_or_else(|| format!("voters: {} is not among them", self.server))
+    }
+}

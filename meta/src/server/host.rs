@@ -1,0 +1,188 @@
+//! Recovers the replicas of a server and tends them: when one is lost another is asked for.
+
+use super::rejoin::{self, Lost};
+use super::slots::Slot;
+use super::{Server, ServerError, disk};
+use crate::group::driver::{Beginning, Doubt, Driver};
+use crate::group::recovery::{Recovered, Recovery, recover};
+use crate::group::{Replica, handle, stream};
+use crate::state::{State, StateConfig};
+use bytes::Bytes;
+use mooseng_core::env::{Address, Clock, Env};
+use mooseng_core::event::Event;
+use mooseng_core::id::{GroupId, ReplicaId};
+use mooseng_core::{plant, probe};
+use mooseng_storage::{Journal, Manifest, SnapshotReader, StreamId, Tail, snapshot};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a group begins with on this server.
+pub(super) enum Begin {
+    Replica(Box<Recovered>),
+    Lost(Lost),
+}
+
+/// Opens the journal and sets every group going.
+pub(super) async fn groups<E: Env>(server: Arc<Server<E>>) -> Result<(), ServerError> {
+    let (journal, recovered) = disk::open_journal(&server.env, &server.config.journal).await?;
+    let (mut records, tail) = match recovered {
+        Some(recovered) => (by_stream(recovered.records), recovered.tail),
+        None => (BTreeMap::new(), Tail::Clean),
+    };
+    let mut doubt = None;
+    let mut damage = None;
+    match tail {
+        Tail::Clean => {}
+        Tail::Ambiguous { why, .. } => {
+            server.env.note(Event::Note(format!("the journal's end is in doubt: {why}")));
+            doubt = Some(Doubt::of(server.config.groups.len()));
+        }
+        Tail::Damaged { why, .. } => {
+            plant!("damaged-journal-ignored", damage = Some(why), {});
+            doubt = damage.is_some().then(|| Doubt::of(server.config.groups.len()));
+        }
+    }
+    for group in server.config.groups.clone() {
+        let records = records.remove(&StreamId(group.0)).unwrap_or_default();
+        let recovery = recover(group, records);
+        let begin = begin(recovery, damage.as_ref());
+        let tending = tend(server.clone(), journal.clone(), group, begin, doubt.clone());
+        server.env.spawn("group", async move {
+            tending.await;
+        });
+    }
+    Ok(())
+}
+
+fn by_stream(records: Vec<mooseng_storage::Record>) -> BTreeMap<StreamId, Vec<(u64, Bytes)>> {
+    let mut streams: BTreeMap<StreamId, Vec<(u64, Bytes)>> = BTreeMap::new();
+    for record in records {
+        streams.entry(record.stream).or_default().push((record.position.0, record.bytes));
+    }
+    streams
+}
+
+fn begin(recovery: Recovery, damage: Option<&String>) -> Begin {
+    let lost = |old, members, why: String, fenced| Begin::Lost(Lost { old, members, why, fenced });
+    match (recovery, damage) {
+        (Recovery::Absent, None) => {
+            lost(None, Default::default(), "there is none in the journal".into(), false)
+        }
+        (Recovery::Absent, Some(why)) => lost(None, Default::default(), why.clone(), false),
+        (Recovery::Unsound { replica, members, why }, _) => lost(replica, members, why, false),
+        (Recovery::Replica(recovered), damage) => {
+            let Recovered { replica, members, fenced, .. } = &*recovered;
+            match (fenced, damage) {
+                (Some(why), _) => lost(Some(*replica), members.clone(), why.clone(), true),
+                (None, Some(why)) => lost(Some(*replica), members.clone(), why.clone(), false),
+                (None, None) => Begin::Replica(recovered),
+            }
+        }
+    }
+}
+
+/// Keeps a replica of the group on this server, whatever becomes of the ones before.
+async fn tend<E: Env>(
+    server: Arc<Server<E>>,
+    journal: Journal<E>,
+    group: GroupId,
+    mut begin: Begin,
+    mut doubt: Option<Doubt>,
+) {
+    let env = &server.env;
+    loop {
+        let mut hints = Vec::new();
+        let recovered = match begin {
+            Begin::Replica(recovered) => recovered,
+            Begin::Lost(lost) => {
+                server.slots.set(group, Slot::Lost(lost.old));
+                let Some(joined) = rejoin::rejoin(&server, &journal, group, &lost).await else { return };
+                if doubt.take().is_some_and(|doubt| doubt.account())
+                    && let Err(error) = journal.settle().await
+                {
+                    return env.halt(error.to_string());
+                }
+                hints = joined.hints;
+                joined.recovered
+            }
+        };
+        let (replica, members) = (recovered.replica, recovered.members.clone());
+        let again =
+            |why, fenced| Begin::Lost(Lost { old: Some(replica), members: members.clone(), why, fenced });
+        let (state, manifest) = match load(env, group, &recovered).await {
+            Ok(loaded) => loaded,
+            Err(why) => {
+                begin = again(why, false);
+                continue;
+            }
+        };
+        let (driver, handle) =
+            drive(&server, &journal, group, *recovered, (state, manifest), (doubt.clone(), hints));
+        server.slots.set(group, Slot::Serving(handle));
+        let why = driver.run().await;
+        begin = again(why, true);
+    }
+}
+
+fn drive<E: Env>(
+    server: &Server<E>,
+    journal: &Journal<E>,
+    group: GroupId,
+    recovered: Recovered,
+    (state, manifest): (State, Option<Manifest>),
+    (doubt, hints): (Option<Doubt>, Vec<(ReplicaId, Address)>),
+) -> (Driver<E>, handle::Handle) {
+    let env = &server.env;
+    let mut config = server.config.driver.clone();
+    config.group.record_bytes_max = config.group.record_bytes_max.min(journal.append_bytes_max() - 16);
+    let now = env.clock().now();
+    let replica = Replica::new(group, recovered, doubt.is_some(), config.group.clone(), now);
+    let beginning = Beginning {
+        replica,
+        state,
+        manifest,
+        journal: journal.clone(),
+        channels: server.channels.clone(),
+        directory: disk::group_directory(group),
+        doubt,
+        hints,
+    };
+    Driver::new(env.clone(), Arc::new(config), beginning)
+}
+
+/// The state that the replica's checkpoint speaks of, and what it is when it is passed on. A
+/// replica that has just joined has none yet.
+async fn load<E: Env>(
+    env: &E,
+    group: GroupId,
+    recovered: &Recovered,
+) -> Result<(State, Option<Manifest>), String> {
+    let directory = disk::group_directory(group);
+    let failed = |error: mooseng_storage::StorageError| error.to_string();
+    snapshot::open_directory(env, &directory).await.map_err(failed)?;
+    let index = recovered.log.base();
+    for other in snapshot::list(env, &directory).await.map_err(failed)? {
+        if other > index {
+            probe!("snapshot that the journal does not point to");
+        }
+        if other != index {
+            snapshot::remove(env, &directory, other).await.map_err(failed)?;
+        }
+    }
+    if index == 0 {
+        return Ok((State::new(StateConfig::default()), None));
+    }
+    let (mut reader, manifest) = SnapshotReader::open(env, &directory, index).await.map_err(failed)?;
+    if manifest.group != group || Some(manifest.term) != recovered.log.term_of(index) {
+        return Err(format!("snapshot {index} is not the one the journal points to"));
+    }
+    let (hash, _) = handle::meta(&manifest)?;
+    let mut assembly = stream::Assembly::new();
+    while let Some(piece) = reader.next().await.map_err(failed)? {
+        let bytes = piece.len();
+        let work = move || assembly.piece(&piece).map(|()| assembly);
+        assembly = env.compute(bytes, work).await.map_err(|error| error.to_string())?;
+    }
+    let state = assembly.finish(hash).map_err(|error| error.to_string())?;
+    Ok((state, Some(manifest)))
+}

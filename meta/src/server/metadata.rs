@@ -1,0 +1,131 @@
+//! What mounts ask: from messages to commands and questions, and back.
+
+use super::Server;
+use crate::command::{CommandKind, Reply};
+use crate::group::handle::{Denied, Handle, Seen};
+use mooseng_core::env::Env;
+use mooseng_core::namespace::{Op, Query};
+use mooseng_net::convert;
+use mooseng_net::proto::metadata::{
+    CloseSessionReply, CloseSessionRequest, KeepAliveReply, KeepAliveRequest, Metadata, MutateReply,
+    MutateRequest, OpenSessionReply, OpenSessionRequest, QueryReply, QueryRequest,
+};
+use mooseng_net::rpc::{Call, Code, Status};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(super) struct Service<E: Env> {
+    server: Arc<Server<E>>,
+}
+
+impl<E: Env> Clone for Service<E> {
+    fn clone(&self) -> Self {
+        Self { server: self.server.clone() }
+    }
+}
+
+impl<E: Env> Service<E> {
+    pub(super) fn new(server: Arc<Server<E>>) -> Self {
+        Self { server }
+    }
+
+    /// The group that holds every slot as long as there is but one.
+    fn group(&self) -> Result<Handle, Status> {
+        let first = self.server.config.groups.first().copied().unwrap_or_default();
+        self.server.slots.serving(first)
+    }
+
+    fn lifetime(&self) -> Duration {
+        self.server.config.driver.session_lifetime
+    }
+}
+
+pub(super) fn status(denied: Denied) -> Status {
+    match denied {
+        Denied::NotLeader(leader) => Status::not_leader(leader),
+        Denied::Overloaded => Status::overloaded("the group has too much to do"),
+        Denied::TooLarge => Status::new(Code::Invalid, "the request is larger than an entry of the log"),
+        Denied::Unavailable(why) => Status::new(Code::Unavailable, why),
+        Denied::Uncertain => Status::new(Code::Uncertain, "leadership was lost meanwhile"),
+    }
+}
+
+fn unknown_session() -> Status {
+    Status::new(Code::UnknownSession, "no such session, or it has run out")
+}
+
+/// A reply that no command of this kind gives, or a refusal that any may give.
+fn refused(reply: &Reply) -> Status {
+    match reply {
+        Reply::UnknownSession => unknown_session(),
+        Reply::AnswerGone => Status::new(Code::AnswerGone, "the session gave this answer up"),
+        Reply::TooManyInFlight => Status::overloaded("too many requests of the session are under way"),
+        Reply::TooManySessions => Status::overloaded("there are as many sessions as there may be"),
+        other => Status::new(Code::Internal, format!("{other:?} answers nothing that was asked")),
+    }
+}
+
+fn milliseconds(lifetime: Duration) -> u64 {
+    u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl<E: Env> Metadata<E> for Service<E> {
+    async fn open_session(&self, _: Call, request: OpenSessionRequest) -> Result<OpenSessionReply, Status> {
+        let nonce = convert::nonce("nonce", &request.nonce)?;
+        let proposed = self.group()?.propose(CommandKind::OpenSession { nonce }).await;
+        match proposed.map_err(status)? {
+            (Reply::Session { session }, index) => {
+                let lifetime_ms = milliseconds(self.lifetime());
+                Ok(OpenSessionReply { session: session.0, lifetime_ms, index })
+            }
+            (reply, _) => Err(refused(&reply)),
+        }
+    }
+
+    async fn keep_alive(&self, _: Call, request: KeepAliveRequest) -> Result<KeepAliveReply, Status> {
+        let session = convert::session("session", request.session)?;
+        match self.group()?.keep_alive(session).await.map_err(status)? {
+            Seen::Alive(lifetime) => Ok(KeepAliveReply { lifetime_ms: milliseconds(lifetime) }),
+            Seen::UnknownSession | Seen::Outcome(..) => Err(unknown_session()),
+        }
+    }
+
+    async fn close_session(
+        &self,
+        _: Call,
+        request: CloseSessionRequest,
+    ) -> Result<CloseSessionReply, Status> {
+        let session = convert::session("session", request.session)?;
+        let proposed = self.group()?.propose(CommandKind::CloseSession { session }).await;
+        match proposed.map_err(status)? {
+            (Reply::Done, _) => Ok(CloseSessionReply {}),
+            (reply, _) => Err(refused(&reply)),
+        }
+    }
+
+    async fn mutate(&self, _: Call, request: MutateRequest) -> Result<MutateReply, Status> {
+        let op = Op::try_from(convert::required("op", request.op)?)?;
+        let kind = CommandKind::Mutate {
+            session: convert::session("session", request.session)?,
+            sequence: convert::count("sequence", request.sequence)?,
+            low_water: request.low_water,
+            slot: convert::slot("slot", request.slot)?,
+            op,
+        };
+        match self.group()?.propose(kind).await.map_err(status)? {
+            (Reply::Outcome { outcome, index }, _) => {
+                Ok(MutateReply { outcome: Some((&outcome).into()), index })
+            }
+            (reply, _) => Err(refused(&reply)),
+        }
+    }
+
+    async fn query(&self, _: Call, request: QueryRequest) -> Result<QueryReply, Status> {
+        let query = Query::try_from(convert::required("query", request.query)?)?;
+        let session = convert::session("session", request.session)?;
+        match self.group()?.query(session, query).await.map_err(status)? {
+            Seen::Outcome(outcome, index) => Ok(QueryReply { outcome: Some((&outcome).into()), index }),
+            Seen::UnknownSession | Seen::Alive(_) => Err(unknown_session()),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! A metadata server: one process, one data directory, one journal, replicas of one or more groups,
+//! and the services they are reached by.
+//!
+//! [`format()`] makes a first disk; [`run()`] serves from one. A server whose replica is lost (its disk
+//! empty, its journal damaged, its state unlike its group's) never takes part under the old number
+//! again: it asks the group's leader for a new one and catches up as a learner ([`rejoin`]).
+//!
+//! It knows nothing of Raft, namespaces or sessions beyond carrying requests to the group's task.
+
+mod cluster;
+mod config;
+mod disk;
+mod format;
+mod host;
+mod metadata;
+mod raft;
+mod rejoin;
+mod slots;
+
+pub use config::{FormatConfig, ServerConfig};
+pub use format::format;
+
+use crate::group::driver::Channels;
+use mooseng_core::env::{Address, DiskError, Env, Net};
+use mooseng_net::proto::cluster::ClusterHandler;
+use mooseng_net::proto::metadata::MetadataHandler;
+use mooseng_net::proto::raft::RaftHandler;
+use mooseng_net::rpc;
+use mooseng_storage::{Identity, StorageError};
+use slots::Slots;
+use std::sync::Arc;
+
+/// Why a server does not start, or stops: one line for an operator.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ServerError(pub String);
+
+impl From<DiskError> for ServerError {
+    fn from(error: DiskError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// What the parts of a server share.
+struct Server<E: Env> {
+    env: E,
+    config: ServerConfig,
+    identity: Identity,
+    channels: Channels<E>,
+    slots: Slots<E>,
+}
+
+/// Serves until the machine stops; returns only if it cannot start.
+pub async fn run<E: Env>(env: E, config: ServerConfig) -> Result<(), ServerError> {
+    config.check().map_err(ServerError)?;
+    let channels = Channels::new(env.clone(), config.channel);
+    let identity = identity(&env, &config, &channels).await?;
+    let address = &config.address;
+    let listener = env.net().listen(address).await.map_err(|error| ServerError(error.to_string()))?;
+    let slots = Slots::new(&config.groups);
+    let rpc_config = config.rpc;
+    let server = Arc::new(Server { env: env.clone(), config, identity, channels, slots });
+    let metadata = MetadataHandler::new(metadata::Service::new(server.clone()));
+    let raft = RaftHandler::new(raft::Service::new(server.clone()));
+    let cluster = ClusterHandler::new(cluster::Service::new(server.clone()));
+    env.spawn("services", rpc::serve(env.clone(), listener, (raft, (metadata, cluster)), rpc_config));
+    host::groups(server).await?;
+    futures::future::pending().await
+}
+
+/// Whose disk this is. An empty one becomes this server's only if it is told whom to join.
+async fn identity<E: Env>(
+    env: &E,
+    config: &ServerConfig,
+    channels: &Channels<E>,
+) -> Result<Identity, ServerError> {
+    match Identity::read(env, "").await {
+        Ok(identity) if identity.server != config.server => Err(ServerError(format!(
+            "identity: the data directory belongs to {}, not to {}; point each server at its own",
+            identity.server, config.server
+        ))),
+        Ok(identity) => Ok(identity),
+        Err(StorageError::Absent { file }) => {
+            let seeds: &[Address] = config.join.as_deref().unwrap_or_default();
+            if seeds.is_empty() {
+                return Err(ServerError(format!(
+                    "{file}: not there; format the data directory, or name servers to join"
+                )));
+            }
+            let cluster = rejoin::ask_cluster(env, channels, seeds).await;
+            let identity = Identity { cluster, server: config.server };
+            identity.format(env, "").await.map_err(|error| ServerError(error.to_string()))?;
+            Ok(identity)
+        }
+        Err(error) => Err(ServerError(error.to_string())),
+    }
+}
