@@ -63,8 +63,12 @@ impl Env for SimEnv {
     }
 
     fn rng(&self, purpose: &'static str, key: u64) -> ChaCha8Rng {
-        let seed = self.shared.lock().seed;
-        chance::stream(seed, purpose, u64::from(self.node.0) + 1, key)
+        // Each life of a process has dice of its own, as a process that starts anew has elsewhere.
+        let (seed, life) = {
+            let world = self.shared.lock();
+            (world.seed, world.node(self.node).life)
+        };
+        chance::stream(seed, purpose, u64::from(life) << 32 | u64::from(self.node.0), key)
     }
 
     fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {

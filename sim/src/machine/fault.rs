@@ -18,6 +18,12 @@ pub enum Fault {
         node: String,
         restart_ms: Option<u64>,
     },
+    /// The process is killed and comes back speaking another version of messages.
+    Version {
+        node: String,
+        wire_version: u32,
+        restart_ms: Option<u64>,
+    },
     /// A node that is down boots again.
     Restart {
         node: String,
@@ -117,7 +123,7 @@ pub enum Fault {
         node: String,
         for_ms: u64,
     },
-    /// The next sync of a file whose path begins with `prefix` fails.
+    /// The next sync of a file or a directory whose path begins with `prefix` fails.
     SyncFails {
         node: String,
         prefix: String,
@@ -189,6 +195,7 @@ impl Fault {
         match self {
             Fault::Crash { .. } => "crash",
             Fault::Kill { .. } => "kill",
+            Fault::Version { .. } => "version",
             Fault::Restart { .. } => "restart",
             Fault::Pause { .. } => "pause",
             Fault::Suspend { .. } => "suspend",
@@ -220,6 +227,27 @@ impl Fault {
         }
     }
 
+    /// How long the fault lasts, if it ends by itself: then [`super::MachineEvent::FaultOver`] is
+    /// told. A fault that is done in a moment, and one that waits to be healed, have no such end.
+    pub fn lasts_ms(&self) -> Option<u64> {
+        match self {
+            Fault::DiskStall { for_ms, .. } => Some(*for_ms),
+            Fault::Pause { for_ms, .. }
+            | Fault::Suspend { for_ms, .. }
+            | Fault::SlowCpu { for_ms, .. }
+            | Fault::Cut { for_ms, .. }
+            | Fault::Partition { for_ms, .. }
+            | Fault::Isolate { for_ms, .. }
+            | Fault::Clog { for_ms, .. }
+            | Fault::SlowLink { for_ms, .. }
+            | Fault::WallFreeze { for_ms, .. }
+            | Fault::DiskFull { for_ms, .. }
+            | Fault::DiskSlow { for_ms, .. }
+            | Fault::SyncLies { for_ms, .. } => *for_ms,
+            _ => None,
+        }
+    }
+
     /// Every node the fault names.
     pub fn nodes(&self) -> Vec<&str> {
         match self {
@@ -231,6 +259,7 @@ impl Fault {
             Fault::Partition { left, right, .. } => left.iter().chain(right).map(String::as_str).collect(),
             Fault::Crash { node, .. }
             | Fault::Kill { node, .. }
+            | Fault::Version { node, .. }
             | Fault::Restart { node }
             | Fault::Pause { node, .. }
             | Fault::Suspend { node, .. }

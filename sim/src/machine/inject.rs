@@ -42,7 +42,7 @@ impl World {
         if self.inject_now(fault) {
             self.stats.struck(fault.kind());
         }
-        if let Some(for_ms) = lasts_ms(fault) {
+        if let Some(for_ms) = fault.lasts_ms() {
             let over = Deferred::FaultOver { fault: fault.clone(), round: self.round };
             self.defer(for_ms.saturating_mul(MILLI), over);
         }
@@ -53,6 +53,11 @@ impl World {
         match fault {
             Fault::Crash { node, restart_ms } => self.stop_named(node, Stop::Power, *restart_ms),
             Fault::Kill { node, restart_ms } => self.stop_named(node, Stop::Kill, *restart_ms),
+            Fault::Version { node, wire_version, restart_ms } => {
+                let host = self.named(node);
+                self.node_mut(host).config.wire_version = *wire_version;
+                self.stop_named(node, Stop::Kill, *restart_ms)
+            }
             Fault::Restart { node } => {
                 let node = self.named(node);
                 let down = !self.node(node).up;
@@ -260,7 +265,7 @@ impl World {
             }
             Fault::SlowCpu { .. } => host.cpu_factor = 1,
             Fault::WallFreeze { .. } => host.clock.thaw_wall(),
-            Fault::DiskFull { .. } => host.disk.damage.free_pages_max = u64::MAX,
+            Fault::DiskFull { .. } => host.disk.damage.used_pages_max = u64::MAX,
             Fault::DiskSlow { .. } => host.disk.damage.slow_factor = 1,
             Fault::SyncLies { .. } => host.disk.damage.lies = host.disk.damage.lies.saturating_sub(1),
             _ => {}
@@ -302,24 +307,5 @@ impl World {
             self.wake_machine(node);
         }
         self.unpark();
-    }
-}
-
-/// How long a fault lasts, if it ends by itself and its end changes something.
-fn lasts_ms(fault: &Fault) -> Option<u64> {
-    match fault {
-        Fault::Pause { for_ms, .. }
-        | Fault::Suspend { for_ms, .. }
-        | Fault::SlowCpu { for_ms, .. }
-        | Fault::Cut { for_ms, .. }
-        | Fault::Partition { for_ms, .. }
-        | Fault::Isolate { for_ms, .. }
-        | Fault::Clog { for_ms, .. }
-        | Fault::SlowLink { for_ms, .. }
-        | Fault::WallFreeze { for_ms, .. }
-        | Fault::DiskFull { for_ms, .. }
-        | Fault::DiskSlow { for_ms, .. }
-        | Fault::SyncLies { for_ms, .. } => *for_ms,
-        _ => None,
     }
 }

@@ -115,7 +115,11 @@ impl Sim {
         name: &'static str,
         task: impl Future<Output = ()> + Send + 'static,
     ) {
-        let epoch = self.shared.lock().node(node).epoch;
+        let epoch = {
+            let world = self.shared.lock();
+            assert!(world.node(node).up, "{} is down: nothing runs there", world.node(node).name);
+            world.node(node).epoch
+        };
         self.take_in(Spawned { node, epoch, name, future: task.boxed() });
     }
 

@@ -308,6 +308,8 @@ impl World {
         let host = self.node_mut(node);
         host.up = false;
         host.epoch += 1;
+        host.pauses = 0;
+        host.sleeps = if power { 0 } else { host.sleeps };
         self.chores.purge = true;
         self.chores.pending = true;
         self.stop_operations(node);

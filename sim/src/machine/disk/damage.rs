@@ -8,8 +8,8 @@ use mooseng_core::chance::Dice;
 
 /// The faults in force, and those that wait.
 pub(crate) struct Damage {
-    /// No more pages than this are left, however large the disk is.
-    pub(crate) free_pages_max: u64,
+    /// No more pages than this may be used, however large the disk is.
+    pub(crate) used_pages_max: u64,
     pub(crate) slow_factor: u64,
     /// No operation is done before this moment.
     pub(crate) stalled_until: u64,
@@ -23,7 +23,7 @@ pub(crate) struct Damage {
 impl Default for Damage {
     fn default() -> Self {
         Self {
-            free_pages_max: u64::MAX,
+            used_pages_max: u64::MAX,
             slow_factor: 1,
             stalled_until: 0,
             lies: 0,
@@ -60,7 +60,8 @@ pub(super) fn take_aimed(waiting: &mut Vec<String>, path: &str) -> bool {
 impl Disk {
     /// Leaves only so much space.
     pub(crate) fn limit_free(&mut self, bytes: u64) {
-        self.damage.free_pages_max = bytes / PAGE_BYTES;
+        self.sweep();
+        self.damage.used_pages_max = self.used_pages.saturating_add(bytes / PAGE_BYTES);
     }
 
     /// Draws up to `count` sectors that are durable and written and lie where the damage aims.

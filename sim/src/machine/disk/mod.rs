@@ -137,6 +137,14 @@ impl Disk {
         Ok(())
     }
 
+    /// A sync of a directory fails: some of its changes became durable, the others never will.
+    fn fail_sync_dir(&mut self, path: &str, now: u64) {
+        let lane = self.lane.at(now);
+        if let Ok(directory) = self.tree.find_directory(path) {
+            self.tree.fail_sync(directory, || lane.below(2) == 0);
+        }
+    }
+
     fn sync_dir(&mut self, path: &str) -> Result<(), DiskError> {
         let directory = self.tree.find_directory(path)?;
         self.tree.sync(directory);
@@ -170,9 +178,9 @@ impl Disk {
 
     fn space(&mut self) -> Space {
         self.sweep();
-        let free = self.capacity_pages.saturating_sub(self.used_pages);
-        let total = self.capacity_pages * PAGE_BYTES;
-        Space { total, free: free.min(self.damage.free_pages_max) * PAGE_BYTES }
+        let usable = self.capacity_pages.min(self.damage.used_pages_max);
+        let free = usable.saturating_sub(self.used_pages);
+        Space { total: self.capacity_pages * PAGE_BYTES, free: free * PAGE_BYTES }
     }
 
     /// Is there room for so many more pages?
@@ -194,7 +202,6 @@ impl Disk {
         file.live.write(offset, bytes, &mut file.dirty);
         file.length_dirty |= file.live.length() != before;
         self.used_pages += if file.charged { missing } else { 0 };
-        self.damage.free_pages_max = self.damage.free_pages_max.saturating_sub(missing);
         if !file.unreadable.is_empty() {
             let sectors =
                 offset / image::SECTOR_BYTES..(offset + bytes.len() as u64).div_ceil(image::SECTOR_BYTES);

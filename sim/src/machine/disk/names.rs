@@ -185,6 +185,22 @@ impl Tree {
     /// The changes that a sync of a directory, begun now, will make durable: those that touch it,
     /// and before them those that they build upon.
     pub(crate) fn sync(&mut self, directory: Key) {
+        for change in self.take_pending(directory) {
+            self.make_durable(change);
+        }
+    }
+
+    /// As [`Tree::sync`], but of those changes only the ones that `keeps` says become durable, and
+    /// the others never will.
+    pub(crate) fn fail_sync(&mut self, directory: Key, mut keeps: impl FnMut() -> bool) {
+        for change in self.take_pending(directory) {
+            if keeps() {
+                self.make_durable(change);
+            }
+        }
+    }
+
+    fn take_pending(&mut self, directory: Key) -> Vec<Change> {
         let mut needed: BTreeSet<Place> = BTreeSet::new();
         let mut keep = vec![false; self.pending.len()];
         for (index, change) in self.pending.iter().enumerate().rev() {
@@ -193,11 +209,11 @@ impl Tree {
                 needed.extend(change.0.iter().map(|(place, _)| place.clone()));
             }
         }
-        let mut kept = keep.into_iter();
-        let pending = std::mem::take(&mut self.pending);
-        for change in pending {
-            if kept.next() == Some(true) { self.make_durable(change) } else { self.pending.push(change) }
+        let (mut taken, mut kept) = (Vec::new(), keep.into_iter());
+        for change in std::mem::take(&mut self.pending) {
+            if kept.next() == Some(true) { taken.push(change) } else { self.pending.push(change) }
         }
+        taken
     }
 
     fn make_durable(&mut self, change: Change) {

@@ -19,6 +19,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+const SYNC_FAILED: &str = "input/output error: the sync failed";
+
 /// What is asked of a disk.
 #[derive(Clone)]
 pub(crate) enum Work {
@@ -201,7 +203,7 @@ impl World {
             Work::Remove => disk.remove(path).map(|()| Reply::Done),
             Work::CreateDirectory => disk.tree.create_directories(path).map(|()| Reply::Done),
             Work::List => disk.tree.list(path).map(Reply::Names),
-            Work::SyncDirectory => disk.sync_dir(path).map(|()| Reply::Done),
+            Work::SyncDirectory => self.perform_sync_directory(node, path),
             Work::Space => Ok(Reply::Space(disk.space())),
             Work::Length { file } => disk.file(file, path).map(|file| Reply::Length(file.live.length())),
             Work::SetLength { file, length } => disk.set_length(file, path, length).map(|()| Reply::Done),
@@ -240,7 +242,7 @@ impl World {
         if ppm > 0 && disk.lane.at(now).chance(ppm) {
             disk.write_back(file, now);
         }
-        if matches!(written, Err(DiskError::NoSpace { .. })) && disk.damage.free_pages_max != u64::MAX {
+        if matches!(written, Err(DiskError::NoSpace { .. })) && disk.damage.used_pages_max != u64::MAX {
             self.struck(node, "disk-full", path.to_string());
         }
         written.map(|()| Reply::Done)
@@ -252,10 +254,7 @@ impl World {
         if take_aimed(&mut disk.damage.failing_syncs, path) {
             disk.fail_sync(file, now);
             self.struck(node, "sync-fails", path.to_string());
-            return Err(DiskError::Io {
-                path: path.into(),
-                what: "input/output error: the sync failed".into(),
-            });
+            return Err(DiskError::Io { path: path.into(), what: SYNC_FAILED.into() });
         }
         if disk.damage.lies > 0 {
             disk.forget_sync(file);
@@ -263,6 +262,21 @@ impl World {
             return Ok(Reply::Done);
         }
         disk.end_sync(file, path).map(|()| Reply::Done)
+    }
+
+    fn perform_sync_directory(&mut self, node: NodeId, path: &str) -> Result<Reply, DiskError> {
+        let now = self.now;
+        let disk = &mut self.nodes[node.0 as usize].disk;
+        if take_aimed(&mut disk.damage.failing_syncs, path) {
+            disk.fail_sync_dir(path, now);
+            self.struck(node, "sync-fails", format!("directory {path:?}"));
+            return Err(DiskError::Io { path: path.into(), what: SYNC_FAILED.into() });
+        }
+        if disk.damage.lies > 0 {
+            self.stats.struck("sync-lies");
+            return Ok(Reply::Done);
+        }
+        disk.sync_dir(path).map(|()| Reply::Done)
     }
 
     /// The task that asked went away. What becomes of a write then is drawn.

@@ -104,6 +104,8 @@ fn a_full_disk_refuses_and_recovers() {
         assert_eq!(file.write_at(0, Bytes::from(vec![2; 4_096])).await, Ok(()), "overwriting needs no space");
         assert_eq!(file.write_at(4_096, Bytes::from(vec![1; 8_192])).await, Ok(()), "what fits, fits");
         assert_eq!(env.disk().space().await.unwrap().free, 0);
+        file.set_len(8_192).await.unwrap();
+        assert_eq!(env.disk().space().await.unwrap().free, 4_096, "what is given back can be used");
         control.heal();
         assert_eq!(file.write_at(12_288, Bytes::from(vec![1; 12_288])).await, Ok(()));
     })
@@ -265,4 +267,28 @@ fn the_machine_may_write_back_by_itself() {
         versions.extend(bytes.chunks(512).map(|sector| sector[0]));
     }
     assert!(versions.contains(&199) && versions.len() > 5, "versions in between are kept: {versions:?}");
+}
+
+#[test]
+fn a_failed_sync_of_a_directory_may_lose_names_for_good() {
+    let mut kept = BTreeSet::new();
+    for seed in 0..SEEDS {
+        let (mut sim, nodes) = world(seed, &["a"]);
+        let (env, control) = (sim.env(nodes[0]), sim.control().clone());
+        sim.run(nodes[0], LIMIT, async move {
+            env.disk().create_dir("d").await.unwrap();
+            env.disk().sync_dir("").await.unwrap();
+            create(&env, "d/f", 1, 10).await.sync().await.unwrap();
+            control.apply(&Fault::SyncFails { node: a(), prefix: "d".into() }).unwrap();
+            assert!(is_io(&env.disk().sync_dir("d").await));
+            assert_eq!(env.disk().list("d").await.unwrap(), ["f"]);
+            assert_eq!(env.disk().sync_dir("d").await, Ok(()));
+        })
+        .unwrap();
+        sim.apply(&crash()).unwrap();
+        sim.run_for(millis(20));
+        let env = sim.env(nodes[0]);
+        kept.extend(sim.run(nodes[0], LIMIT, async move { env.disk().list("d").await.unwrap().len() }));
+    }
+    assert_eq!(kept, BTreeSet::from([0, 1]));
 }

@@ -4,6 +4,7 @@ use super::super::{Fault, MachineConfig, MachineEvent, NodeConfig, Seen, Sim};
 use super::{LIMIT, millis, world};
 use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
+use mooseng_core::chance::Dice;
 use mooseng_core::env::{Clock, Env, sleep};
 use mooseng_core::event::Event;
 use mooseng_core::time::Instant;
@@ -214,6 +215,31 @@ fn heavy_work_is_charged_and_a_slow_processor_takes_longer() {
     };
     let (fast, slow) = (took(false), took(true));
     assert!(slow > 9 * fast && slow < 11 * fast, "{fast} and {slow}");
+}
+
+#[test]
+fn a_process_comes_back_with_another_version_and_fresh_dice() {
+    let mut sim = Sim::new(1, MachineConfig::calm());
+    let node = sim.add_node("a", NodeConfig { wire_version: 3, ..NodeConfig::default() });
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let keep = seen.clone();
+    sim.boot(node, move |env| {
+        keep.lock().unwrap().push((env.wire_version(), env.rng("nonce", 0).word()));
+        async move {}
+    });
+    let fault = Fault::Version { node: "a".into(), wire_version: 4, restart_ms: Some(1) };
+    sim.apply(&fault).unwrap();
+    sim.run_for(millis(5));
+    let seen = seen.lock().unwrap().clone();
+    assert_eq!([seen[0].0, seen[1].0], [3, 4]);
+    assert_ne!(seen[0].1, seen[1].1);
+}
+
+/// Simulations are handed to threads whole.
+#[test]
+fn a_simulation_can_be_moved_to_another_thread() {
+    fn assert_send<T: Send>() {}
+    assert_send::<Sim>();
 }
 
 /// The value of a channel that must have it by now.
