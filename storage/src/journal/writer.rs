@@ -95,16 +95,15 @@ impl<E: Env, F: File> Writer<E, F> {
             }
         };
         let batch = self.encode(items);
-        self.segment.file.write_at(self.offset(), batch.bytes.clone()).await?;
         self.carried = self.proven;
-        let early = plant!("journal-ack-before-sync", false, true);
-        if !early {
-            self.sync().await?;
+        if plant!("journal-ack-before-sync", false, true) {
+            self.segment.file.write_at(self.offset(), batch.bytes.clone()).await?;
+            self.acknowledge(batch);
+            self.segment.file.sync().await?;
+            return Ok(true);
         }
+        heed(self.segment.file.write_durably(self.offset(), batch.bytes.clone()).await)?;
         self.acknowledge(batch);
-        if early {
-            self.sync().await?;
-        }
         Ok(true)
     }
 
@@ -120,11 +119,6 @@ impl<E: Env, F: File> Writer<E, F> {
             // Whoever dropped the future did not want to know.
             let _ = done.send(Ok(position));
         }
-    }
-
-    async fn sync(&self) -> Result<(), DiskError> {
-        let synced = self.segment.file.sync().await;
-        plant!("journal-sync-error-ignored", synced, synced.or(Ok(())))
     }
 
     fn encode(&self, items: Vec<Item>) -> Batch {
@@ -158,7 +152,7 @@ impl<E: Env, F: File> Writer<E, F> {
     /// of it is synced: the sync of the next one says nothing about this one.
     async fn rotate(&mut self) -> Result<bool, DiskError> {
         if self.end > self.proven {
-            self.sync().await?;
+            heed(self.segment.file.sync().await)?;
             self.proven = self.end;
         }
         let Some(segment) = self.shared.next_segment().await else { return Ok(false) };
@@ -187,6 +181,11 @@ impl<E: Env, F: File> Writer<E, F> {
         self.shared.stop(&why);
         self.env.halt(format!("{why}; what reached the disk is unknown, so this server stops"));
     }
+}
+
+/// What a sync says is heeded.
+fn heed(synced: Result<(), DiskError>) -> Result<(), DiskError> {
+    plant!("journal-sync-error-ignored", synced, synced.or(Ok(())))
 }
 
 /// The same for whoever prepares segments.
