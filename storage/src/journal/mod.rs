@@ -7,7 +7,8 @@
 //! The journal knows nothing of terms, indexes or entries. It keeps a record until its stream
 //! releases it, and then for as long as an older record of any stream lies in the same segment or
 //! before it. Releases are not written down: a journal that is opened again may give back records
-//! that were released, and a stream must know by itself which of them it still wants.
+//! that were released, and a stream must know by itself which of them it still wants. The records
+//! of a stream that nobody owns any more stay until somebody releases them.
 
 mod batcher;
 mod keeper;

@@ -166,7 +166,12 @@ impl<'a, E: Env> Opening<'a, E> {
             }
         }
         if let Some((sequence, fault)) = broken.filter(|_| opening.heads.is_empty()) {
-            return Err(SEGMENT.explain(fault, &opening.path(sequence)));
+            let file = opening.path(sequence);
+            let why = "no segment of this journal has a head that reads well".to_owned();
+            return Err(match fault {
+                Fault::Broken => StorageError::Damaged { file, why },
+                _ => SEGMENT.explain(fault, &file),
+            });
         }
         if broken.is_some_and(|_| !opening.heads.contains_key(&last)) {
             // How far the unreadable last one reached is unknown; no position may be given twice.

@@ -132,16 +132,16 @@ impl<E: Env, F: File> Writer<E, F> {
         if let Some(state) = &state {
             encoder.state(state);
         }
-        if items.len() > 1 {
-            probe!("journal batch held more than one append");
-        }
         let mut waiting = Vec::with_capacity(items.len());
-        let mut written = Vec::new();
+        let mut written: Vec<(StreamId, Position)> = Vec::new();
         for Item { what, done, .. } in items {
             waiting.push((done, encoder.position()));
             if let What::Records { stream, records } = what {
                 written.extend(records.iter().map(|record| (stream, encoder.record(stream, record))));
             }
+        }
+        if written.windows(2).any(|pair| pair[0].0 != pair[1].0) {
+            probe!("journal batch held more than one writer");
         }
         let bytes = encoder.finish(head.sector_bytes);
         assert!(bytes.len() as u64 <= batcher::left(head, self.offset()), "the batch fits its segment");

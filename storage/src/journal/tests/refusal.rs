@@ -45,6 +45,18 @@ fn a_foreign_file_is_refused() {
     );
 }
 
+/// Such a journal was ours: its server may begin again, as another replica.
+#[test]
+fn a_journal_without_any_readable_head_is_damaged() {
+    let machine = formatted(1, &config());
+    machine.with_images(|images| images.alter(&path(1), |bytes| bytes[20] ^= 1));
+    assert_eq!(
+        line(&machine),
+        "journal/00000000000000000001.segment: no segment of this journal has a head that reads well; fetch it \
+         again from another replica"
+    );
+}
+
 #[test]
 fn a_newer_version_is_refused() {
     let machine = formatted(1, &config());
