@@ -12,6 +12,14 @@ use super::world::Shared;
 use mooseng_core::time::Instant;
 use std::sync::Arc;
 
+/// What a machine keeps for its processes: none of it may grow without bound.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Load {
+    pub timers: usize,
+    pub connections: usize,
+    pub disk_operations: usize,
+}
+
 #[derive(Clone)]
 pub struct Control {
     pub(crate) shared: Arc<Shared>,
@@ -64,6 +72,16 @@ impl Control {
     /// Why its server stopped itself, if it did and has not booted since.
     pub fn halted(&self, node: NodeId) -> Option<String> {
         self.shared.lock().node(node).halted.clone()
+    }
+
+    /// What the machine keeps for its processes now.
+    pub fn load(&self) -> Load {
+        let world = self.shared.lock();
+        Load {
+            timers: world.timers.len(),
+            connections: world.network.open_connections(),
+            disk_operations: world.operations.len(),
+        }
     }
 
     /// The operations the node has begun so far.

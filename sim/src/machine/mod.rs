@@ -38,7 +38,7 @@ mod tests;
 
 pub use bench::{PingLoad, PingResult, bench};
 pub use config::{ClockConfig, DiskConfig, MachineConfig, NetworkConfig, Span};
-pub use control::Control;
+pub use control::{Control, Load};
 pub use disk::{SimExtent, SimFile};
 pub use env::SimEnv;
 pub use fault::{Fault, Spot};

@@ -62,6 +62,10 @@ impl<T> Slab<T> {
         Some(thing)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
     /// All things in the order of their places.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
         self.places.iter().enumerate().filter_map(|(index, place)| {

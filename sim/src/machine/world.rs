@@ -392,7 +392,7 @@ impl World {
         self.lives(node, epoch).then_some(after)
     }
 
-    /// As [`World::meet`], for an operation with another node that takes no time.
+    /// As [`World::meet`], for an operation with another node. It takes as long as its link.
     pub(crate) fn meet_peer(
         &mut self,
         node: NodeId,
@@ -404,7 +404,8 @@ impl World {
             return Some(Vec::new());
         }
         let name = self.node(peer).name.clone();
-        self.meet(node, kind, &name, 0)
+        let takes = self.network.link(node, peer).base_ns();
+        self.meet(node, kind, &name, takes)
     }
 
     pub(crate) fn fire_all(&mut self, triggers: Vec<Trigger>) {

@@ -5,7 +5,7 @@
 use super::super::node::NodeId;
 use super::super::queue::Happening;
 use super::super::slab::Key;
-use super::super::trace::{Tag, TraceWhat};
+use super::super::trace::{Tag, TraceWhat, text_hash};
 use super::super::world::World;
 use super::packet::{Load, Packet};
 use mooseng_core::chance::Dice;
@@ -15,7 +15,6 @@ use std::task::Waker;
 /// What one process holds of a connection.
 pub(super) struct End {
     pub(super) node: NodeId,
-    pub(super) epoch: u32,
     /// Its kernel knows of the connection.
     pub(super) alive: bool,
     /// Halves that its process still holds.
@@ -78,7 +77,7 @@ impl Connection {
 
 impl World {
     pub(super) fn connection_line(&mut self, node: NodeId, peer: NodeId, what: &'static str, key: Key) {
-        let details = [u64::from(key.index) << 32 | u64::from(peer.0), what.len() as u64];
+        let details = [u64::from(key.index) << 32 | u64::from(peer.0), text_hash(format_args!("{what}"))];
         let line = || TraceWhat::Connection { what, peer };
         self.trace.absorb(Tag::Connection, self.now, Some(node), details, line);
     }

@@ -46,6 +46,10 @@ impl Link {
         }
     }
 
+    pub(crate) fn base_ns(&self) -> u64 {
+        self.base_ns
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         self.cuts == 0 && self.clogs == 0
     }

@@ -77,6 +77,10 @@ impl Network {
         self.links.iter_mut().flatten()
     }
 
+    pub(crate) fn open_connections(&self) -> usize {
+        self.connections.len()
+    }
+
     fn next_serial(&mut self) -> u64 {
         self.serial += 1;
         self.serial

@@ -179,16 +179,9 @@ impl World {
     fn begin_connecting(&mut self, env: &SimEnv, target: NodeId, port: u16, waker: &Waker) -> Option<Key> {
         let after = self.meet_peer(env.node, OperationKind::Connect, target)?;
         let near_port = self.network.free_port(env.node).unwrap_or(super::PORT_ANY_FIRST);
-        let end = |node, epoch, alive| End {
-            node,
-            epoch,
-            alive,
-            sender_held: alive,
-            receiver_held: alive,
-            failure: None,
-        };
+        let end = |node, alive| End { node, alive, sender_held: alive, receiver_held: alive, failure: None };
         let key = self.network.connections.insert(Connection {
-            ends: [end(env.node, env.epoch, true), end(target, 0, false)],
+            ends: [end(env.node, true), end(target, false)],
             pipes: [Pipe::default(), Pipe::default()],
             stage: Stage::Connecting,
             port,
@@ -218,7 +211,6 @@ impl World {
             return self.queue.push(retry, Happening::Syn(key));
         }
         let port = connection.port;
-        let epoch = self.node(target).epoch;
         let refused = match self.network.listeners.get_mut(&(target, port)) {
             None => true,
             Some(listening) if listening.waiting.len() >= backlog => {
@@ -236,7 +228,6 @@ impl World {
             connection.stage = Stage::Answered;
             let end = &mut connection.ends[1];
             (end.alive, end.sender_held, end.receiver_held) = (true, true, true);
-            end.epoch = epoch;
         }
         self.connection_line(target, source, if refused { "refuses" } else { "answers" }, key);
         let arrival = self.arrival(target, source);

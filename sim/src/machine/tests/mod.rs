@@ -6,6 +6,7 @@ mod determinism;
 mod disk;
 mod disk_faults;
 mod executor;
+mod fuzz;
 mod network;
 mod trigger;
 
