@@ -308,6 +308,9 @@ impl<E: Env> Driver<E> {
             Input::Look { reply } => {
                 let _ = reply.send(self.look());
             }
+            Input::Copy { reply } => {
+                let _ = reply.send((self.look(), self.state.clone()));
+            }
             Input::Serving { index } => self.snapshots.serving(index, now),
             Input::Answered { asked, answer } => self.answered(asked, answer),
             Input::Taken(result) => self.snapshot_taken(result),

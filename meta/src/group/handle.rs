@@ -112,6 +112,9 @@ pub enum Input {
     Look {
         reply: oneshot::Sender<Look>,
     },
+    Copy {
+        reply: oneshot::Sender<(Look, State)>,
+    },
     /// Somebody is being given a piece of the snapshot of this index.
     Serving {
         index: u64,
@@ -184,6 +187,13 @@ impl Handle {
         let (reply, look) = oneshot::channel();
         self.put(Lane::Request, Input::Look { reply })?;
         look.await.map_err(|_| stopped())
+    }
+
+    /// The state as it is now, which costs nothing to copy.
+    pub async fn copy(&self) -> Result<(Look, State), Denied> {
+        let (reply, copy) = oneshot::channel();
+        self.put(Lane::Report, Input::Copy { reply })?;
+        copy.await.map_err(|_| stopped())
     }
 
     async fn ask<T>(&self, input: impl FnOnce(Answering<T>) -> Input) -> Result<T, Denied> {

@@ -1,12 +1,15 @@
 //! The limits of a metadata server. Daemons and simulator share the defaults.
 
 use crate::group::driver::DriverConfig;
+use crate::group::handle::Handle;
 use crate::group::members::ADDRESS_BYTES_MAX;
 use crate::state::StateConfig;
 use mooseng_core::env::Address;
 use mooseng_core::id::{ClusterId, GroupId, ReplicaId, ServerId};
 use mooseng_net::rpc;
 use mooseng_storage::JournalConfig;
+use std::fmt;
+use std::sync::Arc;
 
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
@@ -23,6 +26,30 @@ pub struct ServerConfig {
     pub journal: JournalConfig,
     pub channel: rpc::ChannelConfig,
     pub rpc: rpc::ServerConfig,
+    pub tap: Tap,
+}
+
+/// Told of the way to each group's task when it begins to serve: how oracles look at what a
+/// replica holds. Nobody is told by default.
+#[derive(Clone, Default)]
+pub struct Tap(Option<Arc<dyn Fn(Handle) + Send + Sync>>);
+
+impl Tap {
+    pub fn new(told: impl Fn(Handle) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(told)))
+    }
+
+    pub(super) fn tell(&self, handle: &Handle) {
+        if let Some(told) = &self.0 {
+            told(handle.clone());
+        }
+    }
+}
+
+impl fmt::Debug for Tap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Tap" } else { "no tap" })
+    }
 }
 
 impl ServerConfig {
@@ -37,6 +64,7 @@ impl ServerConfig {
             journal: JournalConfig::default(),
             channel: rpc::ChannelConfig::default(),
             rpc: rpc::ServerConfig::default(),
+            tap: Tap::default(),
         }
     }
 

@@ -118,6 +118,7 @@ async fn tend<E: Env>(
         };
         let (driver, handle) =
             drive(&server, &journal, group, *recovered, (state, manifest), (doubt.clone(), hints));
+        server.config.tap.tell(&handle);
         server.slots.set(group, Slot::Serving(handle));
         let why = driver.run().await;
         begin = again(why, true);

@@ -17,7 +17,7 @@ mod raft;
 mod rejoin;
 mod slots;
 
-pub use config::{FormatConfig, ServerConfig};
+pub use config::{FormatConfig, ServerConfig, Tap};
 pub use format::format;
 
 use crate::group::driver::Channels;

@@ -2,8 +2,10 @@
 //! every message of each. What the swarm finds by luck, this finds by counting.
 
 mod journal;
+mod shard;
 
 pub use journal::journal;
+pub use shard::shard;
 
 /// What was tried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -112,7 +112,7 @@ impl Knobs {
             message_bytes_max: *dice.pick(&[1, 4 << 10, usual.message_bytes_max]),
             inflight_messages_max: *dice.pick(&[1, 4, usual.inflight_messages_max]),
             snapshot_entries: *dice.pick(&[4, 16, 64, usual.snapshot_entries]),
-            snapshot_chunk_bytes: *dice.pick(&[64, 1 << 10, usual.snapshot_chunk_bytes]),
+            snapshot_chunk_bytes: *dice.pick(&[1 << 10, 4 << 10, usual.snapshot_chunk_bytes]),
             pinned_bytes_max: *dice.pick(&[256 << 10, 1 << 20, usual.pinned_bytes_max]),
             session_lifetime_ms: *dice.pick(&[2_000, 5_000, usual.session_lifetime_ms]),
             deadline_ms: *dice.pick(&[500, 2_000, usual.deadline_ms]),

@@ -1,0 +1,34 @@
+//! What happened in a run, in order, and a hash of it: two runs that did the same have the same.
+
+use blake3::Hasher;
+use mooseng_core::event::Event;
+use std::time::Duration;
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    pub at: Duration,
+    pub host: String,
+    pub event: Event,
+}
+
+#[derive(Default)]
+pub struct Trail {
+    entries: Vec<Entry>,
+    hasher: Hasher,
+}
+
+impl Trail {
+    pub(crate) fn add(&mut self, at: Duration, host: &str, event: Event) {
+        self.hasher.update(&at.as_nanos().to_le_bytes()).update(host.as_bytes());
+        self.hasher.update(format!("{event:?}\n").as_bytes());
+        self.entries.push(Entry { at, host: host.to_owned(), event });
+    }
+
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub fn hash(&self) -> String {
+        self.hasher.finalize().to_hex().to_string()
+    }
+}

@@ -1,0 +1,4 @@
+//! What is run on madsim's machine: the contract of every machine, stories of the real logic, and
+//! the search for leaks.
+
+mod contract;

@@ -1,0 +1,124 @@
+//! The scoreboard: plants each known bug, looks for it, and says whether it was reached, caught, by
+//! which oracle and after how many seeds. A bug that is not caught means that the simulator is
+//! blind there; a control that is reported means that it sees what is not.
+
+use crate::sweep::run_caught;
+use mooseng_sim::bugs::{BUGS, Bug, CONTROLS};
+use mooseng_sim::plan::Plan;
+use mooseng_sim::run::{Failure, RunOptions};
+use mooseng_sim::shrink::shrink;
+use serde::Serialize;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+#[derive(Clone, Debug)]
+pub struct Hunt {
+    pub seeds: u64,
+    /// Fewer seeds for controls: nothing is to be found there, so all of them are run.
+    pub control_seeds: u64,
+    pub threads: usize,
+    pub shrink: bool,
+    pub only: Option<String>,
+}
+
+/// What became of one planted bug.
+#[derive(Clone, Debug, Serialize)]
+pub struct Score {
+    pub bug: String,
+    pub control: bool,
+    pub reached: bool,
+    pub caught_by: Option<String>,
+    pub promise: Option<String>,
+    /// Seeds run until it was caught, or all.
+    pub seeds: u64,
+    pub seed: Option<u64>,
+    pub events_shrunk: Option<usize>,
+    pub right: bool,
+}
+
+/// Every bug's score, in the order of the list.
+pub fn scoreboard(hunt: &Hunt) -> Vec<Score> {
+    let wanted = |bug: &&Bug| hunt.only.as_ref().is_none_or(|only| *only == bug.name);
+    let all: Vec<(&Bug, bool)> = BUGS
+        .iter()
+        .filter(wanted)
+        .map(|bug| (bug, false))
+        .chain(CONTROLS.iter().filter(wanted).map(|bug| (bug, true)))
+        .collect();
+    let next = AtomicUsize::new(0);
+    let scores = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..hunt.threads.max(1) {
+            scope.spawn(|| {
+                while let Some((bug, control)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let score = score(bug, *control, hunt);
+                    eprintln!("{}", line(&score));
+                    scores.lock().expect("no thread panics while it adds").push(score);
+                }
+            });
+        }
+    });
+    let mut scores = scores.into_inner().expect("no thread panics while it adds");
+    scores.sort_by_key(|score| all.iter().position(|(bug, _)| bug.name == score.bug));
+    scores
+}
+
+fn score(bug: &Bug, control: bool, hunt: &Hunt) -> Score {
+    let seeds = if control { hunt.control_seeds } else { hunt.seeds };
+    let mut score = Score {
+        bug: bug.name.to_owned(),
+        control,
+        reached: false,
+        caught_by: None,
+        promise: None,
+        seeds: 0,
+        seed: None,
+        events_shrunk: None,
+        right: control,
+    };
+    for seed in 0..seeds {
+        let plan = Plan::swarm(seed).with_bug(bug.name);
+        let report = run_caught(&plan, &RunOptions::default());
+        score.seeds += 1;
+        score.reached |= report.bug_reached > 0;
+        let Some(failure) = report.failure else { continue };
+        // A failure that was not the bug's doing would be a finding of its own: `run` reports those.
+        let expected = control || bug.oracles.contains(&failure.oracle.as_str());
+        score.right = !control && expected;
+        score.seed = Some(seed);
+        score.promise = Some(failure.promise.clone());
+        score.caught_by = Some(failure.oracle.clone());
+        if hunt.shrink && !control {
+            score.events_shrunk = Some(shrunk_events(&plan, &failure));
+        }
+        if expected {
+            break;
+        }
+    }
+    score.right &= score.reached;
+    score
+}
+
+fn shrunk_events(plan: &Plan, failure: &Failure) -> usize {
+    let mut attempt = |candidate: &Plan| run_caught(candidate, &RunOptions::default()).failure;
+    shrink(plan, failure, &mut attempt).events()
+}
+
+/// One line of the scoreboard.
+pub fn line(score: &Score) -> String {
+    let mark = if score.right { "ok  " } else { "MISS" };
+    let what = match (&score.caught_by, score.control) {
+        (Some(oracle), _) => {
+            format!(
+                "caught by {oracle} ({}) after {} seeds",
+                score.promise.as_deref().unwrap_or("-"),
+                score.seeds
+            )
+        }
+        (None, true) => format!("a control, not reported in {} seeds", score.seeds),
+        (None, false) => format!("not caught in {} seeds", score.seeds),
+    };
+    let reached = if score.reached { "" } else { ", never reached" };
+    let shrunk = score.events_shrunk.map(|events| format!(", shrunk to {events} events")).unwrap_or_default();
+    format!("{mark} {:<36} {what}{reached}{shrunk}", score.bug)
+}

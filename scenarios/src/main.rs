@@ -1,0 +1,328 @@
+//! `cargo sim`: run, replay and shrink simulations, and measure how good the simulator is.
+#![allow(clippy::disallowed_methods, reason = "a command line reads and writes files")]
+
+use clap::{Args, Parser, Subcommand};
+use mooseng_scenarios::sweep::{Sweep, run_caught};
+use mooseng_scenarios::{bench, bugs, determinism};
+use mooseng_sim::plan::Plan;
+use mooseng_sim::run::{Failure, Report, RunOptions};
+use mooseng_sim::shrink::shrink;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "cargo sim", about = "Run whole clusters under simulated disasters, one seed each")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run many seeds and say what they found.
+    Run {
+        #[arg(value_parser = ["swarm"])]
+        scenario: String,
+        #[arg(long, default_value_t = 1_000)]
+        seeds: u64,
+        /// The first seed.
+        #[arg(long, default_value = "0", value_parser = number)]
+        from: u64,
+        #[command(flatten)]
+        common: Common,
+        /// Stop at the first finding.
+        #[arg(long)]
+        until_found: bool,
+        /// Fail too if a kind of fault was never injected or a probe never reached.
+        #[arg(long)]
+        complete: bool,
+    },
+    /// Run one seed or plan again.
+    Replay {
+        #[command(flatten)]
+        which: Which,
+        /// Print one line per event.
+        #[arg(long)]
+        trace: bool,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Reduce a failing seed or plan to the few events that matter.
+    Shrink {
+        #[command(flatten)]
+        which: Which,
+        /// Where to write the smaller plan; it is printed otherwise.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Plant each known bug and say whether it is caught.
+    Bugs {
+        /// Fewer seeds for each: what CI runs.
+        #[arg(long)]
+        quick: bool,
+        #[arg(long)]
+        only: Option<String>,
+        /// Shrink each finding and count the events left.
+        #[arg(long)]
+        shrink: bool,
+        #[arg(long)]
+        seeds: Option<u64>,
+        #[arg(long)]
+        json: bool,
+        #[arg(long, default_value_t = cores())]
+        threads: usize,
+    },
+    /// Measure the simulator beside its own bare executor.
+    Bench {
+        #[arg(long, default_value_t = 400)]
+        seeds: u64,
+        #[arg(long)]
+        json: bool,
+        #[arg(long, default_value_t = 1)]
+        threads: usize,
+    },
+    /// Check that a seed means one run, here, in a fresh process and in another environment.
+    Determinism {
+        #[arg(long, default_value_t = 50)]
+        seeds: u64,
+        #[arg(long, default_value = "0", value_parser = number)]
+        from: u64,
+    },
+    /// Print the plan that a seed expands into.
+    Plan {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Print the trace hashes of some seeds.
+    #[command(hide = true)]
+    Hashes {
+        #[arg(long)]
+        seeds: u64,
+        #[arg(long, value_parser = number)]
+        from: u64,
+    },
+}
+
+#[derive(Args)]
+struct Common {
+    /// Plant this bug.
+    #[arg(long)]
+    bug: Option<String>,
+    #[arg(long)]
+    json: bool,
+    #[arg(long, default_value_t = cores())]
+    threads: usize,
+}
+
+#[derive(Args)]
+struct Which {
+    #[arg(value_parser = ["swarm"])]
+    scenario: Option<String>,
+    #[arg(long, value_parser = number)]
+    seed: Option<u64>,
+    /// A plan file, instead of a seed.
+    #[arg(long, conflicts_with_all = ["seed", "bug"])]
+    plan: Option<PathBuf>,
+    /// Plant this bug.
+    #[arg(long)]
+    bug: Option<String>,
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// A number, decimal or with `0x`.
+fn number(text: &str) -> Result<u64, String> {
+    let parsed = match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    parsed.map_err(|_| format!("{text:?} is not a number from 0 to 2^64 - 1, decimal or with 0x"))
+}
+
+fn main() -> ExitCode {
+    match dispatch(Cli::parse().command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(line) => {
+            eprintln!("cargo sim: {line}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// True if everything was as it should be.
+fn dispatch(command: Command) -> Result<bool, String> {
+    match command {
+        Command::Run { seeds, from, common, until_found, complete, .. } => {
+            sweep(seeds, from, &common, until_found, complete)
+        }
+        Command::Replay { which, trace, json } => replay(&which, trace, json),
+        Command::Shrink { which, out } => shrink_one(&which, out),
+        Command::Bugs { quick, only, shrink, seeds, json, threads } => {
+            let seeds = seeds.unwrap_or(2_000);
+            let control_seeds = if quick { 100 } else { seeds.min(1_000) };
+            let hunt = bugs::Hunt { seeds, control_seeds, threads, shrink, only };
+            Ok(scoreboard(&hunt, json))
+        }
+        Command::Bench { seeds, json, threads } => {
+            let speed = bench::measure(seeds, threads);
+            print_as(json, &speed);
+            Ok(speed.findings == 0)
+        }
+        Command::Determinism { seeds, from } => {
+            let result = determinism::check(from, seeds);
+            println!("{}", result.as_ref().unwrap_or_else(|differs| differs));
+            Ok(result.is_ok())
+        }
+        Command::Plan { which } => {
+            print!("{}", which.plan()?.to_text());
+            Ok(true)
+        }
+        Command::Hashes { seeds, from } => {
+            determinism::hashes(from, seeds).iter().for_each(|line| println!("{line}"));
+            Ok(true)
+        }
+    }
+}
+
+fn print_as<T: serde::Serialize + std::fmt::Display>(json: bool, value: &T) {
+    if json {
+        println!("{}", serde_json::to_string_pretty(value).expect("figures are always JSON"));
+    } else {
+        println!("{value}");
+    }
+}
+
+fn planted(plan: Plan, bug: Option<&str>) -> Result<Plan, String> {
+    let Some(bug) = bug else { return Ok(plan) };
+    let known =
+        mooseng_sim::bugs::BUGS.iter().chain(mooseng_sim::bugs::CONTROLS).find(|known| known.name == bug);
+    let known = known.ok_or_else(|| format!("no bug is called {bug:?}: `cargo sim bugs` lists them"))?;
+    Ok(plan.with_bug(known.name))
+}
+
+fn sweep(seeds: u64, from: u64, common: &Common, until_found: bool, complete: bool) -> Result<bool, String> {
+    let bug = common.bug.as_deref();
+    planted(Plan::swarm(from), bug)?;
+    let sweep = Sweep {
+        first: from,
+        count: seeds,
+        threads: common.threads,
+        until_found,
+        progress: !common.json,
+        plan: &|seed| planted(Plan::swarm(seed), bug).expect("the bug's name was checked"),
+        replay_line: &|seed, failure| replay_line(seed, bug, failure),
+    };
+    let tally = sweep.run();
+    print_as(common.json, &tally);
+    if !common.json {
+        println!("excluded combinations of faults:");
+        mooseng_sim::plan::EXCLUDED
+            .iter()
+            .for_each(|excluded| println!("  {}: {}", excluded.what, excluded.why));
+    }
+    let whole = tally.faults_missing().is_empty() && tally.probes_missing().is_empty();
+    Ok(tally.findings.is_empty() && (whole || !complete))
+}
+
+/// The one line to paste.
+fn replay_line(seed: u64, bug: Option<&str>, failure: &Failure) -> String {
+    let bug = bug.map(|name| format!(" --bug {name}")).unwrap_or_default();
+    let place = commit().map(|commit| format!("commit {commit}, ")).unwrap_or_default();
+    format!(
+        "cargo sim replay swarm --seed {seed:#x}{bug}   # {place}at {}: {} {}",
+        failure.at, failure.promise, failure.oracle
+    )
+}
+
+fn commit() -> Option<String> {
+    let output = std::process::Command::new("git").args(["rev-parse", "--short", "HEAD"]).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
+}
+
+impl Which {
+    fn plan(&self) -> Result<Plan, String> {
+        if let Some(path) = &self.plan {
+            let text =
+                std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            return Plan::from_text(&text).map_err(|error| format!("{}: {error}", path.display()));
+        }
+        let seed = self.seed.ok_or("name what to run: --seed N or --plan FILE")?;
+        planted(Plan::swarm(seed), self.bug.as_deref())
+    }
+}
+
+fn replay(which: &Which, trace: bool, json: bool) -> Result<bool, String> {
+    let plan = which.plan()?;
+    let report = run_caught(&plan, &RunOptions { trace });
+    if trace {
+        report.trace.iter().for_each(|line| println!("{line}"));
+    }
+    if json {
+        println!("{}", serde_json::to_string_pretty(&report.summary()).expect("a report is always JSON"));
+    } else {
+        println!("{}", describe(&report));
+    }
+    Ok(report.failure.is_none())
+}
+
+fn describe(report: &Report) -> String {
+    let what = match &report.failure {
+        None => "nothing found".to_owned(),
+        Some(failure) => {
+            format!("{} {} at {}: {}", failure.promise, failure.oracle, failure.at, failure.what)
+        }
+    };
+    format!(
+        "{what}\n{} operations, {} acknowledged, {} simulated, {} events, trace {:032x}",
+        report.operations,
+        report.acknowledged,
+        format_args!("{:.3} s", report.simulated.as_secs_f64()),
+        report.events,
+        report.trace_hash
+    )
+}
+
+fn shrink_one(which: &Which, out: Option<PathBuf>) -> Result<bool, String> {
+    let plan = which.plan()?;
+    let failure = run_caught(&plan, &RunOptions::default())
+        .failure
+        .ok_or("this run does not fail: nothing to shrink")?;
+    eprintln!("{} events fail with {} {}: {}", plan.events(), failure.promise, failure.oracle, failure.what);
+    let mut runs = 0;
+    let mut attempt = |candidate: &Plan| {
+        runs += 1;
+        run_caught(candidate, &RunOptions::default()).failure
+    };
+    let small = shrink(&plan, &failure, &mut attempt);
+    eprintln!("{} events after {runs} runs", small.events());
+    match out {
+        None => print!("{}", small.to_text()),
+        Some(path) => {
+            std::fs::write(&path, small.to_text()).map_err(|error| format!("{}: {error}", path.display()))?;
+            println!("cargo sim replay --plan {}", path.display());
+        }
+    }
+    Ok(true)
+}
+
+fn scoreboard(hunt: &bugs::Hunt, json: bool) -> bool {
+    let scores = bugs::scoreboard(hunt);
+    let wrong = scores.iter().filter(|score| !score.right).count();
+    if json {
+        println!("{}", serde_json::to_string_pretty(&scores).expect("scores are always JSON"));
+    } else {
+        println!();
+        scores.iter().for_each(|score| println!("{}", bugs::line(score)));
+        let mut events: Vec<usize> = scores.iter().filter_map(|score| score.events_shrunk).collect();
+        events.sort_unstable();
+        if let Some(median) = events.get(events.len() / 2) {
+            println!("median events of the shrunk plans: {median}");
+        }
+        println!("{} bugs and controls, {wrong} not as they should be", scores.len());
+    }
+    wrong == 0
+}

@@ -1,0 +1,124 @@
+//! Many seeds on many threads: each a simulation of its own, a panic in one a finding like any
+//! other.
+#![allow(clippy::disallowed_methods, reason = "the runner measures how fast the simulator is")]
+
+use crate::tally::{Finding, Tally};
+use mooseng_sim::plan::Plan;
+use mooseng_sim::run::{Failure, Report, RunOptions, run};
+use std::cell::RefCell;
+use std::io::{IsTerminal, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Which seeds to look at, and how.
+pub struct Sweep<'a> {
+    pub first: u64,
+    pub count: u64,
+    pub threads: usize,
+    /// End at the first finding.
+    pub until_found: bool,
+    pub progress: bool,
+    pub plan: &'a (dyn Fn(u64) -> Plan + Sync),
+    pub replay_line: &'a (dyn Fn(u64, &Failure) -> String + Sync),
+}
+
+impl Sweep<'_> {
+    pub fn run(&self) -> Tally {
+        let next = AtomicU64::new(self.first);
+        let end = self.first.saturating_add(self.count);
+        let stop = AtomicBool::new(false);
+        let tally = Mutex::new(Tally::default());
+        std::thread::scope(|scope| {
+            for _ in 0..self.threads.max(1) {
+                scope.spawn(|| {
+                    loop {
+                        let seed = next.fetch_add(1, Ordering::Relaxed);
+                        if seed >= end || stop.load(Ordering::Relaxed) {
+                            return;
+                        }
+                        let start = Instant::now();
+                        let report = run_caught(&(self.plan)(seed), &RunOptions::default());
+                        let took = start.elapsed();
+                        let finding = report.failure.as_ref().map(|failure| self.finding(seed, failure));
+                        if finding.is_some() && self.until_found {
+                            stop.store(true, Ordering::Relaxed);
+                        }
+                        let mut tally = tally.lock().expect("no thread panics while it adds");
+                        tally.add(&report, took);
+                        tally.findings.extend(finding);
+                    }
+                });
+            }
+            if self.progress {
+                self.show_progress(&tally, &stop);
+            }
+        });
+        let mut tally = tally.into_inner().expect("no thread panics while it adds");
+        tally.findings.sort_by_key(|finding| finding.seed);
+        tally
+    }
+
+    fn finding(&self, seed: u64, failure: &Failure) -> Finding {
+        Finding {
+            seed,
+            oracle: failure.oracle.clone(),
+            promise: failure.promise.clone(),
+            what: failure.what.clone(),
+            at: failure.at.to_string(),
+            replay: (self.replay_line)(seed, failure),
+        }
+    }
+
+    /// One line that is written over on a terminal, a line now and then elsewhere.
+    fn show_progress(&self, tally: &Mutex<Tally>, stop: &AtomicBool) {
+        let terminal = std::io::stderr().is_terminal();
+        let pause = Duration::from_millis(if terminal { 500 } else { 100 });
+        let mut said = 0;
+        loop {
+            std::thread::sleep(pause);
+            let (seeds, findings, speed) = {
+                let tally = tally.lock().expect("no thread panics while it adds");
+                (tally.seeds, tally.findings.len(), tally.seeds_per_core_hour())
+            };
+            let over = seeds >= self.count || stop.load(Ordering::Relaxed);
+            let line =
+                format!("{seeds}/{} seeds, {findings} findings, {speed:.0} seeds per core-hour", self.count);
+            if terminal {
+                eprint!("\r{line}   {}", if over { "\n" } else { "" });
+                let _ = std::io::stderr().flush();
+            } else if seeds * 10 / self.count.max(1) > said {
+                said = seeds * 10 / self.count.max(1);
+                eprintln!("{line}");
+            }
+            if over {
+                return;
+            }
+        }
+    }
+}
+
+thread_local! {
+    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Runs a plan; a panic of the logic or the simulator becomes a failure of the oracle `panic`.
+pub fn run_caught(plan: &Plan, options: &RunOptions) -> Report {
+    static HOOK: std::sync::Once = std::sync::Once::new();
+    HOOK.call_once(|| {
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map(|location| format!("{}:{}", location.file(), location.line()));
+            let text =
+                format!("{} at {}", panic.payload_as_str().unwrap_or("a panic"), place.unwrap_or_default());
+            PANIC.set(Some(text));
+        }));
+    });
+    match catch_unwind(AssertUnwindSafe(|| run(plan, options))) {
+        Ok(report) => report,
+        Err(_) => {
+            let what = PANIC.take().unwrap_or_else(|| "a panic without words".to_owned());
+            Report { failure: Some(Failure::panic(what)), ..Report::default() }
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The lists of planted bugs, controls and probes against the source: nothing is planted that the
+//! scoreboard does not know, and nothing is on it that is not planted.
+
+use mooseng_sim::bugs::{BUGS, CONTROLS, PROBES};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Every name that stands first in such a macro in the logic crates.
+fn planted(mark: &str) -> BTreeSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("scenarios/ lies in the workspace");
+    let mut files = Vec::new();
+    for folder in ["net", "storage", "meta", "chunk", "client"] {
+        collect(&root.join(folder).join("src"), &mut files);
+    }
+    let mut names = BTreeSet::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("source is UTF-8");
+        for after in text.split(mark).skip(1) {
+            let name = after.trim_start().strip_prefix('"').and_then(|rest| rest.split_once('"'));
+            let (name, _) = name.unwrap_or_else(|| panic!("{}: {mark} without a name", file.display()));
+            names.insert(name.to_owned());
+        }
+    }
+    names
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries {
+        let path = entry.expect("a readable folder").path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+#[test]
+fn the_scoreboard_knows_every_planted_bug() {
+    let listed: BTreeSet<String> = BUGS.iter().chain(CONTROLS).map(|bug| bug.name.to_owned()).collect();
+    assert_eq!(planted("plant!("), listed);
+    assert!(BUGS.len() >= 15 && CONTROLS.len() >= 3);
+}
+
+#[test]
+fn the_report_knows_every_probe() {
+    let listed: BTreeSet<String> = PROBES.iter().map(|probe| (*probe).to_owned()).collect();
+    assert_eq!(planted("probe!("), listed);
+}

@@ -1,0 +1,168 @@
+//! A whole cluster in the simulated machine: servers, clients and the faults of a plan, in two
+//! phases. In the first everything may go wrong; in the second nothing does, and everything has
+//! to be well again.
+
+mod agenda;
+mod record;
+mod servers;
+mod watch;
+mod workload;
+
+use crate::machine::{Fault, NodeConfig, NodeId, Sim};
+use crate::oracle::{Judge, Settings, Sight};
+use crate::plan::{Budget, Plan};
+use crate::run::{Failure, Report, RunOptions};
+use agenda::Agenda;
+use mooseng_core::time::Instant;
+use record::Record;
+use servers::Servers;
+use std::sync::Arc;
+use std::time::Duration;
+use watch::Watch;
+use workload::Client;
+
+/// How soon after the healing everything has to be as if nothing had happened.
+const PROGRESS_MAX: Duration = Duration::from_secs(8);
+/// The promise of G6.
+const FAILOVER_MAX: Duration = Duration::from_secs(1);
+
+/// Runs a plan under one schedule.
+pub(crate) fn run(plan: &Plan, schedule: u64, options: &RunOptions) -> Report {
+    Run::new(plan, schedule, options).play()
+}
+
+struct Run<'a> {
+    plan: &'a Plan,
+    options: &'a RunOptions,
+    sim: Sim,
+    record: Arc<Record>,
+    watch: Arc<Watch>,
+    servers: Servers,
+    clients: Vec<(NodeId, Arc<Client>)>,
+}
+
+impl<'a> Run<'a> {
+    fn new(plan: &'a Plan, schedule: u64, options: &'a RunOptions) -> Self {
+        let mut sim = Sim::with_schedule(plan.seed, schedule, plan.machine.clone());
+        if options.trace {
+            sim.record();
+        }
+        let servers = Servers::add(&mut sim, plan);
+        // Before anything watches or breaks: a plan begins with a cluster that stands.
+        servers.format(&mut sim, plan);
+        drop(sim.take_stats());
+        let settings = settings(plan);
+        let record = Arc::new(Record::new(sim.control().clone(), Judge::new(&settings)));
+        let watch = Arc::new(Watch::new(record.clone(), Agenda::new(&plan.faults), servers.names()));
+        let observer = watch.clone();
+        sim.on_event(Box::new(move |observation, control| {
+            observer.see(observation);
+            // What a milestone has made due strikes at once, not at the next turn.
+            observer.strike(control);
+        }));
+        let clients = plan.clients.iter().enumerate().map(|(number, steps)| {
+            let node = sim.add_node(&format!("client-{}", number + 1), NodeConfig::default());
+            let config = servers.session_config(plan);
+            (node, Arc::new(Client::new(number, steps.clone(), config, watch.clone())))
+        });
+        let clients = clients.collect();
+        Self { plan, options, sim, record, watch, servers, clients }
+    }
+
+    fn play(mut self) -> Report {
+        self.servers.boot(&mut self.sim);
+        for (node, client) in &self.clients {
+            let client = client.clone();
+            self.sim.boot(*node, move |env| client.clone().run(env));
+        }
+        let faults_end = Instant::ZERO + self.plan.faults_end;
+        let end = Instant::ZERO + self.plan.end.max(self.plan.faults_end);
+        self.until(faults_end);
+        self.heal();
+        self.until(end);
+        self.judge(end)
+    }
+
+    /// Runs up to a moment, striking with what is due, or up to the first broken promise.
+    fn until(&mut self, end: Instant) {
+        loop {
+            self.watch.strike(self.sim.control());
+            if self.record.violation().is_some() || self.sim.now() >= end {
+                return;
+            }
+            self.record.attended();
+            let next = self.watch.next().map_or(end, |next| next.min(end));
+            let record = self.record.clone();
+            self.sim.run_while(next, || !record.wants_attention());
+        }
+    }
+
+    /// The second phase begins: nothing is broken any more, everybody runs.
+    fn heal(&mut self) {
+        if self.record.violation().is_some() {
+            return;
+        }
+        self.watch.close();
+        self.sim.heal();
+        let names = self.servers.names().into_iter();
+        let clients = (1..=self.clients.len()).map(|number| format!("client-{number}"));
+        for node in names.chain(clients) {
+            self.sim.apply(&Fault::Restart { node }).expect("the node was added");
+        }
+        let now = self.sim.now();
+        self.record.judge(|judge| ((), judge.tell(now, Sight::Healed)));
+        // A boot takes a turn; whoever looks around is then part of that life.
+        self.sim.run_for(PROGRESS_MAX);
+        for (node, client) in &self.clients {
+            let env = self.sim.env(*node);
+            self.sim.spawn(*node, "look around", client.clone().look_around(env));
+        }
+    }
+
+    fn judge(mut self, end: Instant) -> Report {
+        let mut failure: Option<Failure> = self.record.violation().map(Failure::from);
+        if failure.is_none() {
+            let replicas = self.servers.inspect(&mut self.sim);
+            let serving =
+                if self.plan.budget == Budget::Within { self.plan.topology.servers as usize } else { 0 };
+            let at = end.max(self.sim.now());
+            let violations = self.record.judge(|judge| (judge.finish(at, &replicas, serving), Ok(())));
+            failure = violations.into_iter().next().map(Failure::from);
+        }
+        self.report(failure)
+    }
+
+    fn report(mut self, failure: Option<Failure>) -> Report {
+        let stats = self.sim.take_stats();
+        let (operations, failovers) = self
+            .record
+            .judge(|judge| ((judge.history().operations().len() as u64, judge.failovers()), Ok(())));
+        Report {
+            failure,
+            operations,
+            acknowledged: self.record.acknowledged(),
+            faults: stats.faults.iter().map(|(kind, count)| (*kind, count.struck)).collect(),
+            elections: self.watch.elections(),
+            failovers,
+            simulated: self.sim.now().since(Instant::ZERO),
+            events: stats.polls + stats.happenings,
+            trace_hash: self.sim.trace_hash(),
+            trace: if self.options.trace { self.lines() } else { Vec::new() },
+            ..Report::default()
+        }
+    }
+
+    fn lines(&mut self) -> Vec<String> {
+        self.sim.take_lines().iter().map(ToString::to_string).collect()
+    }
+}
+
+fn settings(plan: &Plan) -> Settings {
+    Settings {
+        links_max: plan.knobs.links_max,
+        clients: plan.clients.len(),
+        failover_max: Some(FAILOVER_MAX),
+        progress_max: PROGRESS_MAX,
+        ..Settings::default()
+    }
+}

@@ -1,0 +1,101 @@
+//! What a run writes down as it happens, shared by its clients and its observer: the history, the
+//! inodes that steps made, and the first broken promise.
+
+use super::workload::ending;
+use crate::history::{Asked, Request};
+use crate::machine::Control;
+use crate::oracle::{Judge, Violation};
+use mooseng_client::{Answered, ClientError};
+use mooseng_core::id::InodeId;
+use mooseng_core::time::Instant;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub(super) struct Record {
+    control: Control,
+    inner: Mutex<Inner>,
+    /// Somebody has to look: a promise was broken, or the agenda has changed.
+    attention: AtomicBool,
+    acknowledged: AtomicU64,
+}
+
+struct Inner {
+    judge: Judge,
+    violation: Option<Violation>,
+    made: BTreeMap<u32, InodeId>,
+}
+
+impl Record {
+    pub(super) fn new(control: Control, judge: Judge) -> Self {
+        let inner = Inner { judge, violation: None, made: BTreeMap::new() };
+        let (attention, acknowledged) = (AtomicBool::new(false), AtomicU64::new(0));
+        Self { control, inner: Mutex::new(inner), attention, acknowledged }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True time.
+    pub(super) fn now(&self) -> Instant {
+        self.control.now()
+    }
+
+    /// Lets the judge look; keeps the first broken promise.
+    pub(super) fn judge<T>(&self, look: impl FnOnce(&mut Judge) -> (T, Result<(), Violation>)) -> T {
+        let mut inner = self.lock();
+        let (value, verdict) = look(&mut inner.judge);
+        if let (Err(violation), None) = (verdict, &inner.violation) {
+            inner.violation = Some(violation);
+            drop(inner);
+            self.call_attention();
+        }
+        value
+    }
+
+    pub(super) fn call(&self, client: usize, asked: Asked) -> usize {
+        let now = self.now();
+        self.judge(|judge| judge.call(now, client, asked))
+    }
+
+    pub(super) fn name(&self, number: usize, request: Request) {
+        self.lock().judge.name(number, request);
+    }
+
+    pub(super) fn end(&self, number: usize, result: &Result<Answered, ClientError>) {
+        let now = self.now();
+        if result.is_ok() {
+            self.acknowledged.fetch_add(1, Ordering::Relaxed);
+        }
+        self.judge(|judge| ((), judge.end(now, number, ending(now, result))));
+    }
+
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn made(&self, label: u32, inode: InodeId) {
+        self.lock().made.insert(label, inode);
+    }
+
+    pub(super) fn of_label(&self, label: u32) -> Option<InodeId> {
+        self.lock().made.get(&label).copied()
+    }
+
+    pub(super) fn violation(&self) -> Option<Violation> {
+        self.lock().violation.clone()
+    }
+
+    pub(super) fn call_attention(&self) {
+        self.attention.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn wants_attention(&self) -> bool {
+        self.attention.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn attended(&self) {
+        self.attention.store(false, Ordering::Relaxed);
+    }
+}

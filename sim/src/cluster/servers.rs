@@ -1,0 +1,187 @@
+//! The metadata servers of a run: how a plan's knobs become their configuration, their formatting,
+//! and a look at what each of them holds in the end.
+
+use crate::machine::{Fault, NodeConfig, NodeId, Sim, SimEnv};
+use crate::model::{Tree, TreeEntry};
+use crate::oracle::FinalReplica;
+use crate::plan::{Knobs, Member, Plan};
+use bytes::Bytes;
+use mooseng_client::SessionConfig;
+use mooseng_core::env::{Address, Env};
+use mooseng_core::event::Event;
+use mooseng_core::id::{ClusterId, GroupId, ReplicaId, ServerId};
+use mooseng_core::namespace::Name;
+use mooseng_meta::group::ambiguity::Standing;
+use mooseng_meta::group::handle::{Handle, Look};
+use mooseng_meta::server::{self, FormatConfig, ServerConfig, Tap};
+use mooseng_meta::state::{State, StateConfig};
+use mooseng_storage::JournalConfig;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+const GROUP: GroupId = GroupId(1);
+const CLUSTER: ClusterId = ClusterId(0x6d6f_6f73_656e_6721);
+const PORT: u16 = 9421;
+/// Long enough for anything that has to end before a run begins or after it is over.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+type Handles = Arc<Mutex<BTreeMap<NodeId, Handle>>>;
+
+pub(super) struct Servers {
+    nodes: Vec<NodeId>,
+    configs: Vec<ServerConfig>,
+    handles: Handles,
+}
+
+impl Servers {
+    pub(super) fn add(sim: &mut Sim, plan: &Plan) -> Self {
+        let count = plan.topology.servers;
+        let addresses: Vec<Address> = (1..=count).map(address).collect();
+        let nodes: Vec<NodeId> =
+            (1..=count).map(|number| sim.add_node(&name(number), NodeConfig::default())).collect();
+        let handles = Handles::default();
+        let configs = nodes.iter().zip(1..).map(|(node, number)| {
+            let (node, handles) = (*node, handles.clone());
+            ServerConfig {
+                join: Some(addresses.iter().filter(|other| **other != address(number)).cloned().collect()),
+                tap: Tap::new(move |handle| {
+                    handles.lock().unwrap_or_else(PoisonError::into_inner).insert(node, handle);
+                }),
+                ..server_config(plan, number)
+            }
+        });
+        let configs = configs.collect();
+        Self { nodes, configs, handles }
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        (1..=self.nodes.len() as u32).map(name).collect()
+    }
+
+    /// Makes every server's disk, before anything can go wrong.
+    pub(super) fn format(&self, sim: &mut Sim, plan: &Plan) {
+        let voters: Vec<_> = (1..=self.nodes.len() as u32)
+            .map(|number| (ReplicaId(u64::from(number)), ServerId(u64::from(number)), address(number)))
+            .collect();
+        for (node, config) in self.nodes.iter().zip(&self.configs) {
+            let format = FormatConfig {
+                cluster: CLUSTER,
+                server: config.server,
+                group: GROUP,
+                voters: voters.clone(),
+                state: state_config(&plan.knobs),
+                journal: config.journal.clone(),
+            };
+            sim.boot_idle(*node);
+            let env = sim.env(*node);
+            let formatted = sim.run(*node, PATIENCE, server::format(env, format));
+            formatted.expect("formatting comes to an end").expect("an empty disk can be formatted");
+            let over = Fault::Kill { node: sim.name(*node).to_string(), restart_ms: None };
+            sim.apply(&over).expect("the node was added");
+        }
+    }
+
+    pub(super) fn boot(&self, sim: &mut Sim) {
+        for (node, config) in self.nodes.iter().zip(&self.configs) {
+            let config = config.clone();
+            sim.boot(*node, move |env| serve(env, config.clone()));
+        }
+    }
+
+    pub(super) fn session_config(&self, plan: &Plan) -> SessionConfig {
+        let servers = self.configs.iter().map(|config| config.address.clone()).collect();
+        SessionConfig {
+            operation_timeout: Duration::from_millis(plan.knobs.deadline_ms),
+            window: u64::from(plan.knobs.answers_max).min(128),
+            ..SessionConfig::new(servers)
+        }
+    }
+
+    /// What every server that runs holds.
+    pub(super) fn inspect(&self, sim: &mut Sim) -> Vec<FinalReplica> {
+        let mut found = Vec::new();
+        for (node, number) in self.nodes.iter().zip(1..) {
+            let handle = self.handles.lock().unwrap_or_else(PoisonError::into_inner).get(node).cloned();
+            let Some(handle) = handle.filter(|_| sim.is_up(*node)) else { continue };
+            let copy = sim.run(*node, PATIENCE, async move { handle.copy().await });
+            if let Some(Ok((look, state))) = copy {
+                found.extend(final_replica(number, &look, &state));
+            }
+        }
+        found
+    }
+}
+
+fn final_replica(number: u32, look: &Look, state: &State) -> Option<FinalReplica> {
+    let replica = look.answer.replica?;
+    let voter = look.answer.members.voters().contains(&replica);
+    let entries = state.names().map(|(parent, name, inode)| TreeEntry {
+        parent,
+        name: Name::new(Bytes::copy_from_slice(name)).expect("a state holds names that can be"),
+        inode,
+    });
+    Some(FinalReplica {
+        node: Member::Server(number),
+        group: GROUP,
+        replica,
+        applied: look.applied,
+        hash: state.hash(),
+        serving: look.answer.standing == Standing::Serving && voter,
+        tree: Tree { inodes: state.attrs().collect(), entries: entries.collect() },
+    })
+}
+
+async fn serve(env: SimEnv, config: ServerConfig) {
+    if let Err(error) = server::run(env.clone(), config).await {
+        env.note(Event::Note(format!("the server does not start: {error}")));
+        env.halt(error.to_string());
+    }
+}
+
+fn name(number: u32) -> String {
+    format!("meta-{number}")
+}
+
+fn address(number: u32) -> Address {
+    Address::new(format!("{}:{PORT}", name(number)))
+}
+
+fn state_config(knobs: &Knobs) -> StateConfig {
+    StateConfig {
+        name_hash_bits: knobs.name_hash_bits,
+        first_counter: knobs.inode_start,
+        links_max: knobs.links_max,
+        session_window: u64::from(knobs.answers_max),
+        ..StateConfig::default()
+    }
+}
+
+fn server_config(plan: &Plan, number: u32) -> ServerConfig {
+    let knobs = &plan.knobs;
+    let mut config = ServerConfig::new(ServerId(u64::from(number)), address(number));
+    config.groups = vec![GROUP];
+    config.journal = JournalConfig {
+        segment_bytes: knobs.segment_bytes,
+        batch_bytes_max: knobs.batch_bytes_max as usize,
+        queue_bytes_max: knobs.journal_queue_bytes_max as usize,
+        sector_bytes: knobs.sector_bytes,
+    };
+    let driver = &mut config.driver;
+    driver.session_lifetime = Duration::from_millis(knobs.session_lifetime_ms);
+    driver.snapshot_every_entries = knobs.snapshot_entries;
+    driver.log_trailing_entries = driver.log_trailing_entries.min(knobs.snapshot_entries / 2);
+    driver.journal_pinned_bytes_max = knobs.pinned_bytes_max;
+    driver.image_chunk_bytes = knobs.snapshot_chunk_bytes as usize;
+    let group = &mut driver.group;
+    group.seed = plan.seed;
+    group.tick = Duration::from_millis(knobs.tick_ms);
+    group.heartbeat_ticks = knobs.heartbeat_ticks as usize;
+    group.election_ticks_least = (knobs.election_ms_min / knobs.tick_ms) as usize + 1;
+    group.election_ticks_most = (knobs.election_ms_max / knobs.tick_ms) as usize;
+    // Without a lease every read asks a quorum.
+    group.lease = Duration::from_millis(if knobs.lease_reads { knobs.lease_ms } else { 0 });
+    group.message_bytes_max = knobs.message_bytes_max;
+    group.inflight_messages_max = knobs.inflight_messages_max as usize;
+    config
+}

@@ -1,0 +1,203 @@
+//! The eye of a run: told of everything that happens, it tells the judge, keeps the cast of parts
+//! and moves the plan's faults along. Decides nothing about right and wrong.
+
+use super::agenda::{Agenda, Cast, Due};
+use super::record::Record;
+use crate::history::{Committed, Request};
+use crate::machine::{Control, Fault, MachineEvent, NodeId, Observation, Seen};
+use crate::oracle::{Down, Sight};
+use crate::plan::{Member, Milestone};
+use mooseng_core::event::Event;
+use mooseng_core::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub(super) struct Watch {
+    pub(super) record: Arc<Record>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    agenda: Agenda,
+    cast: Cast,
+    /// The highest term anybody was elected in.
+    term: u64,
+    /// Faults under way that are not the end of one server.
+    open_faults: u32,
+    elections: u64,
+    closed: bool,
+}
+
+impl Watch {
+    pub(super) fn new(record: Arc<Record>, agenda: Agenda, servers: Vec<String>) -> Self {
+        let cast = Cast { servers, leader: None };
+        let inner = Inner { agenda, cast, term: 0, open_faults: 0, elections: 0, closed: false };
+        Self { record, inner: Mutex::new(inner) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn elections(&self) -> u64 {
+        self.lock().elections
+    }
+
+    /// When the next fault is due.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.lock().agenda.next()
+    }
+
+    /// No fault strikes from now on.
+    pub(super) fn close(&self) {
+        let mut inner = self.lock();
+        inner.agenda = Agenda::default();
+        inner.closed = true;
+    }
+
+    /// Does what is due.
+    pub(super) fn strike(&self, control: &Control) {
+        let due = {
+            let inner = &mut *self.lock();
+            inner.agenda.take(control.now(), &inner.cast)
+        };
+        for due in due {
+            // A node that the plan names and the cluster does not have was refused with the plan.
+            let _ = match due {
+                Due::Strike(fault) => control.apply(&fault),
+                Due::Arm(trigger) => control.arm(trigger),
+            };
+        }
+    }
+
+    /// A client had the answer to a change.
+    pub(super) fn answered(&self) {
+        self.meet(Milestone::Answered, self.record.now());
+    }
+
+    fn meet(&self, milestone: Milestone, now: Instant) {
+        let inner = &mut *self.lock();
+        if !inner.closed && inner.agenda.meet(milestone, now) {
+            self.record.call_attention();
+        }
+    }
+
+    /// Something happened.
+    pub(super) fn see(&self, observation: &Observation) {
+        let at = observation.time;
+        let member = observation.node.map(|node| self.member(node));
+        match (&observation.seen, member) {
+            (Seen::Logic(event), Some(member)) => self.logic(at, member, event),
+            (Seen::Logic(_), None) => {}
+            (Seen::Machine(event), member) => self.machine(at, member, event),
+        }
+    }
+
+    /// Servers were added to the machine first, then clients.
+    pub(super) fn member(&self, node: NodeId) -> Member {
+        let servers = self.lock().cast.servers.len() as u32;
+        if node.0 < servers { Member::Server(node.0 + 1) } else { Member::Client(node.0 - servers + 1) }
+    }
+
+    fn logic(&self, at: Instant, node: Member, event: &Event) {
+        if let Event::Applied { index, term, request, .. } = event {
+            let request = request.map(|(session, sequence)| Request { session, sequence });
+            let entry = Committed { term: *term, request, outcome: None };
+            self.record.judge(|judge| ((), judge.committed(at, *index, &entry)));
+        }
+        self.record.judge(|judge| ((), judge.event(at, node, event)));
+        self.count(node, event);
+        if let Some(milestone) = milestone(event) {
+            self.meet(milestone, at);
+        }
+    }
+
+    fn count(&self, node: Member, event: &Event) {
+        let (Event::Elected { term, .. }, Member::Server(number)) = (event, node) else { return };
+        let inner = &mut *self.lock();
+        inner.elections += 1;
+        if *term >= inner.term {
+            inner.term = *term;
+            inner.cast.leader = Some(number as usize - 1);
+        }
+    }
+
+    fn machine(&self, at: Instant, node: Option<Member>, event: &MachineEvent) {
+        let went_down = |how| node.map(|node| Sight::WentDown { node, how });
+        let sight = match event {
+            MachineEvent::Crashed | MachineEvent::Killed => went_down(Down::Crashed),
+            MachineEvent::Halted { .. } => went_down(Down::Halted),
+            MachineEvent::Paused | MachineEvent::Suspended => went_down(Down::Paused),
+            MachineEvent::Booted { .. } | MachineEvent::Resumed | MachineEvent::Woke => {
+                node.map(|node| Sight::CameUp { node })
+            }
+            MachineEvent::Fault(fault) => self.began(fault),
+            MachineEvent::FaultOver(fault) => self.ended(fault),
+            MachineEvent::Struck { .. } => Some(Sight::FaultBegan),
+            MachineEvent::Healed => {
+                self.lock().open_faults = 0;
+                Some(Sight::FaultsOver)
+            }
+            MachineEvent::Finished | MachineEvent::Triggered(_) => None,
+        };
+        if let Some(sight) = sight {
+            self.record.judge(|judge| ((), judge.tell(at, sight)));
+        }
+    }
+
+    fn began(&self, fault: &Fault) -> Option<Sight<'static>> {
+        match kind(fault) {
+            Kind::OfAServer => None,
+            Kind::CutOff(node) => Some(Sight::WentDown { node, how: Down::CutOff }),
+            Kind::Other => {
+                self.lock().open_faults += 1;
+                Some(Sight::FaultBegan)
+            }
+        }
+    }
+
+    fn ended(&self, fault: &Fault) -> Option<Sight<'static>> {
+        match kind(fault) {
+            Kind::OfAServer => None,
+            Kind::CutOff(node) => Some(Sight::CameUp { node }),
+            Kind::Other => {
+                let mut inner = self.lock();
+                inner.open_faults = inner.open_faults.saturating_sub(1);
+                (inner.open_faults == 0).then_some(Sight::FaultsOver)
+            }
+        }
+    }
+}
+
+/// What a fault is to the oracles.
+enum Kind {
+    /// The machine says by itself what became of the server.
+    OfAServer,
+    CutOff(Member),
+    Other,
+}
+
+fn kind(fault: &Fault) -> Kind {
+    match fault {
+        Fault::Crash { .. }
+        | Fault::Kill { .. }
+        | Fault::Restart { .. }
+        | Fault::Pause { .. }
+        | Fault::Suspend { .. } => Kind::OfAServer,
+        Fault::Isolate { node, .. } => node.parse().map_or(Kind::Other, Kind::CutOff),
+        _ => Kind::Other,
+    }
+}
+
+fn milestone(event: &Event) -> Option<Milestone> {
+    Some(match event {
+        Event::Elected { .. } => Milestone::Elected,
+        Event::SteppedDown { .. } => Milestone::SteppedDown,
+        Event::Recovered { .. } => Milestone::Recovered,
+        Event::Applied { .. } => Milestone::Applied,
+        Event::SnapshotTaken { .. } => Milestone::SnapshotTaken,
+        Event::SnapshotInstalled { .. } => Milestone::SnapshotInstalled,
+        Event::Members { .. } => Milestone::Members,
+        Event::Fenced { .. } => Milestone::Fenced,
+        Event::Cleared { .. } | Event::LeaseRead { .. } | Event::Note(_) => return None,
+    })
+}

@@ -1,0 +1,256 @@
+//! What a client of a run does: its steps, one after the other, over a session with the metadata
+//! service, writing down what it asked and what it was told. Knows nothing of faults.
+
+use super::watch::Watch;
+use crate::history::{Asked, Ending, Request};
+use crate::machine::SimEnv;
+use crate::plan::{Action, Base, Place, Step};
+use mooseng_client::{Answered, ClientError, Session, SessionConfig};
+use mooseng_core::env::sleep;
+use mooseng_core::id::InodeId;
+use mooseng_core::namespace::{Answer, Name, Op, Query};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How many pages of one directory a client reads before it takes the listing for endless.
+const PAGES_MAX: u32 = 10_000;
+/// Who the clients are.
+const UID: u32 = 1_000;
+const GID: u32 = 1_000;
+
+/// What all lives of one client share: a client that dies goes on with its next step.
+pub(super) struct Client {
+    pub(super) number: usize,
+    pub(super) steps: Vec<Step>,
+    pub(super) config: SessionConfig,
+    pub(super) watch: Arc<Watch>,
+    progress: Mutex<Progress>,
+}
+
+#[derive(Default)]
+struct Progress {
+    next: usize,
+    session: Option<Session<SimEnv>>,
+}
+
+/// A step could not be carried out to its end; the client goes on with the next one.
+enum Stop {
+    /// A name on the way is not there, or an inode is not made yet.
+    Absent,
+    Failed(ClientError),
+}
+
+impl From<ClientError> for Stop {
+    fn from(error: ClientError) -> Self {
+        Stop::Failed(error)
+    }
+}
+
+impl Client {
+    pub(super) fn new(number: usize, steps: Vec<Step>, config: SessionConfig, watch: Arc<Watch>) -> Self {
+        Self { number, steps, config, watch, progress: Mutex::default() }
+    }
+
+    fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One life of the client.
+    pub(super) async fn run(self: Arc<Self>, env: SimEnv) {
+        // A session of an earlier life died with it.
+        drop(self.progress().session.take());
+        loop {
+            let next = {
+                let mut progress = self.progress();
+                progress.next += 1;
+                progress.next - 1
+            };
+            let Some(step) = self.steps.get(next) else { return };
+            if !step.wait.is_zero() {
+                sleep(&env, step.wait).await;
+            }
+            let Ok(walker) = self.walker(&env).await else { continue };
+            if let Err(Stop::Failed(ClientError::SessionLost)) = walker.act(&step.action, step.label).await {
+                drop(self.progress().session.take());
+            }
+        }
+    }
+
+    /// After everything is healed: one change and a look at the whole tree, which the oracles
+    /// compare with everything that was acknowledged.
+    pub(super) async fn look_around(self: Arc<Self>, env: SimEnv) {
+        for attempt in 0..3 {
+            let Ok(walker) = self.walker(&env).await else { continue };
+            let name = format!("after-{}-{attempt}", self.number + 1);
+            let at = Place { base: Base::Root, names: vec![Name::new(name).expect("a plain name")] };
+            match walker.look_around(at).await {
+                Err(Stop::Failed(ClientError::SessionLost)) => drop(self.progress().session.take()),
+                Err(_) => {}
+                Ok(()) => return,
+            }
+        }
+    }
+
+    async fn walker(&self, env: &SimEnv) -> Result<Walker<'_>, ClientError> {
+        let known = self.progress().session.clone();
+        let session = match known {
+            Some(session) => session,
+            None => {
+                let session = Session::open(env, self.config.clone()).await?;
+                self.progress().session = Some(session.clone());
+                session
+            }
+        };
+        Ok(Walker { client: self, session })
+    }
+}
+
+/// A client with a session.
+struct Walker<'a> {
+    client: &'a Client,
+    session: Session<SimEnv>,
+}
+
+impl Walker<'_> {
+    async fn act(&self, action: &Action, label: Option<u32>) -> Result<(), Stop> {
+        let answered = match action {
+            Action::Lookup { at } => {
+                let (parent, name) = self.directory_of(at).await?;
+                self.ask(Query::Lookup { parent, name }).await?
+            }
+            Action::GetAttr { inode } => self.ask(Query::GetAttr { inode: self.find(inode).await? }).await?,
+            Action::ReadDir { directory, page } => {
+                let directory = self.find(directory).await?;
+                self.list(directory, *page).await?;
+                return Ok(());
+            }
+            change => {
+                let op = self.op(change).await?;
+                self.change(op).await?
+            }
+        };
+        if let (Some(label), Ok(Answer::Attr(attr))) = (label, &answered.outcome) {
+            self.client.watch.record.made(label, attr.inode);
+        }
+        Ok(())
+    }
+
+    async fn op(&self, action: &Action) -> Result<Op, Stop> {
+        let (uid, gid) = (UID, GID);
+        Ok(match action {
+            Action::Mkdir { at, mode } => {
+                let (parent, name) = self.directory_of(at).await?;
+                Op::Mkdir { parent, name, mode: *mode, uid, gid }
+            }
+            Action::Create { at, mode } => {
+                let (parent, name) = self.directory_of(at).await?;
+                Op::Create { parent, name, mode: *mode, uid, gid }
+            }
+            Action::Unlink { at } => {
+                let (parent, name) = self.directory_of(at).await?;
+                Op::Unlink { parent, name }
+            }
+            Action::Rmdir { at } => {
+                let (parent, name) = self.directory_of(at).await?;
+                Op::Rmdir { parent, name }
+            }
+            Action::Rename { source, target, mode } => {
+                let (source_parent, source_name) = self.directory_of(source).await?;
+                let (target_parent, target_name) = self.directory_of(target).await?;
+                Op::Rename { source_parent, source_name, target_parent, target_name, mode: *mode }
+            }
+            Action::Link { inode, at } => {
+                let inode = self.find(inode).await?;
+                let (parent, name) = self.directory_of(at).await?;
+                Op::Link { inode, parent, name }
+            }
+            Action::SetAttr { inode, change } => {
+                Op::SetAttr { inode: self.find(inode).await?, change: *change }
+            }
+            Action::Lookup { .. } | Action::GetAttr { .. } | Action::ReadDir { .. } => {
+                unreachable!("questions are asked elsewhere")
+            }
+        })
+    }
+
+    async fn directory_of(&self, place: &Place) -> Result<(InodeId, Name), Stop> {
+        let (directory, name) = place.split().ok_or(Stop::Absent)?;
+        Ok((self.find(&directory).await?, name.clone()))
+    }
+
+    async fn find(&self, place: &Place) -> Result<InodeId, Stop> {
+        let mut inode = match place.base {
+            Base::Root => InodeId::ROOT,
+            Base::Made(label) => self.client.watch.record.of_label(label).ok_or(Stop::Absent)?,
+        };
+        for name in &place.names {
+            let answered = self.ask(Query::Lookup { parent: inode, name: name.clone() }).await?;
+            let Ok(Answer::Attr(attr)) = answered.outcome else { return Err(Stop::Absent) };
+            inode = attr.inode;
+        }
+        Ok(inode)
+    }
+
+    /// Lists a directory page by page; gives its subdirectories.
+    async fn list(&self, directory: InodeId, page: u32) -> Result<Vec<InodeId>, Stop> {
+        let mut cookie = 0;
+        let mut below = Vec::new();
+        for _ in 0..PAGES_MAX {
+            let answered = self.ask(Query::ReadDir { directory, cookie, limit: page }).await?;
+            let Ok(Answer::Entries { entries, end }) = answered.outcome else { return Err(Stop::Absent) };
+            below.extend(entries.iter().map(|entry| entry.inode));
+            match entries.last() {
+                Some(last) if !end => cookie = last.cookie,
+                _ => break,
+            }
+        }
+        Ok(below)
+    }
+
+    async fn look_around(&self, at: Place) -> Result<(), Stop> {
+        self.act(&Action::create(at), None).await?;
+        let mut open = vec![InodeId::ROOT];
+        let mut seen = BTreeMap::new();
+        while let Some(directory) = open.pop() {
+            for inode in self.list(directory, 64).await? {
+                if seen.insert(inode, ()).is_none() && inode.kind() == mooseng_core::id::IdKind::Directory {
+                    open.push(inode);
+                }
+            }
+        }
+        for inode in seen.keys() {
+            self.ask(Query::GetAttr { inode: *inode }).await?;
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, query: Query) -> Result<Answered, Stop> {
+        let record = &self.client.watch.record;
+        let number = record.call(self.client.number, Asked::Question(query.clone()));
+        let result = self.session.query(&query).await;
+        record.end(number, &result);
+        Ok(result?)
+    }
+
+    async fn change(&self, op: Op) -> Result<Answered, Stop> {
+        let record = &self.client.watch.record;
+        let number = record.call(self.client.number, Asked::Change(op.clone()));
+        let change = self.session.begin().await;
+        record.name(number, Request { session: self.session.id(), sequence: change.sequence() });
+        let result = change.carry_out(&op).await;
+        record.end(number, &result);
+        if result.is_ok() {
+            self.client.watch.answered();
+        }
+        Ok(result?)
+    }
+}
+
+/// How a call that ended so is written down.
+pub(super) fn ending(at: mooseng_core::time::Instant, result: &Result<Answered, ClientError>) -> Ending {
+    match result {
+        Ok(answered) => Ending::Answered { at, outcome: answered.outcome.clone(), index: answered.index },
+        // Whether an attempt before the last one got through, nobody can say.
+        Err(_) => Ending::Unknown { at },
+    }
+}
