@@ -7,6 +7,7 @@
 //!  kind 1, checkpoint: u64 group | u64 replica | hard state | u64 index | u64 term | u32 n | members
 //!  kind 2, append:     hard state | u64 first index | u32 count | count of entry
 //!  kind 3, fenced:     the reason, in words
+//!  kind 4, installed:  as a checkpoint
 //!
 //!  hard state: u64 term | u64 vote | u64 commit
 //!  entry:      u8 kind | u64 term | u32 n | context | u32 n | data
@@ -14,6 +15,9 @@
 //!
 //! A checkpoint says: the state as of (index, term) is durable elsewhere, entries up to it are not
 //! needed. It repeats who the replica is and what it promised, so everything before it may go.
+//! An installed one says so of a state that came from elsewhere: entries before it are of no use,
+//! wherever they stand in the log.
+//!
 //! Every record that holds entries holds the commit index as it was known then: a replica that
 //! comes back must know that a configuration was committed if it holds the entry of the next one.
 
@@ -27,6 +31,7 @@ const VERSION: u8 = 1;
 const CHECKPOINT: u8 = 1;
 const APPEND: u8 = 2;
 const FENCED: u8 = 3;
+const INSTALLED: u8 = 4;
 
 /// The most entries one record may hold.
 const RECORD_ENTRIES_MAX: usize = 1 << 16;
@@ -43,6 +48,8 @@ pub struct Checkpoint {
     pub index: u64,
     pub term: u64,
     pub members: Members,
+    /// The state came from another replica: the log before it is void.
+    pub installed: bool,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -66,7 +73,8 @@ fn put_hard_state(out: &mut Vec<u8>, hard_state: &HardState) {
 
 pub fn encode_checkpoint(checkpoint: &Checkpoint) -> Bytes {
     let members = checkpoint.members.encode();
-    let mut out = begin(CHECKPOINT, 64 + members.len());
+    let kind = if checkpoint.installed { INSTALLED } else { CHECKPOINT };
+    let mut out = begin(kind, 64 + members.len());
     out.extend_from_slice(&checkpoint.group.0.to_le_bytes());
     out.extend_from_slice(&checkpoint.replica.0.to_le_bytes());
     put_hard_state(&mut out, &checkpoint.hard_state);
@@ -127,7 +135,8 @@ pub fn decode(bytes: Bytes) -> Result<Record, Malformed> {
         other => return malformed("record.version", format!("{other} is unknown, {VERSION} is known")),
     }
     match reader.byte("record.kind")? {
-        CHECKPOINT => decode_checkpoint(reader),
+        CHECKPOINT => decode_checkpoint(reader, false),
+        INSTALLED => decode_checkpoint(reader, true),
         APPEND => decode_append(reader),
         FENCED => {
             let reason = String::from_utf8_lossy(&reader.rest()).into_owned();
@@ -145,7 +154,7 @@ fn decode_hard_state(reader: &mut Reader) -> Result<HardState, Malformed> {
     Ok(hard_state)
 }
 
-fn decode_checkpoint(mut reader: Reader) -> Result<Record, Malformed> {
+fn decode_checkpoint(mut reader: Reader, installed: bool) -> Result<Record, Malformed> {
     let group = GroupId(reader.long("checkpoint.group")?);
     let replica = ReplicaId(reader.long("checkpoint.replica")?);
     let hard_state = decode_hard_state(&mut reader)?;
@@ -156,7 +165,7 @@ fn decode_checkpoint(mut reader: Reader) -> Result<Record, Malformed> {
     if replica.0 == 0 {
         return malformed("checkpoint.replica", "0 is nobody");
     }
-    Ok(Record::Checkpoint(Checkpoint { group, replica, hard_state, index, term, members }))
+    Ok(Record::Checkpoint(Checkpoint { group, replica, hard_state, index, term, members, installed }))
 }
 
 fn decode_append(mut reader: Reader) -> Result<Record, Malformed> {
@@ -199,7 +208,7 @@ mod tests {
         hard_state
     }
 
-    fn samples() -> [(Bytes, Record); 3] {
+    fn samples() -> [(Bytes, Record); 4] {
         let members = Members::genesis(&[(ReplicaId(3), ServerId(1), Address::new("a:1"))]);
         let checkpoint = Checkpoint {
             group: GroupId(1),
@@ -208,7 +217,9 @@ mod tests {
             index: 39,
             term: 6,
             members,
+            installed: false,
         };
+        let install = Checkpoint { installed: true, ..checkpoint.clone() };
         let mut entry = Entry::default();
         entry.set_index(41);
         entry.set_term(7);
@@ -223,6 +234,7 @@ mod tests {
         [
             (encode_checkpoint(&checkpoint), Record::Checkpoint(checkpoint)),
             (append, Record::Append { hard_state: hard_state(), entries }),
+            (encode_checkpoint(&install), Record::Checkpoint(install)),
             (encode_fenced("why"), Record::Fenced { reason: "why".into() }),
         ]
     }
@@ -264,7 +276,7 @@ mod tests {
 
     #[test]
     fn bytes_cut_short_are_an_error() {
-        for (bytes, _) in &samples()[..2] {
+        for (bytes, _) in &samples()[..3] {
             for cut in 0..bytes.len() {
                 assert!(decode(bytes.slice(..cut)).is_err(), "cut at {cut}");
             }

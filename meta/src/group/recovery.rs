@@ -93,7 +93,7 @@ impl Replay {
                 if self.replica().is_some_and(|replica| replica != checkpoint.replica) {
                     return Err(format!("record at {position} is of replica {}", checkpoint.replica));
                 }
-                self.begin_at(&checkpoint);
+                self.begin_at(&checkpoint)?;
                 self.hard_state = checkpoint.hard_state.clone();
                 self.checkpoint = Some((position, checkpoint));
             }
@@ -110,20 +110,22 @@ impl Replay {
         self.fenced.is_some() && (checkpoint.index == 0 || self.replica() != Some(checkpoint.replica))
     }
 
-    /// Entries up to the checkpoint's are in the durable state; those after it hold only if the
-    /// checkpoint's own stood here.
-    fn begin_at(&mut self, checkpoint: &Checkpoint) {
-        let first = self.entries.front().map_or(0, |entry| entry.index);
-        let at = checkpoint.index.checked_sub(first).map(|offset| offset as usize);
-        let continues = at
-            .and_then(|at| self.entries.get(at))
-            .is_some_and(|entry| entry.index == checkpoint.index && entry.term == checkpoint.term);
-        let follows = first == checkpoint.index + 1;
-        if continues {
-            self.entries.drain(..=at.unwrap_or(0));
-        } else if !follows {
+    /// Entries up to the checkpoint's are in the durable state; those after it hold, unless the
+    /// state came from elsewhere. They may stand before it, and even begin after a gap: what was in
+    /// the gap was let go for the sake of a later checkpoint.
+    fn begin_at(&mut self, checkpoint: &Checkpoint) -> Result<(), String> {
+        if checkpoint.installed {
             self.entries.clear();
         }
+        while let Some(entry) = self.entries.front()
+            && entry.index <= checkpoint.index
+        {
+            if entry.index == checkpoint.index && entry.term != checkpoint.term {
+                return Err(format!("entry {} is not the one its snapshot ends with", entry.index));
+            }
+            self.entries.pop_front();
+        }
+        Ok(())
     }
 
     fn append(&mut self, position: u64, entries: Vec<Entry>) {
@@ -207,7 +209,20 @@ mod tests {
         let replica = ReplicaId(replica);
         let members = Members::genesis(&[(replica, ServerId(1), Address::new("a:1"))]);
         let hard_state = hard_state(term, index);
-        encode_checkpoint(&Checkpoint { group: GROUP, replica, hard_state, index, term, members })
+        encode_checkpoint(&Checkpoint {
+            group: GROUP,
+            replica,
+            hard_state,
+            index,
+            term,
+            members,
+            installed: false,
+        })
+    }
+
+    fn installed(index: u64, term: u64) -> Bytes {
+        let Ok(Record::Checkpoint(own)) = records::decode(checkpoint(1, index, term)) else { panic!() };
+        encode_checkpoint(&Checkpoint { installed: true, ..own })
     }
 
     fn append(first: u64, terms: &[u64], commit: u64) -> Bytes {
@@ -243,14 +258,23 @@ mod tests {
         assert_eq!((back.log.base(), back.log.last()), (8, 9));
         assert_eq!(back.log.hard_state().commit, 8);
         assert_eq!(back.spans, [Span { last: 9, position: 12 }]);
-        let jump = replica(vec![checkpoint(1, 1, 1), append(2, &[2, 2], 1), checkpoint(1, 90, 4)]);
+        let jump = replica(vec![checkpoint(1, 1, 1), append(2, &[2, 2], 1), installed(90, 4)]);
         assert_eq!((jump.log.base(), jump.log.last(), jump.log.last_term()), (90, 90, 4));
     }
 
     #[test]
     fn what_follows_a_checkpoint_of_another_history_is_dropped() {
-        let back = replica(vec![checkpoint(1, 1, 1), append(2, &[2, 2, 2, 2], 1), checkpoint(1, 3, 3)]);
+        let back = replica(vec![checkpoint(1, 1, 1), append(2, &[2, 2, 2, 2], 1), installed(3, 3)]);
         assert_eq!((back.log.base(), back.log.last()), (3, 3));
+    }
+
+    /// Entries 9 and 10 were written before the checkpoint at 7 was; what they follow was let go
+    /// when the checkpoint at 8 was there.
+    #[test]
+    fn an_older_checkpoint_among_newer_entries_takes_nothing_away() {
+        let records = vec![append(9, &[2, 2], 7), checkpoint(1, 7, 2), checkpoint(1, 8, 2)];
+        let back = replica(records);
+        assert_eq!((back.log.base(), back.log.last()), (8, 10));
     }
 
     #[test]
@@ -262,6 +286,7 @@ mod tests {
         let gap = unsound(vec![checkpoint(1, 1, 1), append(2, &[2], 1), append(9, &[2], 1)]);
         assert_eq!(gap, "entries 2..9 are missing");
         unsound(vec![checkpoint(1, 1, 1), checkpoint(2, 1, 1)]);
+        unsound(vec![checkpoint(1, 1, 1), append(2, &[2, 2], 1), checkpoint(1, 3, 1)]);
         unsound(vec![append(2, &[2], 1)]);
         unsound(vec![checkpoint(1, 1, 1), append(2, &[2], 8)]);
         unsound(vec![Bytes::from_static(b"rubbish")]);

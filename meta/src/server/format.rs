@@ -37,7 +37,8 @@ pub async fn format<E: Env>(env: E, config: FormatConfig) -> Result<(), ServerEr
     hard_state.set_term(GENESIS.1);
     hard_state.set_commit(GENESIS.0);
     let (index, term) = GENESIS;
-    let checkpoint = Checkpoint { group: config.group, replica, hard_state, index, term, members };
+    let checkpoint =
+        Checkpoint { group: config.group, replica, hard_state, index, term, members, installed: false };
     let (journal, _) = Journal::open(&env, disk::JOURNAL, config.journal).await.map_err(failed)?;
     let stream = StreamId(config.group.0);
     journal.append(stream, vec![encode_checkpoint(&checkpoint)]).await.map_err(failed)?;

@@ -97,7 +97,15 @@ fn announce<E: Env>(env: &E, group: GroupId, lost: &Lost) {
 fn blank(group: GroupId, replica: ReplicaId) -> Checkpoint {
     let mut hard_state = HardState::default();
     hard_state.set_term(1);
-    Checkpoint { group, replica, hard_state, index: 0, term: 0, members: Members::default() }
+    Checkpoint {
+        group,
+        replica,
+        hard_state,
+        index: 0,
+        term: 0,
+        members: Members::default(),
+        installed: false,
+    }
 }
 
 fn addresses(members: &Members) -> Vec<(ReplicaId, Address)> {

@@ -16,6 +16,9 @@ use raft::eraftpb::Message;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Of so many messages one at most is lost on a whim.
+const LOST_ONE_IN: u64 = 7;
+
 /// One channel per address.
 pub struct Channels<E: Env> {
     env: E,
@@ -55,6 +58,7 @@ pub(super) struct Peers<E: Env> {
     /// Somebody spoke whose address is not in the book.
     pub(super) stranger: bool,
     unreachable: BTreeSet<ReplicaId>,
+    sent: u64,
 }
 
 impl<E: Env> Peers<E> {
@@ -73,6 +77,7 @@ impl<E: Env> Peers<E> {
             book: BTreeMap::new(),
             stranger: false,
             unreachable: BTreeSet::new(),
+            sent: 0,
         };
         for (replica, address) in hints {
             peers.note(replica, &address);
@@ -117,7 +122,9 @@ impl<E: Env> Peers<E> {
             self.stranger = true;
             return;
         };
-        if self.env.buggify("raft message lost") {
+        // A few of them, not so many that nothing ever gets done.
+        self.sent += 1;
+        if self.sent.is_multiple_of(LOST_ONE_IN) && self.env.buggify("raft message lost") {
             return;
         }
         // A message of a few fields; raft-rs fails only on a broken buffer.

@@ -112,7 +112,8 @@ impl Replica {
     fn encode_checkpoint(&self, index: u64, term: u64, hard_state: HardState) -> Bytes {
         let members = self.members.clone();
         let (group, replica) = (self.group, self.own);
-        records::encode_checkpoint(&Checkpoint { group, replica, hard_state, index, term, members })
+        let checkpoint = Checkpoint { group, replica, hard_state, index, term, members, installed: true };
+        records::encode_checkpoint(&checkpoint)
     }
 
     /// A snapshot of this replica's own state, as of what is applied now, is to be taken: its
@@ -133,7 +134,8 @@ impl Replica {
         let (index, term) = (offer.index, offer.term);
         self.node.mut_store().offer(offer);
         let members = members.clone();
-        Some(records::encode_checkpoint(&Checkpoint { group, replica, hard_state, index, term, members }))
+        let checkpoint = Checkpoint { group, replica, hard_state, index, term, members, installed: false };
+        Some(records::encode_checkpoint(&checkpoint))
     }
 
     /// An installed or recovered snapshot may be passed on.

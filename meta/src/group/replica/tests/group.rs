@@ -70,7 +70,8 @@ impl Group {
         hard_state.set_term(1);
         hard_state.set_commit(index);
         let replica = ReplicaId(id);
-        let checkpoint = Checkpoint { group: GROUP, replica, hard_state, index, term, members };
+        let checkpoint =
+            Checkpoint { group: GROUP, replica, hard_state, index, term, members, installed: false };
         self.position += 1;
         let node = Node {
             replica: None,
