@@ -1,10 +1,17 @@
 //! What is typed. Each verb reads its settings, does its work and prints; a failure is one line on
 //! standard error. Exit codes: 0 done, 1 not done, 2 not understood.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a verb works in the real world: files, processes, the environment"
+)]
+
 mod client;
 mod failure;
+mod meta;
 mod ns;
 mod status;
+mod up;
 
 use crate::settings::{Section, Settings, SettingsError};
 use clap::error::ErrorKind;
@@ -14,11 +21,17 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Every section that the configuration file may have.
-const SECTIONS: [&Section; 1] = [&client::SECTION];
+const SECTIONS: [&Section; 3] = [&meta::SECTION, &client::SECTION, &up::SECTION];
 
 type Verb = (fn() -> Command, fn(&ArgMatches) -> Result<(), Failure>);
 
-const VERBS: [Verb; 2] = [(ns::command, ns::run), (status::command, status::run)];
+const VERBS: [Verb; 5] = [
+    (up::command, up::run),
+    (meta::format_command, meta::run_format),
+    (meta::command, meta::run),
+    (status::command, status::run),
+    (ns::command, ns::run),
+];
 
 fn command() -> Command {
     Command::new("mooseng")
@@ -76,7 +89,6 @@ fn one_line(message: &str) -> String {
 }
 
 /// The settings of a verb, from everywhere they may come from.
-#[allow(clippy::disallowed_methods, reason = "the environment is one of the places")]
 fn settings(section: &'static Section, matches: &ArgMatches) -> Result<Settings, SettingsError> {
     Settings::resolve(section, &SECTIONS, matches, |name| std::env::var(name).ok())
 }

@@ -7,6 +7,7 @@ use crate::machine::RealEnv;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use futures::future::join_all;
 use mooseng_core::env::{Address, Clock, Env};
+use mooseng_core::id::ClusterId;
 use mooseng_net::proto::cluster::{ClusterClient, GroupStatus, StatusReply, StatusRequest};
 use mooseng_net::proto::raft::ReplicaState;
 use mooseng_net::rpc::{CallError, Channel, ChannelConfig};
@@ -55,7 +56,7 @@ fn server_lines((address, answer): &(&Address, Answer)) -> Vec<String> {
         Err(error) => return vec![format!("{address}  does not answer: {error}")],
     };
     let StatusReply { cluster, server, build, groups } = reply;
-    let mut lines = vec![format!("{address}  server {server} of cluster {cluster:016x}, build {build}")];
+    let mut lines = vec![format!("{address}  server {server} of {}, build {build}", ClusterId(*cluster))];
     lines.extend(groups.iter().map(|group| {
         let GroupStatus { group: number, replica, leader, term, commit, applied, voters, sessions, .. } =
             group;
@@ -98,7 +99,7 @@ fn server_json((address, answer): &(&Address, Answer)) -> Value {
     });
     json!({
         "address": address.as_str(),
-        "cluster": format!("{:016x}", reply.cluster),
+        "cluster": reply.cluster.to_string(),
         "server": reply.server,
         "build": reply.build,
         "groups": groups.collect::<Vec<_>>(),

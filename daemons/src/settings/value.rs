@@ -1,7 +1,7 @@
 //! Values as people write them.
 
 use mooseng_core::env::Address;
-use mooseng_core::id::ServerId;
+use mooseng_core::id::{ClusterId, ServerId};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -35,6 +35,25 @@ impl FromText for u64 {
 
     fn from_text(text: &str) -> Result<Self, String> {
         text.parse().map_err(|_| "is no whole number".to_owned())
+    }
+}
+
+impl FromText for bool {
+    const FORM: &'static str = "true or false";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| "is neither true nor false".to_owned())
+    }
+}
+
+impl FromText for ClusterId {
+    const FORM: &'static str = "the cluster's number, 1 or more";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        match u64::from_text(text)? {
+            0 => Err("is no cluster's number".to_owned()),
+            number => Ok(ClusterId(number)),
+        }
     }
 }
 

@@ -1,0 +1,188 @@
+//! `mooseng up`: a whole cluster on this computer, in one command.
+//!
+//! The servers are processes of their own, so that killing one shows what killing one does. They
+//! are formatted together before the first of them runs; the file `formed` says that this is done.
+//! From then on a server without its data is a server that lost it: it joins as another replica,
+//! and never begins again under the old number.
+
+mod supervisor;
+
+use super::failure::Failure;
+use super::meta::{Format, runtime, told_to_stop};
+use super::settings;
+use crate::machine::RealEnv;
+use crate::settings::{Key, Peer, Section, Settings};
+use clap::{ArgMatches, Command};
+use mooseng_client::{Session, SessionConfig};
+use mooseng_core::env::Address;
+use mooseng_core::id::ServerId;
+use mooseng_storage::JournalConfig;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use supervisor::{Part, Patience, Supervisor};
+
+pub(super) static SECTION: Section = Section {
+    name: "up",
+    keys: &[
+        Key {
+            name: "data",
+            form: "DIRECTORY",
+            default: Some("mooseng-data"),
+            help: "Where everything is kept",
+        },
+        Key {
+            name: "port",
+            form: "NUMBER",
+            default: Some("9421"),
+            help: "The first server's; the others' follow",
+        },
+        Key {
+            name: "servers",
+            form: "NUMBER",
+            default: Some("3"),
+            help: "How many metadata servers: 1, 3 or 5",
+        },
+    ],
+};
+
+/// Says that every server has its first disk.
+const FORMED: &str = "formed";
+/// A segment of the journal; what is tried out need not take much of a disk.
+const SEGMENT_BYTES: u64 = 16 << 20;
+
+pub(super) fn command() -> Command {
+    SECTION.flags(Command::new("up").about("Run a whole cluster on this computer, until Ctrl-C"))
+}
+
+pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
+    let cluster = Cluster::read(&settings(&SECTION, matches)?)?;
+    // On a runtime of its own, with which every hold on the directories goes.
+    runtime()?.block_on(cluster.form())?;
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
+        let supervisor = Supervisor::new(cluster.parts()?, Patience::default());
+        let stop = told_to_stop()?;
+        let addresses = cluster.voters.iter().map(|peer| peer.address.clone()).collect();
+        let report = tokio::spawn(report(addresses));
+        println!(
+            "starting {} metadata servers; data and logs are in {}",
+            cluster.voters.len(),
+            cluster.data.display()
+        );
+        let ended = supervisor.run(stop).await;
+        report.abort();
+        ended.map_err(Failure::Other)
+    });
+    runtime.shutdown_background();
+    ended
+}
+
+/// Says when the cluster serves.
+async fn report(servers: Vec<Address>) {
+    let text = servers.iter().map(Address::as_str).collect::<Vec<_>>().join(",");
+    let Ok(env) = RealEnv::without_disk() else { return };
+    let config =
+        SessionConfig { operation_timeout: Duration::from_secs(3_600), ..SessionConfig::new(servers) };
+    if let Ok(session) = Session::open(&env, config).await {
+        println!("ready: the namespace is served at {text}");
+        let _ = session.close().await;
+    }
+}
+
+struct Cluster {
+    data: PathBuf,
+    voters: Vec<Peer>,
+}
+
+impl Cluster {
+    fn read(settings: &Settings) -> Result<Self, Failure> {
+        let servers: u64 = settings.get("servers")?;
+        if ![1, 3, 5].contains(&servers) {
+            return Err(settings.refuse("servers", "makes no good majority", "1, 3 or 5").into());
+        }
+        let port: u64 = settings.get("port")?;
+        if !(1..=65_536 - servers).contains(&port) {
+            return Err(settings.refuse("port", "leaves no ports", "a port from 1 to 65531").into());
+        }
+        let voters = (1..=servers).map(|number| Peer {
+            server: ServerId(number),
+            address: Address::new(format!("127.0.0.1:{}", port + number - 1)),
+        });
+        Ok(Self { data: settings.get("data")?, voters: voters.collect() })
+    }
+
+    fn directory(&self, server: ServerId) -> PathBuf {
+        self.data.join(format!("meta-{}", server.0))
+    }
+
+    /// Makes the first disks, unless that was done before. What an interrupted attempt left was
+    /// never served from, so it goes.
+    async fn form(&self) -> Result<(), Failure> {
+        let failed = |path: &Path, error: io::Error| Failure::Other(format!("{}: {error}", path.display()));
+        fs::create_dir_all(&self.data).map_err(|error| failed(&self.data, error))?;
+        let formed = self.data.join(FORMED);
+        if let Ok(text) = fs::read_to_string(&formed) {
+            return self.same_servers(text.trim());
+        }
+        let mut cluster = None;
+        for Peer { server, .. } in &self.voters {
+            let directory = self.directory(*server);
+            match fs::remove_dir_all(&directory) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed(&directory, error));
+                }
+                _ => {}
+            }
+            let journal = JournalConfig { segment_bytes: SEGMENT_BYTES, ..JournalConfig::default() };
+            let format = Format { cluster, server: *server, voters: self.voters.clone(), journal };
+            cluster = Some(format.carry_out(&directory).await?);
+        }
+        fs::write(&formed, self.addresses()).map_err(|error| failed(&formed, error))
+    }
+
+    /// Members know one another by their addresses.
+    fn same_servers(&self, formed: &str) -> Result<(), Failure> {
+        if formed == self.addresses() {
+            return Ok(());
+        }
+        let data = self.data.display();
+        Err(Failure::Other(format!(
+            "{data}: this cluster was formed with {formed}; give the same --port and --servers, or another --data"
+        )))
+    }
+
+    fn addresses(&self) -> String {
+        self.voters.iter().map(|peer| peer.address.as_str()).collect::<Vec<_>>().join(",")
+    }
+
+    fn parts(&self) -> Result<Vec<Part>, Failure> {
+        let program =
+            std::env::current_exe().map_err(|error| Failure::Other(format!("this program: {error}")))?;
+        let part = |Peer { server, address }: &Peer| {
+            let others = self.voters.iter().filter(|peer| peer.server != *server);
+            let others = others.map(|peer| peer.address.as_str()).collect::<Vec<_>>().join(",");
+            let directory = self.directory(*server);
+            fs::create_dir_all(&directory)
+                .map_err(|error| Failure::Other(format!("{}: {error}", directory.display())))?;
+            let segment = SEGMENT_BYTES.to_string();
+            let mut arguments: Vec<OsString> = vec!["meta".into(), "--data".into(), directory.into()];
+            for (flag, value) in [
+                ("--server", server.0.to_string()),
+                ("--listen", address.to_string()),
+                ("--join", others),
+                ("--journal-segment", segment),
+                ("--parent", std::process::id().to_string()),
+            ] {
+                if !value.is_empty() {
+                    arguments.extend([flag.into(), value.into()]);
+                }
+            }
+            let log = self.data.join(format!("meta-{}.log", server.0));
+            Ok(Part { name: format!("server {}", server.0), program: program.clone(), arguments, log })
+        };
+        self.voters.iter().map(part).collect()
+    }
+}

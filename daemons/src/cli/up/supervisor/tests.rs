@@ -1,0 +1,52 @@
+//! Processes that sleep, end and refuse to end.
+
+use super::*;
+
+fn shell(name: &str, script: &str) -> Part {
+    Part {
+        name: name.to_owned(),
+        program: PathBuf::from("/bin/sh"),
+        arguments: vec!["-c".into(), script.into()],
+        log: PathBuf::from("/dev/null"),
+    }
+}
+
+const HASTY: Patience = Patience {
+    pause: Duration::from_millis(10),
+    falls_max: 3,
+    steady: Duration::from_secs(60),
+    farewell: Duration::from_millis(200),
+};
+
+fn run(parts: Vec<Part>, stop_after: Duration) -> (Result<(), String>, Duration) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let start = Instant::now();
+        let ended = Supervisor::new(parts, HASTY).run(tokio::time::sleep(stop_after)).await;
+        (ended, start.elapsed())
+    })
+}
+
+#[test]
+fn a_process_that_keeps_falling_is_given_up_and_the_others_are_stopped() {
+    let (ended, took) = run(vec![shell("one", "sleep 60"), shell("two", "exit 3")], Duration::from_secs(30));
+    let why = ended.unwrap_err();
+    assert_eq!(why, "two ended 3 times in a row (exit status: 3); its log /dev/null says why");
+    assert!(took < Duration::from_secs(10), "the other one was stopped: {took:?}");
+}
+
+#[test]
+fn a_process_that_will_not_end_is_ended() {
+    let stubborn = shell("stubborn", "trap '' TERM; while :; do sleep 0.05; done");
+    let (ended, took) = run(vec![stubborn], Duration::from_millis(200));
+    assert_eq!(ended, Ok(()));
+    assert!(took >= Duration::from_millis(400), "it was asked first: {took:?}");
+    assert!(took < Duration::from_secs(10), "and then ended: {took:?}");
+}
+
+#[test]
+fn what_cannot_be_started_is_one_line() {
+    let missing = Part { program: PathBuf::from("/nowhere/mooseng"), ..shell("three", "") };
+    let why = run(vec![missing], Duration::from_secs(30)).0.unwrap_err();
+    assert!(why.starts_with("three cannot be started: /nowhere/mooseng: "), "{why}");
+}

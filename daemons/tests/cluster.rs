@@ -1,0 +1,200 @@
+//! A whole cluster of real processes: `mooseng up`, its verbs, and servers killed under it.
+
+#![allow(clippy::disallowed_methods, reason = "processes are a matter of the real world")]
+
+mod support;
+
+use bytes::Bytes;
+use mooseng::machine::RealEnv;
+use mooseng_client::{Session, SessionConfig};
+use mooseng_core::env::Address;
+use mooseng_core::id::InodeId;
+use mooseng_core::namespace::{Answer, Name, Op, Query};
+use rustix::process::{Pid, Signal, kill_process};
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use support::Directory;
+
+const SERVERS: u32 = 3;
+const KILLS: usize = 8;
+
+struct Cluster {
+    directory: Directory,
+    port: u32,
+    up: Child,
+}
+
+impl Cluster {
+    /// Returns when the cluster serves.
+    fn start() -> Self {
+        let directory = Directory::fresh();
+        let port = 10_000 + std::process::id() % 6_000 * 3;
+        let mut up = Command::new(env!("CARGO_BIN_EXE_mooseng"))
+            .args(["up", "--port", &port.to_string(), "--data"])
+            .arg(directory.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let lines = BufReader::new(up.stdout.take().expect("it was asked for")).lines();
+        let mut lines = lines.map_while(Result::ok);
+        assert!(lines.any(|line| line.starts_with("ready: ")), "the cluster never served");
+        Self { directory, port, up }
+    }
+
+    fn servers(&self) -> Vec<Address> {
+        (0..SERVERS).map(|index| Address::new(format!("127.0.0.1:{}", self.port + index))).collect()
+    }
+
+    fn verb(&self, arguments: &[&str]) -> Output {
+        let servers = self.servers().iter().map(Address::to_string).collect::<Vec<_>>().join(",");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mooseng"));
+        command.args(arguments).args(["--servers", &servers]).output().expect("the binary starts")
+    }
+
+    /// What a verb printed, which must have worked.
+    fn told(&self, arguments: &[&str]) -> String {
+        let Output { status, stdout, stderr } = self.verb(arguments);
+        let problem = String::from_utf8_lossy(&stderr);
+        assert!(status.success(), "{arguments:?}: {status}: {problem}");
+        String::from_utf8(stdout).expect("text")
+    }
+
+    /// The number of the server that leads, as the others see it.
+    fn leader(&self) -> Option<u64> {
+        let status: serde_json::Value =
+            serde_json::from_str(&self.told(&["status", "--json"])).expect("JSON");
+        let servers = status["servers"].as_array().expect("a list").iter();
+        let groups = servers.filter_map(|server| server["groups"].get(0));
+        groups.filter_map(|group| group["leader"].as_u64()).find(|leader| *leader != 0)
+    }
+
+    fn process(&self, server: u64) -> Option<Pid> {
+        process_with(&self.directory.path().join(format!("meta-{server}")))
+    }
+
+    /// Ends it as an operator would, and sees that nothing of it is left.
+    fn stop(mut self) {
+        kill_process(Pid::from_child(&self.up), Signal::TERM).expect("it runs");
+        let status = self.up.wait().expect("it ends");
+        assert!(status.success(), "{status}");
+        for server in 1..=u64::from(SERVERS) {
+            assert_eq!(self.process(server), None, "server {server} outlives its cluster");
+        }
+    }
+}
+
+/// Without an orderly end the servers go with their parent all the same.
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let _ = self.up.kill();
+        let _ = self.up.wait();
+    }
+}
+
+/// The process that has this path among its arguments.
+fn process_with(path: &Path) -> Option<Pid> {
+    let wanted = path.as_os_str().as_encoded_bytes();
+    let processes = std::fs::read_dir("/proc").expect("this is Linux");
+    let mut numbers = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    let number = numbers.find(|number| {
+        let line = std::fs::read(format!("/proc/{number}/cmdline")).unwrap_or_default();
+        let arguments: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+        arguments.contains(&&b"meta"[..]) && arguments.contains(&wanted)
+    });
+    Pid::from_raw(number?)
+}
+
+#[test]
+fn a_cluster_serves_its_verbs_and_survives_its_servers() {
+    let cluster = Cluster::start();
+    verbs_do_what_they_say(&cluster);
+    acknowledged_files_survive_kills(&cluster);
+    cluster.stop();
+}
+
+fn verbs_do_what_they_say(cluster: &Cluster) {
+    cluster.told(&["ns", "mkdir", "-p", "/a/b"]);
+    cluster.told(&["ns", "mkdir", "-p", "/a/b"]);
+    cluster.told(&["ns", "create", "/a/file", "--mode", "0640"]);
+    cluster.told(&["ns", "ln", "/a/file", "/a/b/other"]);
+    cluster.told(&["ns", "mv", "/a/file", "/a/moved"]);
+    assert_eq!(cluster.told(&["ns", "ls", "/a"]).lines().collect::<BTreeSet<_>>(), ["b", "moved"].into());
+    let stat: serde_json::Value =
+        serde_json::from_str(&cluster.told(&["ns", "stat", "/a/b/other", "--json"])).expect("JSON");
+    assert_eq!((&stat["links"], &stat["mode"]), (&2.into(), &"0640".into()));
+    for (arguments, wanted) in [
+        (["ns", "rmdir", "/a"], "mooseng: /a: the directory is not empty\n"),
+        (["ns", "rm", "/a/none"], "mooseng: /a/none: no such entry\n"),
+        (["ns", "mkdir", "/a"], "mooseng: /a: the name is taken\n"),
+    ] {
+        let Output { status, stderr, .. } = cluster.verb(&arguments);
+        assert_eq!((status.code(), String::from_utf8_lossy(&stderr).as_ref()), (Some(1), wanted));
+    }
+}
+
+/// Files are created while one server after another is killed, the leader every other time. What
+/// was acknowledged is there at the end.
+fn acknowledged_files_survive_kills(cluster: &Cluster) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let _entered = runtime.enter();
+    let env = RealEnv::without_disk().expect("a machine");
+    let session =
+        runtime.block_on(Session::open(&env, SessionConfig::new(cluster.servers()))).expect("a session");
+    let (stop, stopped) = std::sync::mpsc::channel();
+    let writer = runtime.spawn(create_until(session.clone(), stopped));
+    for kill in 0..KILLS {
+        std::thread::sleep(Duration::from_millis(700));
+        let server = if kill.is_multiple_of(2) { cluster.leader().unwrap_or(1) } else { 1 + kill as u64 % 3 };
+        if let Some(process) = cluster.process(server) {
+            kill_process(process, Signal::KILL).expect("it can be killed");
+        }
+    }
+    std::thread::sleep(Duration::from_millis(1_500));
+    stop.send(()).expect("the writer goes on until it is told");
+    let (acknowledged, pause) = runtime.block_on(writer).expect("the writer does not panic");
+    eprintln!("{acknowledged} files over {KILLS} kills; the longest pause between two was {pause:?}");
+    assert!(acknowledged > 100, "hardly anything was done: {acknowledged} files");
+    let there = runtime.block_on(names(&session));
+    let missing: Vec<u64> = (0..acknowledged).filter(|file| !there.contains(&name(*file))).collect();
+    assert!(missing.is_empty(), "acknowledged and gone: {missing:?}");
+    runtime.block_on(session.close()).expect("the session ends");
+}
+
+fn name(file: u64) -> Bytes {
+    Bytes::from(format!("file-{file}"))
+}
+
+/// How many files were acknowledged, and the longest time between two.
+async fn create_until(session: Session<RealEnv>, stopped: std::sync::mpsc::Receiver<()>) -> (u64, Duration) {
+    let (mut count, mut pause, mut last) = (0, Duration::ZERO, Instant::now());
+    while stopped.try_recv().is_err() {
+        let name = Name::new(name(count)).expect("a good name");
+        let op = Op::Create { parent: InodeId::ROOT, name, mode: 0o644, uid: 0, gid: 0 };
+        let answered = session.mutate(&op).await.expect("the session outlives its servers");
+        assert!(answered.outcome.is_ok(), "file {count} was created once: {:?}", answered.outcome);
+        count += 1;
+        pause = pause.max(last.elapsed());
+        last = Instant::now();
+    }
+    (count, pause)
+}
+
+async fn names(session: &Session<RealEnv>) -> BTreeSet<Bytes> {
+    let mut names = BTreeSet::new();
+    let mut cookie = 0;
+    loop {
+        let query = Query::ReadDir { directory: InodeId::ROOT, cookie, limit: 1_000 };
+        let answered = session.query(&query).await.expect("an answer");
+        let Ok(Answer::Entries { entries, end }) = answered.outcome else {
+            panic!("the root is a directory: {:?}", answered.outcome);
+        };
+        cookie = entries.last().map_or(cookie, |last| last.cookie);
+        names.extend(entries.into_iter().map(|entry| entry.name.into_bytes()));
+        if end {
+            return names;
+        }
+    }
+}
