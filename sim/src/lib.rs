@@ -12,4 +12,5 @@ pub mod oracle;
 pub mod plan;
 pub mod run;
 pub mod shrink;
+pub mod timeline;
 pub mod trace;

@@ -113,7 +113,7 @@ fn the_same_plan_shrinks_to_the_same_and_within_its_runs() {
         let mut runs = 0;
         let mut attempt = |plan: &Plan| {
             runs += 1;
-            (plan.events() % 3 == 0 && plan.events() > 5).then(|| failure("tree"))
+            (plan.events().is_multiple_of(3) && plan.events() > 5).then(|| failure("tree"))
         };
         let effort = Effort { runs_max, schedules: 2 };
         (shrink_with(&plan, &failure("tree"), &mut attempt, effort), runs)

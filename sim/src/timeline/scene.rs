@@ -145,14 +145,18 @@ impl Weaver<'_> {
 
     fn fault(&mut self, at: u64, fault: &Fault) {
         let nodes = fault.nodes();
-        let lanes: Vec<usize> =
-            nodes.iter().filter_map(|node| self.lane(node.parse().ok()?)).collect();
+        let lanes: Vec<usize> = nodes.iter().filter_map(|node| self.lane(node.parse().ok()?)).collect();
         let text = fault_in_words(fault);
         let lasting = serde_json::to_value(fault).is_ok_and(|value| value.get("for_ms").is_some());
         if lasting {
             self.begin("fault", text.clone(), lanes, at, text);
         } else {
-            self.marks.extend(lanes.iter().map(|lane| Mark { lane: *lane, at, kind: "fault", text: text.clone() }));
+            self.marks.extend(lanes.iter().map(|lane| Mark {
+                lane: *lane,
+                at,
+                kind: "fault",
+                text: text.clone(),
+            }));
         }
     }
 
@@ -214,7 +218,8 @@ impl Scene {
         let Weaver { open, mut bands, marks, mut arrows, .. } = weaver;
         bands.extend(open.into_values());
         arrows.drain(..arrows.len().saturating_sub(ARROWS_MAX));
-        let told = timeline.lines.iter().filter(|line| !matches!(line.what, What::Sent { .. } | What::Got { .. }));
+        let told =
+            timeline.lines.iter().filter(|line| !matches!(line.what, What::Sent { .. } | What::Got { .. }));
         let mut lines: Vec<(u64, String)> = told.map(|line| (micros(line.at), line.to_string())).collect();
         lines.drain(..lines.len().saturating_sub(LINES_MAX));
         let first_arrow = if arrows.len() == ARROWS_MAX { arrows[0].sent } else { 0 };

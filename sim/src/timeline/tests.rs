@@ -14,14 +14,18 @@ pub(crate) fn example() -> Timeline {
     let mut dice = chance::stream(1, "timeline", 0, 0);
     let millis = |millis: u64| Instant::from_nanos(millis * 1_000_000);
     let (one, two) = (Some(Member::Server(1)), Some(Member::Server(2)));
-    let elected = |replica, term| {
-        Seen::Logic(Event::Elected { group: GROUP, replica: ReplicaId(replica), term })
-    };
+    let elected =
+        |replica, term| Seen::Logic(Event::Elected { group: GROUP, replica: ReplicaId(replica), term });
     let mut lines = Vec::new();
     for serial in 0..300 {
         let (at, ends) = (serial * 6_000_000 + dice.below(1_000_000), [(0, 1), (1, 0), (2, 0), (0, 2)]);
         let (source, target) = ends[serial as usize % 4];
-        let line = |time, node, what| TraceLine { time: Instant::from_nanos(time), node: Some(NodeId(node)), what, hash: 0 };
+        let line = |time, node, what| TraceLine {
+            time: Instant::from_nanos(time),
+            node: Some(NodeId(node)),
+            what,
+            hash: 0,
+        };
         lines.push(line(at, source, TraceWhat::Sent { target: NodeId(target), serial, bytes: 90 }));
         if dice.chance(950_000) {
             let late = at + 200_000 + dice.below(900_000);
@@ -143,10 +147,4 @@ fn a_run_without_a_failure_is_a_page_too() {
     check_tags(&page);
     assert!(page.contains("Nothing found."));
     assert!(!page.contains("class=\"judgement\""));
-}
-
-#[test]
-fn zz_write() {
-    std::fs::write("/tmp/timeline.html", example().html()).unwrap();
-    std::fs::write("/tmp/whole.html", Timeline { failure: None, ..example() }.html()).unwrap();
 }
