@@ -311,6 +311,7 @@ impl<'a, E: Env> Opening<'a, E> {
             proven: end,
             carried,
             doubt,
+            alarm: None,
         };
         let (env, config, journal) = (self.env.clone(), self.config, self.journal);
         let keeper = Keeper { env, directory, config, journal, shared: shared.clone() };

@@ -228,11 +228,6 @@ impl<F> Shared<F> {
         inside.pins.pinned_bytes(stream, inside.end)
     }
 
-    /// Is anything queued? Then nobody is idle.
-    pub(super) fn is_idle(&self) -> bool {
-        self.lock().queue.is_empty()
-    }
-
     /// Resolves when there is something to write, or nothing ever will be.
     pub(super) fn work(&self) -> impl Future<Output = Work> + Send + '_
     where

@@ -15,12 +15,15 @@ use futures::channel::oneshot;
 use futures::future::{Either, select};
 use mooseng_core::env::{DiskError, Env, File, sleep};
 use mooseng_core::{plant, probe};
-use std::pin::pin;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How long nothing comes before the last sync is proved by a batch without records.
 const IDLE: Duration = Duration::from_millis(20);
+
+type Alarm = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 pub(super) struct Writer<E: Env, F> {
     pub(super) env: E,
@@ -34,6 +37,8 @@ pub(super) struct Writer<E: Env, F> {
     /// The highest `proven` that any batch carries.
     pub(super) carried: Position,
     pub(super) doubt: Option<Doubt>,
+    /// Goes off when nothing may have come for a while: `proven` as it was set, and the alarm.
+    pub(super) alarm: Option<(Position, Alarm)>,
 }
 
 /// What a batch has in it beside its bytes.
@@ -62,15 +67,29 @@ impl<E: Env, F: File> Writer<E, F> {
         }
     }
 
-    /// The next work; `None` if there was none for a while and the last sync is unproved.
-    async fn next_work(&self) -> Option<Work> {
-        let has_room = batcher::left(&self.segment.head, self.offset()) > 0;
-        if self.proven <= self.carried || !has_room || !self.shared.is_idle() {
-            return Some(self.shared.work().await);
-        }
-        match select(self.shared.work(), pin!(sleep(&self.env, IDLE))).await {
-            Either::Left((work, _)) => Some(work),
-            Either::Right(((), _)) => None,
+    /// The next work; `None` if there was none for a while and the last sync is unproved. One alarm
+    /// serves all commits that come while it runs: setting one for each would cost more than the
+    /// commit's own bookkeeping.
+    async fn next_work(&mut self) -> Option<Work> {
+        loop {
+            let has_room = batcher::left(&self.segment.head, self.offset()) > 0;
+            if self.proven <= self.carried || !has_room {
+                return Some(self.shared.work().await);
+            }
+            let (proven, alarm) = self.alarm.get_or_insert_with(|| {
+                let env = self.env.clone();
+                (self.proven, Box::pin(async move { sleep(&env, IDLE).await }))
+            });
+            match select(self.shared.work(), alarm).await {
+                Either::Left((work, _)) => return Some(work),
+                Either::Right(((), _)) => {
+                    let idle = *proven == self.proven;
+                    self.alarm = None;
+                    if idle {
+                        return None;
+                    }
+                }
+            }
         }
     }
 
