@@ -18,6 +18,9 @@ use mooseng_core::checksum::crc32c;
 /// Bytes around what the format says.
 pub(crate) const ENVELOPE_BYTES: usize = 20;
 
+/// Stands for every byte of a sector that the disk cannot read.
+pub(crate) const UNREADABLE: u8 = 0xff;
+
 /// Which format, and the version this program writes and reads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Format {
@@ -58,8 +61,11 @@ impl Format {
     /// What the format says in the envelope at the front of `bytes`, and the envelope's length.
     pub(crate) fn open<'a>(&self, bytes: &'a [u8]) -> Result<(&'a [u8], usize), Fault> {
         let mut fields = Fields::new(bytes);
-        if fields.take(8).ok_or(Fault::Foreign)? != self.magic {
-            return Err(Fault::Foreign);
+        let magic = fields.take(8).ok_or(Fault::Foreign)?;
+        if magic != self.magic {
+            // A head that was lost altogether is nobody else's.
+            let lost = magic == [0; 8] || magic == [UNREADABLE; 8];
+            return Err(if lost { Fault::Broken } else { Fault::Foreign });
         }
         let version = fields.u32().ok_or(Fault::Broken)?;
         let length = fields.u32().ok_or(Fault::Broken)? as usize;

@@ -14,7 +14,7 @@ pub enum StorageError {
     #[error("{file}: {why}; {remedy}")]
     Refused { file: String, why: String, remedy: &'static str },
     /// What was stored here no longer reads as it was written. Another replica has it.
-    #[error("{file}: {why}; fetch it again from another replica")]
+    #[error("{file}: {why}; only another replica still has it")]
     Damaged { file: String, why: String },
     /// The request can never be carried out as it is.
     #[error("{bytes} bytes in one append, but a segment holds {bytes_max}; cut it or raise segment_bytes")]

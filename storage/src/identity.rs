@@ -10,6 +10,9 @@
 //! | cluster | server |
 //! +---------+--------+
 //! ```
+//!
+//! stands at the start of the file and once more at byte 4,096, with zeros between: a bad sector
+//! takes one of them.
 
 use crate::envelope::{Fault, Format};
 use crate::error::StorageError;
@@ -18,7 +21,8 @@ use bytes::Bytes;
 use mooseng_core::env::{Disk, DiskError, Env, File, OpenMode};
 use mooseng_core::id::{ClusterId, ServerId};
 
-const IDENTITY: Format = Format { magic: b"MOOSEIDN", version: 1, name: "identity file", bytes_max: 4096 };
+const IDENTITY: Format = Format { magic: b"MOOSEIDN", version: 1, name: "identity file", bytes_max: 512 };
+const COPY_AT: usize = 4096;
 const NAME: &str = "identity";
 const NEW_NAME: &str = "identity.new";
 
@@ -52,7 +56,7 @@ impl Identity {
             Err(error) => return Err(error.into()),
         }
         let file = disk.open(&new_path, OpenMode::New).await?;
-        file.write_at(0, Bytes::from(self.encode())).await?;
+        file.write_at(0, Bytes::from(self.image())).await?;
         file.sync().await?;
         disk.rename(&new_path, &path).await?;
         disk.sync_dir(directory).await?;
@@ -67,8 +71,27 @@ impl Identity {
             Err(DiskError::NotFound { .. }) => return Err(StorageError::Absent { file: path }),
             Err(error) => return Err(error.into()),
         };
-        let bytes = file.read_at(0, IDENTITY.bytes_max).await?;
-        Self::decode(&bytes).map_err(|fault| IDENTITY.explain(fault, &path))
+        let mut faults = Vec::new();
+        for at in [0, COPY_AT] {
+            let read = match file.read_at(at as u64, IDENTITY.bytes_max).await {
+                Ok(bytes) => Self::decode(&bytes),
+                Err(DiskError::Io { .. }) => Err(Fault::Broken),
+                Err(error) => return Err(error.into()),
+            };
+            match read {
+                Ok(identity) => return Ok(identity),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        Err(IDENTITY.explain(faults[0], &path))
+    }
+
+    /// The whole file.
+    fn image(&self) -> Vec<u8> {
+        let mut image = self.encode();
+        image.resize(COPY_AT, 0);
+        image.extend(self.encode());
+        image
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -107,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_bytes_are_pinned() {
-        insta::assert_snapshot!(hex(&IDENTITY_ONE.encode()));
+        insta::assert_snapshot!(hex(&IDENTITY_ONE.image()));
         assert_eq!(Identity::decode(&IDENTITY_ONE.encode()), Ok(IDENTITY_ONE));
     }
 
@@ -163,6 +186,25 @@ mod tests {
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert!(Identity::decode(&flipped).is_err(), "bit {bit}");
         }
+    }
+
+    #[test]
+    fn either_copy_is_enough() {
+        let machine = Machine::new(1);
+        assert_eq!(format(&machine, Faults::default()), End::Done(Ok(())));
+        let whole = machine.with_images(|images| images.dump())["identity"].clone();
+        for at in 0..whole.len() {
+            machine.with_images(|images| {
+                images.alter("identity", |bytes| {
+                    bytes.clone_from(&whole);
+                    bytes[at] ^= 1;
+                })
+            });
+            assert_eq!(read(&machine), Ok(IDENTITY_ONE), "byte {at}");
+        }
+        machine.with_images(|images| _ = images.unreadable.insert(("identity".to_owned(), 0)));
+        machine.with_images(|images| images.alter("identity", |bytes| bytes.clone_from(&whole)));
+        assert_eq!(read(&machine), Ok(IDENTITY_ONE));
     }
 
     #[test]

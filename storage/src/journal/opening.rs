@@ -10,7 +10,7 @@ use super::recovery::{End, Found, Scan, Verdict, judge};
 use super::shared::{Closing, Segment, Shared, Standing};
 use super::writer::Writer;
 use super::{FileOf, Journal, JournalConfig, Position, Recovered, Tail, batcher};
-use crate::envelope::Fault;
+use crate::envelope::{Fault, UNREADABLE};
 use crate::error::StorageError;
 use crate::field::{ancestors, join};
 use bytes::{Bytes, BytesMut};
@@ -131,6 +131,8 @@ struct Opening<'a, E: Env> {
     /// Of every segment whose head reads well.
     heads: BTreeMap<u64, SegmentHead>,
     files: BTreeMap<u64, FileOf<E>>,
+    /// What was judged.
+    images: BTreeMap<u64, Bytes>,
     journal: [u8; 16],
     /// What follows the last segment there is.
     next_sequence: u64,
@@ -155,6 +157,7 @@ impl<'a, E: Env> Opening<'a, E> {
             found: Found::new(),
             heads: BTreeMap::new(),
             files: BTreeMap::new(),
+            images: BTreeMap::new(),
             journal: [0; 16],
             next_sequence: last + 1,
             next_base: Position(0),
@@ -205,6 +208,7 @@ impl<'a, E: Env> Opening<'a, E> {
         self.found.insert(sequence, Some(Scan::new(head.clone(), &image)));
         self.heads.insert(sequence, head);
         self.files.insert(sequence, file);
+        self.images.insert(sequence, image);
         Ok(None)
     }
 
@@ -329,9 +333,10 @@ impl<'a, E: Env> Opening<'a, E> {
         if verdict.position <= from {
             return Ok(());
         }
-        let (offset, length) = (from.0 - head.base.0, verdict.position.0 - from.0);
-        let bytes = file.read_at(offset, length as usize).await?;
-        file.write_at(offset, bytes).await?;
+        let (start, end) = (from.0 - head.base.0, verdict.position.0 - head.base.0);
+        // From the image that was judged: another read might return anything.
+        let bytes = self.images[&active].slice(start as usize..end as usize);
+        file.write_at(start, bytes).await?;
         file.sync().await?;
         probe!("journal confirmed an unproven batch");
         Ok(())
@@ -390,7 +395,6 @@ async fn read_sectors<F: File>(
     length: usize,
     image: &mut BytesMut,
 ) -> Result<(), StorageError> {
-    const UNREADABLE: u8 = 0xff;
     let end = image.len() + length;
     let mut at = offset;
     while image.len() < end {

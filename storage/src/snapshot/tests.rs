@@ -168,9 +168,7 @@ fn what_is_no_snapshot_is_refused_by_one_line() {
     assert!(line(&newer).contains("format version 2, and this program knows 1"));
     assert_eq!(
         line(&whole[..whole.len() - 1]),
-        format!(
-            "{PATH}: it is cut short, or its foot fails its checksum; fetch it again from another replica"
-        )
+        format!("{PATH}: it is cut short, or its foot fails its checksum; only another replica still has it")
     );
 }
 
@@ -190,7 +188,7 @@ fn blocks_do_not_change_places() {
     let error = machine.finish(read(machine.clone())).unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("{PATH}: block 0 fails its checksum; fetch it again from another replica")
+        format!("{PATH}: block 0 fails its checksum; only another replica still has it")
     );
 }
 

@@ -52,8 +52,8 @@ fn a_journal_without_any_readable_head_is_damaged() {
     machine.with_images(|images| images.alter(&path(1), |bytes| bytes[20] ^= 1));
     assert_eq!(
         line(&machine),
-        "journal/00000000000000000001.segment: no segment of this journal has a head that reads well; fetch it \
-         again from another replica"
+        "journal/00000000000000000001.segment: no segment of this journal has a head that reads well; only \
+         another replica still has it"
     );
 }
 
