@@ -1,4 +1,4 @@
-//! A whole cluster of real processes: `mooseng up`, its verbs, and servers killed under it.
+//! A whole cluster of real processes: `mooseng up`, its verbs, and servers killed and held up.
 
 #![allow(clippy::disallowed_methods, reason = "processes are a matter of the real world")]
 
@@ -11,27 +11,34 @@ use mooseng_core::env::Address;
 use mooseng_core::id::InodeId;
 use mooseng_core::namespace::{Answer, Name, Op, Query};
 use rustix::process::{Pid, Signal, kill_process};
-use std::collections::BTreeSet;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use support::Directory;
 
 const SERVERS: u32 = 3;
-const KILLS: usize = 8;
+/// How often a server is killed or held up.
+const BLOWS: usize = 8;
 
 struct Cluster {
-    directory: Directory,
+    directory: Option<Directory>,
     port: u32,
     up: Child,
 }
 
 impl Cluster {
-    /// Returns when the cluster serves.
     fn start() -> Self {
-        let directory = Directory::fresh();
-        let port = 10_000 + std::process::id() % 6_000 * 3;
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self::start_in(Directory::fresh(), 10_000 + (std::process::id() % 3_000 * 2 + count % 2) * SERVERS)
+    }
+
+    /// Returns when the cluster serves.
+    fn start_in(directory: Directory, port: u32) -> Self {
         let mut up = Command::new(env!("CARGO_BIN_EXE_mooseng"))
             .args(["up", "--port", &port.to_string(), "--data"])
             .arg(directory.path())
@@ -41,7 +48,11 @@ impl Cluster {
         let lines = BufReader::new(up.stdout.take().expect("it was asked for")).lines();
         let mut lines = lines.map_while(Result::ok);
         assert!(lines.any(|line| line.starts_with("ready: ")), "the cluster never served");
-        Self { directory, port, up }
+        Self { directory: Some(directory), port, up }
+    }
+
+    fn directory(&self) -> &Path {
+        self.directory.as_ref().expect("it is there until the cluster is stopped").path()
     }
 
     fn servers(&self) -> Vec<Address> {
@@ -62,27 +73,32 @@ impl Cluster {
         String::from_utf8(stdout).expect("text")
     }
 
-    /// The number of the server that leads, as the others see it.
-    fn leader(&self) -> Option<u64> {
-        let status: serde_json::Value =
-            serde_json::from_str(&self.told(&["status", "--json"])).expect("JSON");
+    /// What each server that answers says of its group, by server.
+    fn groups(&self) -> BTreeMap<u64, Value> {
+        let status: Value = serde_json::from_str(&self.told(&["status", "--json"])).expect("JSON");
         let servers = status["servers"].as_array().expect("a list").iter();
-        let groups = servers.filter_map(|server| server["groups"].get(0));
-        groups.filter_map(|group| group["leader"].as_u64()).find(|leader| *leader != 0)
+        let group = |server: &Value| Some((server["server"].as_u64()?, server["groups"].get(0)?.clone()));
+        servers.filter_map(group).collect()
+    }
+
+    /// The number of the server that leads, which is its replica's, as the others see it.
+    fn leader(&self) -> Option<u64> {
+        self.groups().values().filter_map(|group| group["leader"].as_u64()).find(|leader| *leader != 0)
     }
 
     fn process(&self, server: u64) -> Option<Pid> {
-        process_with(&self.directory.path().join(format!("meta-{server}")))
+        process_with(&self.directory().join(format!("meta-{server}")))
     }
 
-    /// Ends it as an operator would, and sees that nothing of it is left.
-    fn stop(mut self) {
+    /// Ends it as an operator would, sees that nothing of it is left, and gives its data back.
+    fn stop(mut self) -> Directory {
         kill_process(Pid::from_child(&self.up), Signal::TERM).expect("it runs");
         let status = self.up.wait().expect("it ends");
         assert!(status.success(), "{status}");
         for server in 1..=u64::from(SERVERS) {
             assert_eq!(self.process(server), None, "server {server} outlives its cluster");
         }
+        self.directory.take().expect("it is stopped once")
     }
 }
 
@@ -115,6 +131,34 @@ fn a_cluster_serves_its_verbs_and_survives_its_servers() {
     cluster.stop();
 }
 
+/// It may have acknowledged what it does not know any more, so it takes part under a new number.
+#[test]
+fn a_server_that_lost_its_disk_comes_back_as_another_replica() {
+    let cluster = Cluster::start();
+    cluster.told(&["ns", "mkdir", "/before"]);
+    let port = cluster.port;
+    let directory = cluster.stop();
+    std::fs::remove_dir_all(directory.path().join("meta-2")).expect("its disk is lost");
+    let cluster = Cluster::start_in(directory, port);
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        let groups = cluster.groups();
+        let replica = groups.get(&2).and_then(|group| group["replica"].as_u64());
+        if let Some(replica @ 1_000..) = replica
+            && groups.values().all(|group| group["voters"] == json!([1, 3, replica]))
+            && groups.values().all(|group| group["applied"] == groups[&1]["applied"])
+        {
+            break;
+        }
+        assert!(Instant::now() < end, "it never came back: {groups:#?}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(cluster.told(&["ns", "ls", "/"]), "before\n");
+    let hashes = cluster.groups().into_values().map(|group| group["state_hash"].to_string());
+    assert_eq!(hashes.collect::<BTreeSet<_>>().len(), 1, "it knows what the others know");
+    cluster.stop();
+}
+
 fn verbs_do_what_they_say(cluster: &Cluster) {
     cluster.told(&["ns", "mkdir", "-p", "/a/b"]);
     cluster.told(&["ns", "mkdir", "-p", "/a/b"]);
@@ -122,7 +166,7 @@ fn verbs_do_what_they_say(cluster: &Cluster) {
     cluster.told(&["ns", "ln", "/a/file", "/a/b/other"]);
     cluster.told(&["ns", "mv", "/a/file", "/a/moved"]);
     assert_eq!(cluster.told(&["ns", "ls", "/a"]).lines().collect::<BTreeSet<_>>(), ["b", "moved"].into());
-    let stat: serde_json::Value =
+    let stat: Value =
         serde_json::from_str(&cluster.told(&["ns", "stat", "/a/b/other", "--json"])).expect("JSON");
     assert_eq!((&stat["links"], &stat["mode"]), (&2.into(), &"0640".into()));
     for (arguments, wanted) in [
@@ -135,27 +179,34 @@ fn verbs_do_what_they_say(cluster: &Cluster) {
     }
 }
 
-/// Files are created while one server after another is killed, the leader every other time. What
-/// was acknowledged is there at the end.
+/// Files are created, and looked for by another session, while one server after another is killed
+/// or held up, the leader most of the time. What was acknowledged is seen at once, and is there at
+/// the end.
 fn acknowledged_files_survive_kills(cluster: &Cluster) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.expect("a runtime");
     let _entered = runtime.enter();
     let env = RealEnv::without_disk().expect("a machine");
-    let session =
-        runtime.block_on(Session::open(&env, SessionConfig::new(cluster.servers()))).expect("a session");
+    let open = || runtime.block_on(Session::open(&env, SessionConfig::new(cluster.servers())));
+    let (session, witness) = (open().expect("a session"), open().expect("another"));
     let (stop, stopped) = std::sync::mpsc::channel();
-    let writer = runtime.spawn(create_until(session.clone(), stopped));
-    for kill in 0..KILLS {
-        std::thread::sleep(Duration::from_millis(700));
-        let server = if kill.is_multiple_of(2) { cluster.leader().unwrap_or(1) } else { 1 + kill as u64 % 3 };
-        if let Some(process) = cluster.process(server) {
+    let writer = runtime.spawn(create_until(session.clone(), witness, stopped));
+    for blow in 0..BLOWS {
+        std::thread::sleep(Duration::from_millis(600));
+        let server = if blow % 4 == 3 { 1 + blow as u64 % 3 } else { cluster.leader().unwrap_or(1) };
+        let Some(process) = cluster.process(server) else { continue };
+        if blow.is_multiple_of(2) {
             kill_process(process, Signal::KILL).expect("it can be killed");
+        } else {
+            kill_process(process, Signal::STOP).expect("it can be held up");
+            std::thread::sleep(Duration::from_millis(1_200));
+            kill_process(process, Signal::CONT).expect("it goes on");
         }
     }
     std::thread::sleep(Duration::from_millis(1_500));
     stop.send(()).expect("the writer goes on until it is told");
     let (acknowledged, pause) = runtime.block_on(writer).expect("the writer does not panic");
-    eprintln!("{acknowledged} files over {KILLS} kills; the longest pause between two was {pause:?}");
+    eprintln!("{acknowledged} files over {BLOWS} blows; the longest pause between two was {pause:?}");
     assert!(acknowledged > 100, "hardly anything was done: {acknowledged} files");
     let there = runtime.block_on(names(&session));
     let missing: Vec<u64> = (0..acknowledged).filter(|file| !there.contains(&name(*file))).collect();
@@ -168,13 +219,19 @@ fn name(file: u64) -> Bytes {
 }
 
 /// How many files were acknowledged, and the longest time between two.
-async fn create_until(session: Session<RealEnv>, stopped: std::sync::mpsc::Receiver<()>) -> (u64, Duration) {
+async fn create_until(
+    session: Session<RealEnv>,
+    witness: Session<RealEnv>,
+    stopped: std::sync::mpsc::Receiver<()>,
+) -> (u64, Duration) {
     let (mut count, mut pause, mut last) = (0, Duration::ZERO, Instant::now());
     while stopped.try_recv().is_err() {
-        let name = Name::new(name(count)).expect("a good name");
-        let op = Op::Create { parent: InodeId::ROOT, name, mode: 0o644, uid: 0, gid: 0 };
-        let answered = session.mutate(&op).await.expect("the session outlives its servers");
-        assert!(answered.outcome.is_ok(), "file {count} was created once: {:?}", answered.outcome);
+        let (parent, name) = (InodeId::ROOT, Name::new(name(count)).expect("a good name"));
+        let op = Op::Create { parent, name: name.clone(), mode: 0o644, uid: 0, gid: 0 };
+        let created = session.mutate(&op).await.expect("the session outlives its servers");
+        assert!(created.outcome.is_ok(), "file {count} was created once: {:?}", created.outcome);
+        let seen = witness.query(&Query::Lookup { parent, name }).await.expect("so does the other");
+        assert_eq!(seen.outcome, created.outcome, "file {count}: a read after its acknowledgement");
         count += 1;
         pause = pause.max(last.elapsed());
         last = Instant::now();
