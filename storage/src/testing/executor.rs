@@ -89,17 +89,37 @@ pub(super) async fn sleep(machine: &Machine, wait: u64) {
 }
 
 pub(super) async fn sleep_until(machine: Machine, deadline: u64) {
-    poll_fn(|context| {
-        let mut world = machine.world();
-        if world.now >= deadline {
+    let mut alarm = Alarm { machine, deadline, set: 0 };
+    poll_fn(|context| alarm.poll(context)).await;
+}
+
+/// One alarm, however often it is asked.
+struct Alarm {
+    machine: Machine,
+    deadline: u64,
+    /// Its number; 0 before it is set.
+    set: u64,
+}
+
+impl Alarm {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut world = self.machine.world();
+        if world.now >= self.deadline {
             return Poll::Ready(());
         }
-        world.alarms_set += 1;
-        let key = (deadline, world.alarms_set);
-        world.alarms.insert(key, context.waker().clone());
+        if self.set == 0 {
+            world.alarms_set += 1;
+            self.set = world.alarms_set;
+        }
+        world.alarms.insert((self.deadline, self.set), context.waker().clone());
         Poll::Pending
-    })
-    .await;
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.machine.world().alarms.remove(&(self.deadline, self.set));
+    }
 }
 
 struct Flag(AtomicBool);
@@ -115,13 +135,14 @@ pub(super) fn run<T: Send + 'static>(
     faults: Faults,
     main: impl Future<Output = T> + Send + 'static,
 ) -> End<T> {
-    {
+    let left = {
         let mut world = machine.world();
         let World { faults: current, operations, syncs, crashed, halted, spawned, alarms, .. } = &mut *world;
         (*current, *operations, *syncs, *crashed, *halted) = (faults, 0, 0, false, None);
-        spawned.clear();
         alarms.clear();
-    }
+        std::mem::take(spawned)
+    };
+    drop(left);
     let result = Arc::new(Mutex::new(None));
     let sink = result.clone();
     let main: Task = Box::pin(async move {

@@ -6,6 +6,8 @@ use crate::testing::{End, Faults};
 use mooseng_core::chance::{Dice, stream};
 use std::sync::{Arc, Mutex};
 
+const SEEDS: u64 = 120;
+
 fn round(seed: u64) -> Round {
     Round { seed, streams: 2, calls: 6, settle: false, release: true }
 }
@@ -39,10 +41,12 @@ fn a_crash_anywhere_loses_nothing_acknowledged() {
     assert!(clean > 100 && ambiguous > 20, "{clean} clean, {ambiguous} ambiguous");
 }
 
-/// Crash after crash, at random, with and without settling in between.
+/// Crash after crash, at random: power cuts, mere restarts and failing syncs, with and without
+/// settling in between, under limits of all sizes.
 #[test]
 fn crash_after_crash_loses_nothing_acknowledged() {
-    for seed in 0..120 {
+    let mut halts = 0;
+    for seed in 0..SEEDS {
         let mut dice = stream(seed, "crashes", 0, 0);
         let mut config = config();
         config.sector_bytes = *dice.pick(&[512, 4_096]);
@@ -50,7 +54,7 @@ fn crash_after_crash_loses_nothing_acknowledged() {
         config.batch_bytes_max = *dice.pick(&[1, 1_000, 10_000]);
         let ledger: Arc<Mutex<Ledger>> = Arc::default();
         let machine = formatted(seed, &config);
-        for step in 0..6 {
+        for _ in 0..6 {
             let round = Round {
                 seed: dice.word(),
                 streams: dice.between(1, 5),
@@ -59,20 +63,21 @@ fn crash_after_crash_loses_nothing_acknowledged() {
                 release: dice.below(2) == 0,
             };
             let faults = Faults {
-                crash_at: (step < 5).then(|| dice.below(150)),
+                crash_at: (dice.below(5) > 0).then(|| dice.below(150)),
+                fail_sync_at: (dice.below(4) == 0).then(|| dice.below(30)),
                 buggify: *dice.pick(&[0, 100_000]),
-                ..Faults::default()
             };
-            match go(&machine, &ledger, &config, round, faults) {
-                End::Done(Tail::Damaged { at, proven, why }) => {
-                    panic!("seed {seed}: a crash is no damage: {at} {proven} {why}")
-                }
-                End::Done(_) => {}
-                End::Crashed => machine.lose_power(),
-                End::Halted(why) => panic!("seed {seed}: {why}"),
+            let end = go(&machine, &ledger, &config, round, faults);
+            if let End::Done(Tail::Damaged { at, proven, why }) = end {
+                panic!("seed {seed}: a crash is no damage: {at} {proven} {why}")
+            }
+            halts += u64::from(matches!(end, End::Halted(_)));
+            if dice.below(4) > 0 {
+                machine.lose_power();
             }
         }
         let recovered = reopen(&machine, &config);
         ledger.lock().unwrap().check(&recovered);
     }
+    assert!(halts > SEEDS / 4, "{halts} failed syncs");
 }

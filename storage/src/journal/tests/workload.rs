@@ -1,11 +1,14 @@
 //! Writers that remember what they were promised, and the judgement over what comes back.
 
+use crate::error::StorageError;
 use crate::journal::{Journal, JournalConfig, Position, Recovered, StreamId, Tail};
 use crate::testing::{End, Faults, Machine};
 use bytes::Bytes;
 use futures::future::join_all;
 use mooseng_core::chance::{Dice, mix, stream};
+use mooseng_core::env::{DiskError, Env};
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -96,7 +99,15 @@ pub(super) async fn work(
     config: JournalConfig,
     round: Round,
 ) -> Tail {
-    let (journal, recovered) = Journal::open(&machine, DIRECTORY, config).await.unwrap();
+    let (journal, recovered) = match Journal::open(&machine, DIRECTORY, config).await {
+        Ok(opened) => opened,
+        Err(error @ StorageError::Disk(DiskError::Io { .. })) => {
+            // As a server does when its journal does not open.
+            machine.halt(error.to_string());
+            return pending().await;
+        }
+        Err(error) => panic!("{error}"),
+    };
     ledger.lock().unwrap().check(&recovered);
     if round.settle && recovered.tail != Tail::Clean {
         journal.settle().await.unwrap();
