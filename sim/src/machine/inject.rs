@@ -290,6 +290,7 @@ impl World {
         // Nothing waits for its occasion any more, and nothing fails by itself.
         self.triggers = Triggers::default();
         let config = Arc::make_mut(&mut self.config);
+        config.buggify_fire_ppm = 0;
         let (network, disk) = (&mut config.network, &mut config.disk);
         (network.reset_ppm, network.corrupt_ppm, network.spike_ppm, disk.stall_ppm) = (0, 0, 0, 0);
         self.network.links_mut().for_each(super::network::Link::heal);

@@ -4,8 +4,6 @@
 use super::config::MachineConfig;
 use super::control::Control;
 use super::env::SimEnv;
-use super::fault::Fault;
-use super::inject::UnknownNode;
 use super::lane::Lane;
 use super::node::{NodeConfig, NodeId};
 use super::observe::{MachineEvent, Observer};
@@ -199,11 +197,7 @@ impl Sim {
         self.polling
     }
 
-    /// Injects a fault now.
-    pub fn inject(&mut self, fault: Fault) -> Result<(), UnknownNode> {
-        self.apply(&fault)
-    }
-
+    /// The numbers since the last call.
     pub fn take_stats(&self) -> Stats {
         std::mem::take(&mut self.shared.lock().stats)
     }

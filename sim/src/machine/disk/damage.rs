@@ -109,7 +109,7 @@ impl Disk {
             file.durable.flip_bit(place, bit);
             let sector = 1_u8 << (offset % PAGE_BYTES / SECTOR_BYTES);
             let newer = |sectors: &super::Sectors| {
-                sectors.get(&(offset / PAGE_BYTES)).is_some_and(|mask| mask & sector != 0)
+                sectors.get(offset / PAGE_BYTES).is_some_and(|mask| mask & sector != 0)
             };
             if !newer(&file.dirty) && !newer(&file.syncing) {
                 file.live.flip_bit(place, bit);

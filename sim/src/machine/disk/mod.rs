@@ -7,6 +7,7 @@ mod file;
 mod image;
 mod names;
 mod operation;
+mod pages;
 
 pub use file::{SimExtent, SimFile};
 pub(crate) use operation::Operation;
@@ -54,9 +55,9 @@ impl FileNode {
             path: path.into(),
             live: Image::default(),
             durable: Image::default(),
-            dirty: Sectors::new(),
+            dirty: Sectors::default(),
             length_dirty: false,
-            syncing: Sectors::new(),
+            syncing: Sectors::default(),
             mistrusted: false,
             sync_done_at: 0,
             unreadable: BTreeSet::new(),
@@ -238,21 +239,23 @@ impl Disk {
     /// A sync begins: from now on, what is written belongs to the next one.
     fn begin_sync(&mut self, key: Key) {
         let Some(file) = self.files.get_mut(key) else { return };
-        for (page, mask) in std::mem::take(&mut file.dirty) {
-            *file.syncing.entry(page).or_default() |= mask;
+        if file.syncing.is_empty() {
+            file.syncing = std::mem::take(&mut file.dirty);
+        } else {
+            merge(&mut file.syncing, std::mem::take(&mut file.dirty));
         }
     }
 
     /// A sync is done: what it began with is durable, in the state it has now.
     fn end_sync(&mut self, key: Key, path: &str) -> Result<(), DiskError> {
         let Some(file) = self.files.get_mut(key) else { return Err(not_found(path)) };
-        for (page, mask) in std::mem::take(&mut file.syncing) {
-            let others_dirty = file.dirty.get(&page).is_some_and(|dirty| dirty & !mask != 0);
-            if mask == u8::MAX || !(others_dirty || file.mistrusted) {
+        for (page, mask) in std::mem::take(&mut file.syncing).iter() {
+            let others_dirty = file.dirty.get(page).is_some_and(|dirty| dirty & !mask != 0);
+            if *mask == u8::MAX || !(others_dirty || file.mistrusted) {
                 // Every sector that differs is one of ours.
                 file.durable.take_page(&file.live, page);
             } else {
-                file.durable.take_sectors(&file.live, page, mask);
+                file.durable.take_sectors(&file.live, page, *mask);
             }
         }
         if std::mem::take(&mut file.length_dirty) {
@@ -264,9 +267,7 @@ impl Disk {
     /// A sync was acknowledged and nothing was done: all of it is still to become durable.
     fn forget_sync(&mut self, key: Key) {
         let Some(file) = self.files.get_mut(key) else { return };
-        for (page, mask) in std::mem::take(&mut file.syncing) {
-            *file.dirty.entry(page).or_default() |= mask;
-        }
+        merge(&mut file.dirty, std::mem::take(&mut file.syncing));
     }
 
     /// A sync failed: some of what was written since the last good one became durable, the rest
@@ -276,7 +277,7 @@ impl Disk {
         let Some(file) = self.files.get_mut(key) else { return };
         let keep_none = lane.below(2) == 0;
         file.mistrusted = true;
-        for (page, mask) in std::mem::take(&mut file.syncing) {
+        for (page, mask) in std::mem::take(&mut file.syncing).iter() {
             let keep = if keep_none { 0 } else { lane.word() as u8 };
             file.durable.take_sectors(&file.live, page, mask & keep);
         }
@@ -289,9 +290,9 @@ impl Disk {
     fn write_back(&mut self, key: Key, now: u64) {
         let lane = self.lane.at(now);
         let Some(file) = self.files.get_mut(key) else { return };
-        for (page, mask) in &file.dirty {
+        for (page, mask) in file.dirty.iter() {
             if lane.below(2) == 0 {
-                file.durable.take_sectors(&file.live, *page, mask & lane.word() as u8);
+                file.durable.take_sectors(&file.live, page, mask & lane.word() as u8);
             }
         }
     }
@@ -363,11 +364,13 @@ impl Disk {
     }
 }
 
+fn merge(target: &mut Sectors, source: Sectors) {
+    source.iter().for_each(|(page, mask)| *target.entry(page) |= mask);
+}
+
 fn crash_file(file: &mut FileNode, lane: &mut Lane, keep: &mut impl FnMut(&mut Lane) -> u8) {
-    for (page, mask) in std::mem::take(&mut file.syncing) {
-        *file.dirty.entry(page).or_default() |= mask;
-    }
-    for (page, mask) in std::mem::take(&mut file.dirty) {
+    merge(&mut file.dirty, std::mem::take(&mut file.syncing));
+    for (page, mask) in std::mem::take(&mut file.dirty).iter() {
         file.durable.take_sectors(&file.live, page, mask & keep(lane));
     }
     if std::mem::take(&mut file.length_dirty) && keep(lane) & 1 == 1 {
@@ -384,5 +387,5 @@ fn crash_file(file: &mut FileNode, lane: &mut Lane, keep: &mut impl FnMut(&mut L
 fn cut(image: &mut Image, length: u64) {
     // Sectors beyond the end may have been taken already; growing first makes cutting drop them.
     image.set_length(image.end_of_pages().max(length));
-    image.resize(length, &mut Sectors::new());
+    image.resize(length, &mut Sectors::default());
 }

@@ -6,7 +6,7 @@ use mooseng_core::chance::stream;
 use mooseng_core::env::Address;
 use std::future::Future;
 
-const SEEDS: u64 = 12;
+const SEEDS: u64 = 7;
 
 /// On every fourth seed both sides of a pair are one node.
 const ALONE_EVERY: u64 = 4;
