@@ -1,0 +1,134 @@
+//! What the binary says to what it cannot do: one line that names the thing and the remedy, and an
+//! exit code.
+
+#![allow(clippy::disallowed_methods, reason = "processes are a matter of the real world")]
+
+mod support;
+
+use std::net::TcpListener;
+use std::process::{Command, Output};
+use support::Directory;
+
+/// The exit code, and the one line on standard error that tells why.
+fn refusal(arguments: &[&str]) -> (Option<i32>, String) {
+    let Output { status, stdout, stderr } =
+        Command::new(env!("CARGO_BIN_EXE_mooseng")).args(arguments).output().expect("the binary starts");
+    assert!(stdout.is_empty(), "{arguments:?} printed {:?}", String::from_utf8_lossy(&stdout));
+    let stderr = String::from_utf8(stderr).expect("text");
+    let last = stderr.lines().last().unwrap_or_default().to_owned();
+    let greetings = stderr.lines().filter(|line| line.contains(" listens at ")).count();
+    assert_eq!(stderr.lines().count(), 1 + greetings, "{arguments:?}: {stderr}");
+    (status.code(), last)
+}
+
+#[track_caller]
+fn assert_refused(arguments: &[&str], code: i32, wanted: &str) {
+    let (found, line) = refusal(arguments);
+    assert_eq!((found, line.as_str()), (Some(code), wanted), "{arguments:?}");
+}
+
+#[test]
+fn settings_that_are_missing_or_bad() {
+    assert_refused(
+        &["meta"],
+        2,
+        "mooseng: data: not set; give --data, set MOOSENG_META_DATA, or write `data = …` under [meta]",
+    );
+    assert_refused(
+        &["meta", "--data", "x", "--server", "0"],
+        2,
+        "mooseng: server: \"0\", given as a flag, is nobody's number; write the server's number, 1 or more",
+    );
+    assert_refused(
+        &["up", "--servers", "2"],
+        2,
+        "mooseng: servers: \"2\", given as a flag, makes no good majority; write 1, 3 or 5",
+    );
+    let base = ["meta", "--data", "x", "--server", "1", "--listen", "a:1"];
+    assert_refused(
+        &[&base[..], &["--journal-segment", "1000000"]].concat(),
+        2,
+        "mooseng: journal-segment: \"1000000\", given as a flag, cannot be used; \
+         write a multiple of 4096 from 1MiB to 1GiB",
+    );
+    assert_refused(
+        &[&base[..], &["--session-lifetime", "0s"]].concat(),
+        2,
+        "mooseng: session-lifetime: \"0s\", given as a flag, is too little; write 1s or more",
+    );
+}
+
+#[test]
+fn a_file_with_a_slip() {
+    let directory = Directory::fresh();
+    let file = directory.path().join("mooseng.toml");
+    std::fs::write(&file, "[up]\nport = 1\n\n[client]\ntimout = \"1s\"\n").expect("the file is written");
+    let path = file.to_str().expect("text");
+    let wanted = format!("mooseng: {path}: [client] has no key `timout`; use one of: servers, timeout");
+    assert_refused(&["status", "--config", path], 2, &wanted);
+    assert_refused(&["up", "--config", path], 2, &wanted);
+}
+
+/// From an empty place to a formatted one, and every wrong turn on the way.
+#[test]
+fn data_directories_that_do_not_fit() {
+    let directory = Directory::fresh();
+    let data = directory.path().join("data");
+    let path = data.to_str().expect("text");
+    let meta = ["meta", "--data", path, "--listen", "127.0.0.1:0", "--server"];
+    let meta = |server: &'static str| [&meta[..], &[server]].concat();
+    assert_refused(
+        &meta("1"),
+        1,
+        &format!("mooseng: data directory {path}: not there; create it, or name another one"),
+    );
+    std::fs::create_dir(&data).expect("a directory");
+    assert_refused(
+        &meta("1"),
+        1,
+        "mooseng: identity: not there; format the data directory, or name servers to join",
+    );
+    let format = ["format", "--data", path, "--server", "1", "--journal-segment", "1MiB", "--voters"];
+    let format = |voters: &'static str| [&format[..], &[voters]].concat();
+    assert_refused(&format("2=127.0.0.1:2"), 1, &format!("mooseng: {path}: voters: s1 is not among them"));
+    let first = Command::new(env!("CARGO_BIN_EXE_mooseng")).args(format("1=127.0.0.1:9999")).output();
+    let first = first.expect("the binary starts");
+    assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
+    assert!(String::from_utf8_lossy(&first.stdout).contains("give the other servers --cluster "));
+    assert_refused(
+        &format("1=127.0.0.1:9999"),
+        1,
+        &format!("mooseng: {path}: identity: the data directory is formatted already"),
+    );
+    assert_refused(
+        &meta("2"),
+        1,
+        "mooseng: identity: the data directory belongs to s1, not to s2; point each server at its own",
+    );
+}
+
+#[test]
+fn a_port_that_somebody_has() {
+    let directory = Directory::fresh();
+    let path = directory.path().to_str().expect("text");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("it has one").to_string();
+    let voters = format!("1={address}");
+    let format =
+        ["format", "--data", path, "--server", "1", "--voters", &voters, "--journal-segment", "1MiB"];
+    let done = Command::new(env!("CARGO_BIN_EXE_mooseng")).args(format).output().expect("the binary starts");
+    assert!(done.status.success());
+    assert_refused(
+        &["meta", "--data", path, "--server", "1", "--listen", &address],
+        1,
+        &format!("mooseng: {address}: cannot listen: the port is in use; stop who uses it or name another"),
+    );
+}
+
+#[test]
+fn nobody_at_home() {
+    let nobody = ["--servers", "127.0.0.1:1", "--timeout", "300ms"];
+    let (code, line) = refusal(&[&["ns", "ls", "/"][..], &nobody].concat());
+    assert_eq!(code, Some(1));
+    assert!(line.starts_with("mooseng: the metadata service did not answer in time"), "{line}");
+}
