@@ -1,5 +1,6 @@
 //! G2: what was acknowledged is there at the end: in the committed history, and in the state of
-//! every replica that serves.
+//! every replica that serves and has come so far. One that is behind has lost nothing yet; that all
+//! of them are is a loss.
 
 use super::{End, FinalReplica, Oracle, Promise, Violation};
 use crate::model::Model;
@@ -29,16 +30,25 @@ impl Durable {
         Ok(())
     }
 
-    /// The replica has applied every acknowledged change, and holds what the committed log makes.
-    fn held_by(&self, replica: &FinalReplica, end: &End<'_>) -> Result<(), Violation> {
-        let behind = end.history.acknowledged().find(|(_, _, index)| *index > replica.applied);
-        if let Some((operation, _, index)) = behind {
-            let what = format!(
-                "{} serves the state of index {}, without {operation} of index {index}",
-                replica.node, replica.applied
-            );
-            return Err(Violation { operation: Some(operation.number), ..self.violation(end.at, what) });
+    /// Somebody serves a state that every acknowledged change is in.
+    fn reached(&self, end: &End<'_>) -> Result<(), Violation> {
+        let serving = end.replicas.iter().filter(|replica| replica.serving);
+        let Some(furthest) = serving.max_by_key(|replica| replica.applied) else { return Ok(()) };
+        match end.history.acknowledged().find(|(_, _, index)| *index > furthest.applied) {
+            None => Ok(()),
+            Some((operation, _, index)) => {
+                let (node, applied) = (furthest.node, furthest.applied);
+                let what = format!(
+                    "nobody serves more than the state of index {applied} on {node}, without {operation} of \
+                     index {index}"
+                );
+                Err(Violation { operation: Some(operation.number), ..self.violation(end.at, what) })
+            }
         }
+    }
+
+    /// The replica holds what the committed log makes, as far as it has come.
+    fn held_by(&self, replica: &FinalReplica, end: &End<'_>) -> Result<(), Violation> {
         let mut model = Model::new(self.links_max);
         for (_, entry) in end.log.iter().take_while(|(index, _)| *index <= replica.applied) {
             let operation = entry.request.and_then(|request| end.history.of_request(request));
@@ -68,6 +78,7 @@ impl Oracle for Durable {
 
     fn finish(&mut self, end: &End<'_>) -> Result<(), Violation> {
         self.committed(end)?;
+        self.reached(end)?;
         end.replicas.iter().filter(|one| one.serving).try_for_each(|replica| self.held_by(replica, end))
     }
 }
@@ -102,13 +113,15 @@ mod tests {
     }
 
     #[test]
-    fn a_replica_that_serves_an_old_state_is_found() {
+    fn an_old_state_on_all_who_serve_is_found() {
         let mut script = Script::new();
-        script.mkdir(0, "a");
+        let made = script.mkdir(0, "a");
         let mut replica = script.replica(2, root_tree());
         replica.applied = 0;
-        let violation = verdict(oracle(), &script, &[replica.clone()]).unwrap();
-        assert!(violation.what.contains("meta-2 serves the state of index 0"), "{violation}");
+        let violation = verdict(oracle(), &script, std::slice::from_ref(&replica)).unwrap();
+        assert!(violation.what.contains("the state of index 0 on meta-2"), "{violation}");
+        let ahead = script.replica(1, made.tree());
+        assert_eq!(verdict(oracle(), &script, &[replica.clone(), ahead]), None);
         replica.serving = false;
         assert_eq!(verdict(oracle(), &script, &[replica]), None);
     }

@@ -5,11 +5,14 @@ use super::{
     leaders, linearizable, progress, replicas, tree,
 };
 use crate::history::{Asked, CommitLog, Committed, Ending, History, Request};
-use crate::plan::Member;
+use crate::plan::{Member, Plan};
 use mooseng_core::event::Event;
 use mooseng_core::namespace::LINKS_MAX;
 use mooseng_core::time::Instant;
 use std::time::Duration;
+
+/// The promise of G6.
+const FAILOVER_MAX: Duration = Duration::from_secs(1);
 
 /// What the oracles have to know of a run beforehand.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,6 +27,20 @@ pub struct Settings {
     /// Histories up to this many operations are searched for any order that explains them, beside
     /// the check of the commit order.
     pub search_max: usize,
+}
+
+impl Settings {
+    /// What is promised of a run of this plan. A change of leader is promised to be short at
+    /// default settings on a good day, and where there is somebody to change to.
+    pub fn of(plan: &Plan) -> Self {
+        let promised = plan.is_ordinary() && plan.topology.servers >= 3;
+        Self {
+            links_max: plan.knobs.links_max,
+            clients: plan.clients.len(),
+            failover_max: promised.then_some(FAILOVER_MAX),
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Settings {

@@ -24,10 +24,11 @@ impl Plan {
             end: weights.end,
             ..Self::quiet(&weights.story, seed)
         };
-        if !knob_dice.chance(weights.usual_knobs) {
+        let ordinary = dice("plan: ordinary").chance(weights.ordinary);
+        if !ordinary && !knob_dice.chance(weights.usual_knobs) {
             plan.knobs = Knobs::draw(&mut knob_dice);
         }
-        if !machine_dice.chance(weights.calm_machine) {
+        if !ordinary && !machine_dice.chance(weights.calm_machine) {
             plan.machine = MachineConfig::draw(&mut machine_dice);
         }
         plan.clients = steps::draw(seed, weights);

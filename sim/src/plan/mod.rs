@@ -86,6 +86,11 @@ impl Plan {
         Self { planted: Some(name.to_owned()), ..self }
     }
 
+    /// Default settings on a good day: what timings are promised for.
+    pub fn is_ordinary(&self) -> bool {
+        self.knobs == Knobs::default() && self.machine == MachineConfig::calm()
+    }
+
     /// What a person has to read: operations and faults, counted.
     pub fn events(&self) -> usize {
         self.faults.len() + self.clients.iter().map(Vec::len).sum::<usize>()

@@ -21,7 +21,7 @@ pub(super) const OPERATIONS: [(&str, u32); 12] = [
 ];
 
 /// A kind of fault, with the weight it is drawn with.
-pub(super) const FAULTS: [(&str, u32); 28] = [
+const FAULTS: [(&str, u32); 28] = [
     ("crash", 14),
     ("crash-leader", 10),
     ("crash-at-operation", 12),
@@ -53,7 +53,7 @@ pub(super) const FAULTS: [(&str, u32); 28] = [
 ];
 
 /// The kinds that only a run beyond the budget draws.
-pub(super) const BEYOND: [(&str, u32); 3] = [("sync-lies", 6), ("rollback", 6), ("clock-jump", 4)];
+const BEYOND: [(&str, u32); 3] = [("sync-lies", 6), ("rollback", 6), ("clock-jump", 4)];
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Weights {
@@ -73,7 +73,11 @@ pub struct Weights {
     pub fault_span_max: Duration,
     pub faults_end: Duration,
     pub end: Duration,
-    /// How often, in millionths, the cluster keeps its usual knobs, and the machine a calm day.
+    /// The kinds of faults to draw from.
+    pub faults: Vec<(&'static str, u32)>,
+    /// How often, in millionths, everything is as usual, so that timings are judged too.
+    pub ordinary: u32,
+    /// How often, of the others, the cluster keeps its usual knobs, and the machine a calm day.
     pub usual_knobs: u32,
     pub calm_machine: u32,
 }
@@ -86,34 +90,40 @@ impl Weights {
             budget: Budget::Within,
             servers: vec![(3, 8), (5, 2), (1, 1)],
             spares: 0,
-            clients_min: 1,
+            clients_min: 2,
             clients_max: 4,
-            steps_min: 20,
-            steps_max: 160,
-            faults_min: 0,
-            faults_max: 8,
+            steps_min: 100,
+            steps_max: 500,
+            faults_min: 2,
+            faults_max: 12,
             fault_span_max: Duration::from_millis(2_500),
             faults_end: Duration::from_secs(10),
             end: Duration::from_secs(20),
-            usual_knobs: 300_000,
-            calm_machine: 300_000,
+            faults: FAULTS.to_vec(),
+            ordinary: 250_000,
+            usual_knobs: 150_000,
+            calm_machine: 150_000,
         }
     }
 
     /// What no replica can detect, clocks that break their bound, and too many losses.
     pub fn beyond() -> Self {
-        Self { story: "beyond".to_owned(), budget: Budget::Beyond, faults_min: 1, ..Self::swarm() }
+        let faults = FAULTS.iter().chain(&BEYOND).copied().collect();
+        Self { story: "beyond".to_owned(), budget: Budget::Beyond, faults_min: 1, faults, ..Self::swarm() }
     }
 
     /// One failure at a time on a calm LAN with default settings: what failover is measured on.
     pub fn failover() -> Self {
         Self {
             story: "failover".to_owned(),
-            servers: vec![(3, 1)],
+            servers: vec![(3, 3), (5, 1)],
+            clients_min: 2,
+            steps_min: 200,
+            steps_max: 400,
             faults_min: 1,
             faults_max: 1,
-            usual_knobs: 1_000_000,
-            calm_machine: 1_000_000,
+            faults: vec![("crash-leader", 2), ("pause-leader", 1), ("isolate-leader", 1)],
+            ordinary: 1_000_000,
             ..Self::swarm()
         }
     }

@@ -1,7 +1,6 @@
 //! What goes wrong in a drawn plan, within its budget.
 
 use super::super::budget::{Harm, damaged_voters, harm};
-use super::super::weights::{BEYOND, FAULTS};
 use super::super::{Budget, Member, Milestone, Plan, PlannedFault, Weights, When};
 use super::swarm_of;
 use crate::machine::{Fault, Moment, OperationKind, Spot};
@@ -12,11 +11,7 @@ use std::time::Duration;
 pub(super) fn draw(seed: u64, weights: &Weights, plan: &Plan) -> Vec<PlannedFault> {
     let mut dice = chance::stream(seed, "plan: faults", 0, 0);
     let count = dice.between(weights.faults_min, weights.faults_max);
-    let mut kinds = FAULTS.to_vec();
-    if weights.budget == Budget::Beyond {
-        kinds.extend(BEYOND);
-    }
-    let (kinds, kind_weights) = swarm_of(&kinds, &mut dice);
+    let (kinds, kind_weights) = swarm_of(&weights.faults, &mut dice);
     let mut faults: Vec<PlannedFault> = Vec::new();
     for number in 0..count {
         let mut dice = chance::stream(seed, "plan: fault", 0, number);
@@ -134,6 +129,7 @@ impl FaultDraw<'_> {
         let restart_ms = for_ms;
         match kind {
             "crash-leader" => Fault::Crash { node: "leader".to_owned(), restart_ms },
+            "pause-leader" => Fault::Pause { node: "leader".to_owned(), for_ms },
             "kill" => Fault::Kill { node: self.anybody(), restart_ms },
             "pause" => Fault::Pause { node: self.anybody(), for_ms },
             "suspend" => Fault::Suspend { node: self.anybody(), for_ms },
@@ -161,6 +157,7 @@ impl FaultDraw<'_> {
                 let bytes_per_second = self.dice.chance(300_000).then_some(20_000);
                 Fault::SlowLink { source, target, extra_us, bytes_per_second, for_ms }
             }
+            "isolate-leader" => Fault::Isolate { node: "leader".to_owned(), for_ms },
             "isolate" => Fault::Isolate { node: self.anybody(), for_ms },
             "partition" => {
                 let mut servers: Vec<u32> = (1..=self.servers).collect();
