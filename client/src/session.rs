@@ -83,7 +83,8 @@ impl<E: Env> Session<E> {
     /// Opens a session. Asked twice for the same reason it is still one session: the request
     /// carries a number drawn once.
     pub async fn open(env: &E, config: SessionConfig) -> Result<Self, ClientError> {
-        let mut dice = env.rng("session", 0);
+        // Another session needs other dice: the moment tells them apart, through every life.
+        let mut dice = env.rng("session", env.clock().now().as_nanos());
         let nonce: Vec<u8> = [dice.word().to_le_bytes(), dice.word().to_le_bytes()].concat();
         let inner = Inner {
             route: Route::new(config.servers.clone(), dice.word()),

@@ -1,13 +1,11 @@
 //! How fast the simulator looks, as ratios to the bare executor in the same run, so that the
 //! figures hold on any machine.
-#![allow(clippy::disallowed_methods, reason = "measuring needs the real clock")]
 
-use crate::sweep::Sweep;
+use crate::sweep::{Sweep, thread_time};
 use mooseng_sim::machine;
 use mooseng_sim::plan::Plan;
 use serde::Serialize;
 use std::fmt;
-use std::time::Instant;
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Speed {
@@ -22,9 +20,8 @@ pub struct Speed {
 }
 
 pub fn measure(seeds: u64, threads: usize) -> Speed {
-    let start = Instant::now();
     let load = machine::PingLoad::standard();
-    let pinged = machine::bench(0, load, || start.elapsed());
+    let pinged = machine::bench(0, load, thread_time);
     let executor = load.simulated.as_secs_f64() / pinged.wall.as_secs_f64();
     let sweep = Sweep {
         first: 0,

@@ -1,6 +1,9 @@
 //! Many seeds on many threads: each a simulation of its own, a panic in one a finding like any
 //! other.
-#![allow(clippy::disallowed_methods, reason = "the runner measures how fast the simulator is")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the runner measures how fast the simulator is, and shows progress"
+)]
 
 use crate::tally::{Finding, Tally};
 use mooseng_sim::plan::Plan;
@@ -10,7 +13,7 @@ use std::io::{IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Which seeds to look at, and how.
 pub struct Sweep<'a> {
@@ -38,9 +41,9 @@ impl Sweep<'_> {
                         if seed >= end || stop.load(Ordering::Relaxed) {
                             return;
                         }
-                        let start = Instant::now();
+                        let start = thread_time();
                         let report = run_caught(&(self.plan)(seed), &RunOptions::default());
-                        let took = start.elapsed();
+                        let took = thread_time().saturating_sub(start);
                         let finding = report.failure.as_ref().map(|failure| self.finding(seed, failure));
                         if finding.is_some() && self.until_found {
                             stop.store(true, Ordering::Relaxed);
@@ -97,6 +100,14 @@ impl Sweep<'_> {
             }
         }
     }
+}
+
+/// How long this thread has had a core to itself, by the kernel's account: what a seed costs does
+/// not depend on what else the machine is doing. Zero where the kernel does not say.
+pub(crate) fn thread_time() -> Duration {
+    let account = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = account.split_ascii_whitespace().next().and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or(0))
 }
 
 thread_local! {

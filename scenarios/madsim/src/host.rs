@@ -155,10 +155,7 @@ impl Host {
     }
 
     /// Runs `work` on the process that was started last.
-    pub fn spawn<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> JoinHandle<T> {
+    pub fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
         let running = self.0.running();
         running.process.as_ref().expect("a process was started").node.spawn(work)
     }
@@ -173,8 +170,7 @@ impl Host {
         if let Some(process) = running.process.as_ref().filter(|process| process.is_alive()) {
             process.end();
         }
-        let mut dice =
-            chance::stream(self.0.common.seed(), "power cut", self.0.number, running.lives);
+        let mut dice = chance::stream(self.0.common.seed(), "power cut", self.0.number, running.lives);
         self.0.storage.crash(&mut dice);
         self.0.note(Event::Note("the power was cut".to_owned()));
     }

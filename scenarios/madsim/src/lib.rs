@@ -19,6 +19,6 @@ mod world;
 
 pub use env::MadEnv;
 pub use host::Host;
-pub use run::{Surroundings, run};
+pub use run::{Surroundings, run, seeds};
 pub use trail::{Entry, Trail};
 pub use world::World;

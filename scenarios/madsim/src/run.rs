@@ -2,7 +2,7 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
-    reason = "a run has a thread of its own, so that nothing ambient of another run is left on it"
+    reason = "a run has a thread of its own, and leaves nothing ambient to the next; seeds come from outside"
 )]
 
 use crate::world::World;
@@ -10,6 +10,7 @@ use madsim::runtime::Runtime;
 use std::collections::hash_map::RandomState;
 use std::future::Future;
 use std::hint::black_box;
+use std::ops::Range;
 use std::panic::resume_unwind;
 use std::time::Duration;
 
@@ -54,4 +55,16 @@ where
         eprintln!("seed {seed}, {surroundings:?}");
         resume_unwind(panic)
     })
+}
+
+/// The seeds a story is run under: `least` of them, or what MOOSENG_MADSIM_SEEDS says as `first..end`
+/// or as a number of them.
+pub fn seeds(least: u64) -> Range<u64> {
+    let Ok(asked) = std::env::var("MOOSENG_MADSIM_SEEDS") else { return 0..least };
+    let number =
+        |text: &str| text.parse().expect("MOOSENG_MADSIM_SEEDS is `first..end`, or a number of seeds");
+    match asked.split_once("..") {
+        Some((first, end)) => number(first)..number(end),
+        None => 0..number(&asked),
+    }
 }

@@ -86,7 +86,8 @@ pub struct World {
 impl World {
     /// Draws the run's seed of streams, and its weather: latencies, and how often something is sent
     /// again.
-    pub(crate) fn new() -> Self {
+    #[allow(clippy::new_without_default, reason = "it draws, and asks which run it is in")]
+    pub fn new() -> Self {
         let time = TimeHandle::current();
         let seed = random::<u64>();
         let mut dice = chance::stream(seed, "weather", 0, 0);

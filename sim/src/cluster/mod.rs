@@ -23,6 +23,9 @@ use workload::Client;
 
 /// How soon after the healing everything has to be as if nothing had happened.
 const PROGRESS_MAX: Duration = Duration::from_secs(8);
+/// How long the last changes may take to reach everybody, and how often that is looked at.
+const SETTLING_MAX: Duration = Duration::from_secs(2);
+const SETTLING_STEP: Duration = Duration::from_millis(100);
 /// The promise of G6.
 const FAILOVER_MAX: Duration = Duration::from_secs(1);
 
@@ -80,7 +83,8 @@ impl<'a> Run<'a> {
         self.until(faults_end);
         self.heal();
         self.until(end);
-        self.judge(end)
+        self.settle();
+        self.judge()
     }
 
     /// Runs up to a moment, striking with what is due, or up to the first broken promise.
@@ -104,6 +108,10 @@ impl<'a> Run<'a> {
         }
         self.watch.close();
         self.sim.heal();
+        // No server takes another one's disk for its own, so somebody has to put in empty ones.
+        for node in self.watch.swapped() {
+            self.sim.apply(&Fault::Empty { node, restart_ms: Some(0) }).expect("the node was added");
+        }
         let names = self.servers.names().into_iter();
         let clients = (1..=self.clients.len()).map(|number| format!("client-{number}"));
         for node in names.chain(clients) {
@@ -112,20 +120,34 @@ impl<'a> Run<'a> {
         let now = self.sim.now();
         self.record.judge(|judge| ((), judge.tell(now, Sight::Healed)));
         // A boot takes a turn; whoever looks around is then part of that life.
-        self.sim.run_for(PROGRESS_MAX);
+        self.until(now + PROGRESS_MAX);
         for (node, client) in &self.clients {
             let env = self.sim.env(*node);
             self.sim.spawn(*node, "look around", client.clone().look_around(env));
         }
     }
 
-    fn judge(mut self, end: Instant) -> Report {
+    /// What the last calls changed has to reach every replica: a heartbeat or two.
+    fn settle(&mut self) {
+        let latest = self.sim.now() + SETTLING_MAX;
+        while self.record.violation().is_none() && self.sim.now() < latest {
+            let last = self.record.judge(|judge| (judge.log().last(), Ok(())));
+            let replicas = self.servers.inspect(&mut self.sim);
+            let all = replicas.len() == self.servers.names().len();
+            if all && replicas.iter().all(|replica| replica.applied >= last) {
+                return;
+            }
+            self.until(self.sim.now() + SETTLING_STEP);
+        }
+    }
+
+    fn judge(mut self) -> Report {
         let mut failure: Option<Failure> = self.record.violation().map(Failure::from);
         if failure.is_none() {
             let replicas = self.servers.inspect(&mut self.sim);
-            let serving =
-                if self.plan.budget == Budget::Within { self.plan.topology.servers as usize } else { 0 };
-            let at = end.max(self.sim.now());
+            let within = self.plan.budget == Budget::Within;
+            let serving = if within { self.plan.topology.servers as usize } else { 0 };
+            let at = self.sim.now();
             let violations = self.record.judge(|judge| (judge.finish(at, &replicas, serving), Ok(())));
             failure = violations.into_iter().next().map(Failure::from);
         }

@@ -23,8 +23,9 @@ use std::time::Duration;
 const GROUP: GroupId = GroupId(1);
 const CLUSTER: ClusterId = ClusterId(0x6d6f_6f73_656e_6721);
 const PORT: u16 = 9421;
-/// Long enough for anything that has to end before a run begins or after it is over.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Long enough for a disk to be formatted, and for a group's task to take its turn.
+const FORMAT_MAX: Duration = Duration::from_secs(30);
+const LOOK_MAX: Duration = Duration::from_millis(100);
 
 type Handles = Arc<Mutex<BTreeMap<NodeId, Handle>>>;
 
@@ -75,7 +76,7 @@ impl Servers {
             };
             sim.boot_idle(*node);
             let env = sim.env(*node);
-            let formatted = sim.run(*node, PATIENCE, server::format(env, format));
+            let formatted = sim.run(*node, FORMAT_MAX, server::format(env, format));
             formatted.expect("formatting comes to an end").expect("an empty disk can be formatted");
             let over = Fault::Kill { node: sim.name(*node).to_string(), restart_ms: None };
             sim.apply(&over).expect("the node was added");
@@ -104,7 +105,7 @@ impl Servers {
         for (node, number) in self.nodes.iter().zip(1..) {
             let handle = self.handles.lock().unwrap_or_else(PoisonError::into_inner).get(node).cloned();
             let Some(handle) = handle.filter(|_| sim.is_up(*node)) else { continue };
-            let copy = sim.run(*node, PATIENCE, async move { handle.copy().await });
+            let copy = sim.run(*node, LOOK_MAX, async move { handle.copy().await });
             if let Some(Ok((look, state))) = copy {
                 found.extend(final_replica(number, &look, &state));
             }

@@ -9,6 +9,7 @@ use crate::oracle::{Down, Sight};
 use crate::plan::{Member, Milestone};
 use mooseng_core::event::Event;
 use mooseng_core::time::Instant;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(super) struct Watch {
@@ -24,13 +25,23 @@ struct Inner {
     /// Faults under way that are not the end of one server.
     open_faults: u32,
     elections: u64,
+    /// Nodes that run, if they do, with another node's disk.
+    swapped: BTreeSet<String>,
     closed: bool,
 }
 
 impl Watch {
     pub(super) fn new(record: Arc<Record>, agenda: Agenda, servers: Vec<String>) -> Self {
         let cast = Cast { servers, leader: None };
-        let inner = Inner { agenda, cast, term: 0, open_faults: 0, elections: 0, closed: false };
+        let inner = Inner {
+            agenda,
+            cast,
+            term: 0,
+            open_faults: 0,
+            elections: 0,
+            swapped: BTreeSet::new(),
+            closed: false,
+        };
         Self { record, inner: Mutex::new(inner) }
     }
 
@@ -40,6 +51,10 @@ impl Watch {
 
     pub(super) fn elections(&self) -> u64 {
         self.lock().elections
+    }
+
+    pub(super) fn swapped(&self) -> BTreeSet<String> {
+        self.lock().swapped.clone()
     }
 
     /// When the next fault is due.
@@ -149,6 +164,9 @@ impl Watch {
             Kind::OfAServer => None,
             Kind::CutOff(node) => Some(Sight::WentDown { node, how: Down::CutOff }),
             Kind::Other => {
+                if let Fault::SwapDisks { left, right, .. } = fault {
+                    self.lock().swapped.extend([left.clone(), right.clone()]);
+                }
                 self.lock().open_faults += 1;
                 Some(Sight::FaultBegan)
             }

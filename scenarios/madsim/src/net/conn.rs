@@ -11,6 +11,7 @@ use mooseng_net::frame;
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::task::Poll;
 
 /// What travels at once. Frames longer than this arrive in pieces.
 const SEGMENT_BYTES: usize = 128 << 10;
@@ -73,7 +74,7 @@ impl MadSender {
     async fn send_segment(&self, bytes: Bytes) -> Result<(), NetError> {
         poll_fn(|context| {
             self.end.watch_as_sender(context);
-            if self.end.check().is_err() { std::task::Poll::Ready(()) } else { self.window.poll_room(context) }
+            if self.end.check().is_err() { Poll::Ready(()) } else { self.window.poll_room(context) }
         })
         .await;
         let len = bytes.len();

@@ -1,6 +1,7 @@
 //! What the ends of a connection share: how much is under way in a direction, and, at each end,
 //! whether the connection is over. madsim's channels are boundless and do not say.
 
+use bytes::Bytes;
 use futures::FutureExt;
 use futures::task::AtomicWaker;
 use madsim::net::Sender;
@@ -8,8 +9,6 @@ use mooseng_core::env::NetError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-
-use bytes::Bytes;
 
 /// Bytes that may be under way in one direction before its sender has to wait.
 const WINDOW_BYTES: usize = 1 << 20;

@@ -11,7 +11,7 @@ mod receiver;
 
 use crate::disk::MadExtent;
 use crate::env::MadEnv;
-use conn::{Knock, Welcome};
+use conn::{Knock, MadConn, Welcome};
 use futures::StreamExt;
 use futures::channel::mpsc;
 use madsim::net::{Endpoint, lookup_host};
@@ -20,9 +20,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-pub use conn::{MadConn, MadSender};
-pub use receiver::MadReceiver;
 
 /// Connections that came in and were not accepted yet, per port.
 const BACKLOG: usize = 128;
@@ -106,10 +103,8 @@ impl Net for MadEnv {
     async fn connect(&self, address: &Address) -> Result<MadConn, NetError> {
         self.while_alive().await;
         self.assert_at_home();
-        let unreachable = |error: io::Error| NetError::Unreachable {
-            address: address.clone(),
-            what: error.to_string(),
-        };
+        let unreachable =
+            |error: io::Error| NetError::Unreachable { address: address.clone(), what: error.to_string() };
         self.dial(address).await.map_err(unreachable)
     }
 

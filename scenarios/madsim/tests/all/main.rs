@@ -1,4 +1,9 @@
 //! What is run on madsim's machine: the contract of every machine, stories of the real logic, and
 //! the search for leaks.
 
+mod cluster;
 mod contract;
+mod judge;
+mod leaks;
+mod stories;
+mod work;
