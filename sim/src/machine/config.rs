@@ -63,6 +63,7 @@ pub struct DiskConfig {
     /// How often an operation finds the disk stalled, and for how long.
     pub stall_ppm: u32,
     pub stall_ns: Span,
+    pub bytes_per_second: u64,
     pub capacity_bytes: u64,
     /// What becomes of a write whose future was dropped: how often it never lands, and how often
     /// it lands up to `late_ns` too late. The rest lands in time.
@@ -128,6 +129,7 @@ impl MachineConfig {
                 name_ns: Span::new(5 * MICRO, 30 * MICRO),
                 stall_ppm: 0,
                 stall_ns: Span::new(5 * MILLI, 200 * MILLI),
+                bytes_per_second: 1_000_000_000,
                 capacity_bytes: 1 << 40,
                 dropped_never_ppm: 250_000,
                 dropped_late_ppm: 400_000,
@@ -200,6 +202,7 @@ fn draw_disk(disk: &mut DiskConfig, dice: &mut impl Dice) {
     disk.sync_ns = syncs[dice.weighted(&[2, 4, 2, 1])];
     disk.write_ns = *dice.pick(&[Span::new(MICRO, 5 * MICRO), disk.write_ns, Span::new(MICRO, MILLI)]);
     disk.read_ns = *dice.pick(&[Span::new(MICRO, 5 * MICRO), disk.read_ns, Span::new(MILLI, 12 * MILLI)]);
+    disk.bytes_per_second = *dice.pick(&[50_000_000, 500_000_000, 3_000_000_000]);
     disk.stall_ppm = *dice.pick(&[0, 0, 50, 500]);
     disk.stall_ns = Span::new(MILLI, *dice.pick(&[20 * MILLI, 200 * MILLI, 900 * MILLI]));
     disk.dropped_never_ppm = *dice.pick(&[0, 250_000, 600_000]);

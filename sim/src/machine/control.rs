@@ -48,8 +48,9 @@ impl Control {
         Ok(())
     }
 
-    /// Ends every fault that lasts: links, clocks, disks and processors work as they should, what
-    /// was paused runs. Damage stays damage, and a node that is down stays down.
+    /// Ends every fault that lasts or waits, and what chance does by itself, for good: links,
+    /// clocks, disks and processors work as they should, what was paused runs. Damage stays damage,
+    /// and a node that is down stays down.
     pub fn heal(&self) {
         let mut world = self.shared.lock();
         world.heal();

@@ -150,7 +150,8 @@ impl World {
         };
         let disk = &mut self.nodes[node.0 as usize].disk;
         let lane = disk.lane.at(now);
-        let mut takes = span.draw(lane).saturating_mul(disk.damage.slow_factor);
+        let moves = work.range().1.saturating_mul(1_000_000_000) / config.bytes_per_second.max(1);
+        let mut takes = (span.draw(lane) + moves).saturating_mul(disk.damage.slow_factor);
         if config.stall_ppm > 0 && lane.chance(config.stall_ppm) {
             disk.damage.stalled_until = disk.damage.stalled_until.max(now + config.stall_ns.draw(lane));
         }

@@ -10,54 +10,91 @@ use mooseng_core::env::{
     timeout,
 };
 use rand_chacha::ChaCha8Rng;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 const SECTORS: u64 = 40;
 const SECTOR: u64 = 512;
 
-/// What the sectors of a file may hold after a crash.
-#[derive(Default)]
-struct Allowed {
-    /// By sector: values since the last sync, and it.
-    values: Vec<BTreeSet<u8>>,
-    /// By sector: values of dropped writes, which may land until the next crash.
-    haunting: Vec<BTreeSet<u8>>,
-    /// By sector: what a reader sees now, but for ghosts.
-    current: Vec<u8>,
+/// What one sector of a file may hold after a crash.
+#[derive(Clone, Default)]
+struct Sector {
+    /// Values since the last sync, and its, each with when it was last written.
+    values: BTreeMap<u8, u64>,
+    /// Values of writes that have begun and not returned.
+    under_way: Vec<u8>,
+    /// Values of dropped writes, which may land until the next crash.
+    haunting: BTreeSet<u8>,
+    /// What a reader sees now, but for ghosts.
+    current: u8,
 }
 
-/// Writes, drops writes and syncs at random, and keeps `allowed` up to date, from before each
-/// operation begins.
-async fn scribble(env: SimEnv, mut dice: ChaCha8Rng, allowed: Arc<Mutex<Allowed>>) {
+#[derive(Default)]
+struct Allowed {
+    sectors: Vec<Sector>,
+    /// Counts events.
+    now: u64,
+}
+
+impl Allowed {
+    fn write_begins(&mut self, range: Range<usize>, value: u8) {
+        self.now += 1;
+        for sector in &mut self.sectors[range] {
+            sector.values.insert(value, self.now);
+            sector.under_way.push(value);
+        }
+    }
+
+    fn write_returns(&mut self, range: Range<usize>, value: u8) {
+        self.now += 1;
+        for sector in &mut self.sectors[range] {
+            sector.values.insert(value, self.now);
+            sector.under_way.retain(|other| *other != value);
+            sector.current = value;
+        }
+    }
+
+    /// A sync that began at `begin`, when the sectors were `before`, has returned: what else they
+    /// held then is gone, but for what was under way.
+    fn synced(&mut self, begin: u64, before: &[Sector]) {
+        for (sector, before) in self.sectors.iter_mut().zip(before) {
+            let flew = |value: &u8| before.under_way.contains(value);
+            let kept = |value: &u8, time: u64| *value == before.current || time > begin || flew(value);
+            sector.values.retain(|value, time| kept(value, *time));
+        }
+    }
+}
+
+/// Writes and drops writes at random in its own part of the file, syncs all of it, and keeps
+/// `allowed` up to date.
+async fn scribble(env: SimEnv, mut dice: ChaCha8Rng, part: Range<u64>, allowed: Arc<Mutex<Allowed>>) {
     let file: SimFile = env.disk().open("f", OpenMode::Existing).await.unwrap();
     loop {
-        let first = dice.below(SECTORS);
-        let count = dice.between(1, 12).min(SECTORS - first);
+        let first = dice.between(part.start, part.end - 1);
+        let count = dice.between(1, 12).min(part.end - first);
         let value = dice.between(1, 255) as u8;
         let range = first as usize..(first + count) as usize;
         let write = file.write_at(first * SECTOR, Bytes::from(vec![value; (count * SECTOR) as usize]));
         match dice.below(8) {
             0..=4 => {
-                for sector in range.clone() {
-                    allowed.lock().unwrap().values[sector].insert(value);
-                }
+                allowed.lock().unwrap().write_begins(range.clone(), value);
                 write.await.unwrap();
-                let mut allowed = allowed.lock().unwrap();
-                range.clone().for_each(|sector| allowed.current[sector] = value);
+                allowed.lock().unwrap().write_returns(range, value);
             }
             5 => {
-                for sector in range.clone() {
-                    allowed.lock().unwrap().haunting[sector].insert(value);
+                for sector in &mut allowed.lock().unwrap().sectors[range] {
+                    sector.haunting.insert(value);
                 }
                 assert!(write.now_or_never().is_none());
             }
             _ => {
+                let (begin, before) = {
+                    let allowed = allowed.lock().unwrap();
+                    (allowed.now, allowed.sectors.clone())
+                };
                 file.sync().await.unwrap();
-                let mut allowed = allowed.lock().unwrap();
-                for sector in 0..SECTORS as usize {
-                    allowed.values[sector] = BTreeSet::from([allowed.current[sector]]);
-                }
+                allowed.lock().unwrap().synced(begin, &before);
             }
         }
     }
@@ -80,16 +117,14 @@ fn a_crash_keeps_only_what_it_may() {
             env.disk().sync_dir("").await.unwrap();
         })
         .unwrap();
-        let sectors = SECTORS as usize;
-        let allowed = Arc::new(Mutex::new(Allowed {
-            values: vec![BTreeSet::from([0]); sectors],
-            haunting: vec![BTreeSet::new(); sectors],
-            current: vec![0; sectors],
-        }));
+        let fresh = Sector { values: BTreeMap::from([(0, 0)]), ..Sector::default() };
+        let sectors = vec![fresh; SECTORS as usize];
+        let allowed = Arc::new(Mutex::new(Allowed { sectors, now: 0 }));
         for round in 0..12 {
-            let env = sim.env(node);
-            let dice = stream(seed, "scribble", round, 0);
-            sim.spawn(node, "scribble", scribble(env, dice, allowed.clone()));
+            for (key, part) in [0..SECTORS / 3, SECTORS / 3..SECTORS].into_iter().enumerate() {
+                let dice = stream(seed, "scribble", round, key as u64);
+                sim.spawn(node, "scribble", scribble(sim.env(node), dice, part, allowed.clone()));
+            }
             sim.run_for(millis(stream(seed, "round", round, 0).between(1, 40)));
             sim.apply(&Fault::Crash { node: "a".into(), restart_ms: Some(1) }).unwrap();
             sim.run_for(millis(2));
@@ -101,24 +136,20 @@ fn a_crash_keeps_only_what_it_may() {
             let bytes = bytes.unwrap();
             assert_eq!(bytes.len(), (SECTORS * SECTOR) as usize, "seed {seed}, round {round}");
             let mut allowed = allowed.lock().unwrap();
-            for (sector, found) in bytes.chunks(SECTOR as usize).enumerate() {
+            for (index, found) in bytes.chunks(SECTOR as usize).enumerate() {
                 assert!(
                     found.iter().all(|byte| *byte == found[0]),
                     "seed {seed}, round {round}: torn within"
                 );
-                let (value, now) = (found[0], allowed.current[sector]);
-                let regular = allowed.values[sector].contains(&value);
-                let haunted = allowed.haunting[sector].contains(&value);
-                assert!(
-                    regular || haunted,
-                    "seed {seed}, round {round}, sector {sector}: {value}, not {now}"
-                );
-                lost += usize::from(regular && value != now);
-                kept += usize::from(value == now && allowed.values[sector].len() > 1);
+                let (value, sector) = (found[0], &mut allowed.sectors[index]);
+                let (regular, haunted) =
+                    (sector.values.contains_key(&value), sector.haunting.contains(&value));
+                assert!(regular || haunted, "seed {seed}, round {round}, sector {index}: {value}");
+                lost += usize::from(regular && value != sector.current);
+                kept += usize::from(value == sector.current && sector.values.len() > 1);
                 ghosts += usize::from(haunted && !regular);
-                allowed.values[sector] = BTreeSet::from([value]);
-                allowed.current[sector] = value;
-                allowed.haunting[sector].clear();
+                *sector = Sector { values: BTreeMap::from([(value, 0)]), ..Sector::default() };
+                sector.current = value;
             }
         }
     }
