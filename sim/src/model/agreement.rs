@@ -14,15 +14,16 @@ use rand_chacha::ChaCha8Rng;
 
 const LINKS_MAX: u32 = 5;
 
-struct Shard {
-    state: State,
-    index: u64,
+/// The system's own way to carry out operations, one after the other.
+pub(crate) struct Shard {
+    pub(crate) state: State,
+    pub(crate) index: u64,
     session: SessionId,
     sequence: u64,
 }
 
 impl Shard {
-    fn new(config: StateConfig) -> Self {
+    pub(crate) fn new(config: StateConfig) -> Self {
         let mut shard = Self { state: State::new(config), index: 0, session: SessionId(0), sequence: 0 };
         let Reply::Session { session } = shard.apply(CommandKind::OpenSession { nonce: [0; 16] }) else {
             panic!("a session is opened")
@@ -37,7 +38,7 @@ impl Shard {
         apply(&mut self.state, self.index, &Command { time, stamp, region: 0, kind }).reply
     }
 
-    fn change(&mut self, op: &Op) -> Outcome {
+    pub(crate) fn change(&mut self, op: &Op) -> Outcome {
         self.sequence += 1;
         let (session, sequence) = (self.session, self.sequence);
         let (low_water, slot, op) = (sequence, op.slot(), op.clone());
@@ -67,9 +68,10 @@ impl Shard {
     }
 }
 
-struct Draw {
-    dice: ChaCha8Rng,
-    ids: Vec<InodeId>,
+/// Draws operations on the inodes it knows.
+pub(crate) struct Draw {
+    pub(crate) dice: ChaCha8Rng,
+    pub(crate) ids: Vec<InodeId>,
 }
 
 impl Draw {
@@ -84,7 +86,7 @@ impl Draw {
         Name::new(self.dice.pick(&["a", "b", "c", "d"]).as_bytes().to_vec()).unwrap()
     }
 
-    fn op(&mut self) -> Op {
+    pub(crate) fn op(&mut self) -> Op {
         let mode = self.dice.below(1 << 16) as u16;
         let (uid, gid) = (self.dice.below(3) as u32, self.dice.below(3) as u32);
         match self.dice.below(12) {
@@ -121,7 +123,7 @@ impl Draw {
         }
     }
 
-    fn query(&mut self) -> Query {
+    pub(crate) fn query(&mut self) -> Query {
         match self.dice.below(3) {
             0 => Query::Lookup { parent: self.id(), name: self.name() },
             1 => Query::GetAttr { inode: self.id() },

@@ -21,7 +21,7 @@ mod shown;
 mod tree;
 
 #[cfg(test)]
-mod agreement;
+pub(crate) mod agreement;
 #[cfg(test)]
 mod tests;
 

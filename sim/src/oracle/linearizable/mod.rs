@@ -12,6 +12,8 @@ mod search;
 mod witness;
 
 #[cfg(test)]
+mod random;
+#[cfg(test)]
 mod tests;
 
 pub use search::{Verdict, search};

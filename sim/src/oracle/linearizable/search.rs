@@ -68,7 +68,7 @@ fn candidates<'a>(part: &Part<'a>) -> Vec<Candidate<'a>> {
     candidates
 }
 
-fn search_part(part: &Part<'_>, links_max: u32, steps: &mut usize) -> Verdict {
+pub(super) fn search_part(part: &Part<'_>, links_max: u32, steps: &mut usize) -> Verdict {
     let candidates = candidates(part);
     let mut model = Model::new(links_max);
     for (maker, operation, outcome) in &part.given {
