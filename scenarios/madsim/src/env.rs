@@ -13,7 +13,6 @@ use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::UNIX_EPOCH;
 
 #[derive(Clone)]
 pub struct MadEnv {
@@ -101,8 +100,8 @@ impl Clock for MadEnv {
     }
 
     fn wall(&self) -> WallTime {
-        let since = self.host().common().time().now_time().duration_since(UNIX_EPOCH);
-        WallTime(since.map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)))
+        let host = self.host();
+        host.pace().wall(host.common().elapsed())
     }
 
     fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + Send {

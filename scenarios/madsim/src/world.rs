@@ -8,13 +8,17 @@ use madsim::rand::random;
 use madsim::time::{Sleep, TimeHandle};
 use mooseng_core::chance::{self, Dice};
 use mooseng_core::event::Event;
-use mooseng_core::time::Instant;
+use mooseng_core::time::{Instant, WallTime};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 const MILLION: u128 = 1_000_000;
 /// Clocks of two hosts drift apart by less than twice this; the documented bound is 10,000.
 const DRIFT_PPM_MAX: u64 = 4_000;
+/// When a run begins, by clocks on walls.
+const WALL_START: i64 = 1_700_000_000_000_000_000;
+/// By how much the clocks on two walls may disagree.
+const WALL_ERROR_MAX: u64 = 90_000_000_000;
 
 pub(crate) struct Common {
     seed: u64,
@@ -26,10 +30,6 @@ pub(crate) struct Common {
 impl Common {
     pub(crate) fn seed(&self) -> u64 {
         self.seed
-    }
-
-    pub(crate) fn time(&self) -> &TimeHandle {
-        &self.time
     }
 
     /// True time since the run began.
@@ -48,16 +48,19 @@ impl Common {
     pub(crate) fn pace_of(&self, host: u64) -> Pace {
         let mut dice = chance::stream(self.seed, "pace", host, 0);
         let start = dice.between(0, 1 << 40);
-        let ppm = dice.between(0, 2 * DRIFT_PPM_MAX);
-        Pace { start, ppm: MILLION as u64 + ppm - DRIFT_PPM_MAX }
+        let ppm = MILLION as u64 + dice.between(0, 2 * DRIFT_PPM_MAX) - DRIFT_PPM_MAX;
+        let wall_start = WALL_START + dice.between(0, WALL_ERROR_MAX) as i64;
+        Pace { start, ppm, wall_start }
     }
 }
 
-/// A host's monotonic clock: where it began to count, and how many of its own nanoseconds pass in a
-/// million of true ones.
+/// A host's clocks: where they began to count, and how many of their nanoseconds pass in a million of
+/// true ones. They are ours, not madsim's: what logic reads through the door must not be what it would
+/// read behind its back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
     start: u64,
+    wall_start: i64,
     ppm: u64,
 }
 
@@ -65,6 +68,10 @@ impl Pace {
     pub(crate) fn local(self, elapsed: Duration) -> Instant {
         let passed = elapsed.as_nanos() * u128::from(self.ppm) / MILLION;
         Instant::from_nanos(self.start.saturating_add(u64::try_from(passed).unwrap_or(u64::MAX)))
+    }
+
+    pub(crate) fn wall(self, elapsed: Duration) -> WallTime {
+        WallTime(self.wall_start.saturating_add(i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX)))
     }
 
     /// The first true moment at which the clock shows `local`; none if that is the end of time.
@@ -141,7 +148,7 @@ mod tests {
     #[test]
     fn a_clock_shows_a_deadline_when_it_is_said_to() {
         for ppm in [996_000, 999_999, 1_000_000, 1_000_001, 1_004_000] {
-            let pace = Pace { start: 77, ppm };
+            let pace = Pace { start: 77, wall_start: 0, ppm };
             for local in [0, 77, 78, 1_000, 1_000_000_077, 123_456_789_012_345] {
                 let local = Instant::from_nanos(local);
                 let when = pace.when(local).unwrap();

@@ -91,7 +91,7 @@ impl Client {
         };
         match self.change(op).await {
             None => {
-                self.known.with(parent, |entries| entries.entry(entry.to_owned()).or_insert(None));
+                self.known.with(parent, |entries| *entries.entry(entry.to_owned()).or_insert(None));
                 None
             }
             Some(Err(Refusal::Exists)) => None,
@@ -166,7 +166,7 @@ impl Client {
     async fn shared_directory(&self) -> InodeId {
         self.make(InodeId::ROOT, "shared", true).await;
         let found = self.ask(Query::Lookup { parent: InodeId::ROOT, name: name("shared") }).await;
-        attr(found.expect("somebody made it")).expect("it has attributes").inode
+        attr(found).expect("somebody made it").inode
     }
 
     async fn list(&self, directory: InodeId) -> Vec<DirEntry> {
