@@ -109,7 +109,8 @@ impl World {
 
     fn restart_in(&mut self, node: NodeId, restart_ms: Option<u64>) {
         if let Some(wait) = restart_ms {
-            self.defer(wait.saturating_mul(MILLI), Deferred::Restart(node));
+            let epoch = self.node(node).epoch;
+            self.defer(wait.saturating_mul(MILLI), Deferred::Restart { node, epoch });
         }
     }
 

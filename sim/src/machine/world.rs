@@ -75,7 +75,11 @@ impl Chores {
 
 /// What was put off to a later moment.
 pub(crate) enum Deferred {
-    Restart(NodeId),
+    /// A node boots again, unless it stopped or booted meanwhile.
+    Restart {
+        node: NodeId,
+        epoch: u32,
+    },
     /// A fault ends, unless everything was healed since.
     FaultOver {
         fault: Fault,
@@ -263,7 +267,11 @@ impl World {
     pub(crate) fn deferred_due(&mut self, key: Key) {
         let Some(what) = self.deferred.remove(key) else { return };
         match what {
-            Deferred::Restart(node) => self.request_boot(node),
+            Deferred::Restart { node, epoch } => {
+                if self.lives(node, epoch) {
+                    self.request_boot(node);
+                }
+            }
             Deferred::FaultOver { fault, round } => {
                 if round == self.round {
                     self.fault_over(&fault);

@@ -2,12 +2,14 @@
 //! links between their ends, as TCP would. What is cut off falls silent; who then never sends
 //! never learns.
 
+mod connect;
 mod connection;
 mod link;
 mod packet;
-mod socket;
+mod stream;
 
-pub use socket::{SimConn, SimListener, SimReceiver, SimSender};
+pub use connect::SimListener;
+pub use stream::{SimConn, SimReceiver, SimSender};
 
 use super::config::NetworkConfig;
 use super::node::NodeId;

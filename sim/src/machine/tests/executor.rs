@@ -140,6 +140,19 @@ fn a_restart_runs_the_same_process_again() {
     assert_eq!(lives.load(Ordering::Relaxed), 4);
 }
 
+/// The second fault's restart counts, not the one that the first had promised.
+#[test]
+fn a_fault_that_strikes_a_node_again_puts_its_restart_off() {
+    let (mut sim, nodes) = world(1, &["a"]);
+    sim.apply(&Fault::Kill { node: "a".into(), restart_ms: Some(100) }).unwrap();
+    sim.run_for(millis(50));
+    sim.apply(&Fault::Crash { node: "a".into(), restart_ms: Some(500) }).unwrap();
+    sim.run_for(millis(499));
+    assert!(!sim.is_up(nodes[0]));
+    sim.run_for(millis(2));
+    assert!(sim.is_up(nodes[0]));
+}
+
 #[test]
 fn a_paused_node_runs_nothing_while_its_clock_goes_on() {
     let (mut sim, nodes) = world(1, &["a"]);

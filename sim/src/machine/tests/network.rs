@@ -114,6 +114,26 @@ fn a_sender_gives_up_after_long_silence_and_the_other_end_learns_when_it_sends()
     .unwrap();
 }
 
+/// What is sent arrives, but no acknowledgement comes back: to the sender that is silence too.
+#[test]
+fn a_sender_that_is_heard_and_not_answered_gives_up() {
+    let Pair { mut sim, nodes, mut a, mut b } = pair(1);
+    sim.apply(&cut("b", "a", None)).unwrap();
+    let heard = sim.env(nodes[1]);
+    sim.spawn(nodes[1], "b", async move {
+        assert_eq!(text(b.1.recv().await), Ok(Some("can you hear me?".into())));
+        assert!(heard.true_time().as_nanos() < 100_000_000);
+        futures::future::pending::<()>().await;
+    });
+    let env = sim.env(nodes[0]);
+    let gave_up = sim.run(nodes[0], LIMIT, async move {
+        a.0.send(frame("can you hear me?")).await.unwrap();
+        assert!(is_closed(&a.1.recv().await));
+        env.true_time()
+    });
+    assert_eq!(gave_up.unwrap().as_nanos() / 1_000_000_000, 8);
+}
+
 #[test]
 fn a_crash_leaves_the_other_end_half_open() {
     for restart_ms in [Some(50), None] {
