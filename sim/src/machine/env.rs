@@ -155,6 +155,12 @@ impl Future for Sleep<'_> {
         }
         let clock = &world.nodes[env.node.0 as usize].clock;
         if clock.local(world.now) >= self.deadline {
+            // A loop of sleeps that do not wait never gives its thread back.
+            world.sleepless += 1;
+            assert!(
+                world.sleepless < world.config.polls_per_moment_max,
+                "a task sleeps on and on without waiting"
+            );
             return Poll::Ready(());
         }
         let set = match self.timer {

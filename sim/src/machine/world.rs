@@ -110,6 +110,8 @@ pub(crate) struct World {
     pub(crate) trace: Trace,
     pub(crate) stats: Stats,
     pub(crate) chores: Chores,
+    /// Sleeps of the poll under way that did not wait.
+    pub(crate) sleepless: u32,
     /// Counts the times that everything was healed.
     pub(crate) round: u32,
     /// `None` while they are being told.
@@ -152,6 +154,7 @@ impl World {
             trace: Trace::new(),
             stats: Stats::default(),
             chores: Chores::default(),
+            sleepless: 0,
             round: 0,
             observers: Some(Vec::new()),
             observed: false,

@@ -11,6 +11,7 @@ use mooseng_core::time::Instant;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 #[test]
 fn the_seed_picks_who_runs_next() {
@@ -188,6 +189,20 @@ fn who_spins_is_named() {
     let panic = std::panic::catch_unwind(run).unwrap_err();
     let message = panic.downcast_ref::<String>().unwrap();
     assert!(message.contains("a/spinner"), "{message}");
+}
+
+#[test]
+fn who_sleeps_without_waiting_is_stopped() {
+    let (mut sim, nodes) = world(1, &["a"]);
+    let env = sim.env(nodes[0]);
+    sim.spawn(nodes[0], "restless", async move {
+        loop {
+            sleep(&env, Duration::ZERO).await;
+        }
+    });
+    let run = std::panic::AssertUnwindSafe(|| sim.run_for(millis(1)));
+    assert!(std::panic::catch_unwind(run).is_err());
+    assert_eq!(sim.polling(), Some((nodes[0], "restless")));
 }
 
 /// Foreign wakers and destructors run in the middle of everything; none may find the lock held.
