@@ -48,7 +48,8 @@ macro_rules! contract_cases {
             disk: what_was_written_is_read_back, a_read_is_short_only_where_the_file_ends,
                 a_gap_reads_as_zeros, a_file_is_cut_and_lengthened, handles_share_one_file,
                 buffers_are_owned, writes_side_by_side_keep_apart, a_large_write_is_whole,
-                what_is_written_can_be_synced, offsets_that_no_file_has_are_answers,
+                what_is_written_can_be_synced, a_durable_write_is_a_write,
+                offsets_that_no_file_has_are_answers,
                 space_adds_up;
             names: modes_say_what_must_be_there, missing_names_are_not_found, directories_nest,
                 a_list_is_sorted, a_rename_replaces, a_rename_moves_between_directories,

@@ -121,6 +121,16 @@ pub async fn what_is_written_can_be_synced<E: Env>(env: E) {
     assert_eq!(file.length().await, Ok(200));
 }
 
+pub async fn a_durable_write_is_a_write<E: Env>(env: E) {
+    let file = file_of(&env, "file", pattern(1, 100)).await;
+    assert_eq!(file.write_durably(50, pattern(2, 100)).await, Ok(()));
+    assert_same(&file.read_at(0, 50).await.expect("reads"), &pattern(1, 100).slice(..50), "before it");
+    assert_same(&file.read_at(50, 200).await.expect("reads"), &pattern(2, 100), "all of it");
+    let refused = file.write_durably(u64::MAX, Bytes::from_static(b"xyz")).await;
+    assert!(matches!(refused, Err(DiskError::Io { .. })), "no file reaches so far: {refused:?}");
+    assert_eq!(file.length().await, Ok(150));
+}
+
 pub async fn offsets_that_no_file_has_are_answers<E: Env>(env: E) {
     let file = file_of(&env, "file", pattern(1, 100)).await;
     for offset in [u64::MAX, u64::MAX - 1, 1 << 63] {
