@@ -145,6 +145,32 @@ fn calls_between_simulated_hosts() {
     simulated::run_pair(listen, dial);
 }
 
+/// A send may be held back when the peer dies, and something may have been heard after its frame was
+/// taken up: the silence counts all the same.
+#[test]
+fn a_channel_that_is_held_back_is_given_up() {
+    simulated::run_pair(listen, |env, address| async move {
+        let channel = Channel::new(&env, address, ChannelConfig::default());
+        ask(&env, &channel, &ECHO, Bytes::new(), Bytes::new()).await.expect("an answer");
+        let pulled = async {
+            sleep(&env, Duration::from_millis(7)).await;
+            turmoil::partition(simulated::LISTENER, simulated::DIALLER);
+            sleep(&env, Duration::from_millis(1_500)).await;
+            turmoil::repair(simulated::LISTENER, simulated::DIALLER);
+        };
+        let callers = (0..300_usize).map(|caller| {
+            let (env, channel) = (&env, &channel);
+            async move {
+                let body = pattern(caller * 233);
+                let answer = ask(env, channel, &ECHO, body.clone(), Bytes::new()).await;
+                assert_eq!(answer, Ok((body, Bytes::new())));
+            }
+        });
+        futures::join!(pulled, join_all(callers));
+        stop(&env, &channel).await;
+    });
+}
+
 /// Turmoil drops what is sent over a pulled cable and sends nothing again, so the connection is
 /// dead without either side being told.
 #[test]

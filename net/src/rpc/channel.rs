@@ -14,7 +14,7 @@ use super::status::{CallError, Code, Status};
 use super::table::{Ending, Table, fits};
 use bytes::Bytes;
 use futures::channel::oneshot;
-use mooseng_core::env::{Address, Body, Clock, Env, Received};
+use mooseng_core::env::{Address, Body, Clock, Env, Extent, Received};
 use mooseng_core::probe;
 use mooseng_core::time::Instant;
 use prost::Message;
@@ -41,6 +41,7 @@ impl<E: Env> Channel<E> {
             table: Table::new(&config),
             breaker: Breaker::new(config.breaker),
             liveness: Liveness::new(config.liveness),
+            sending: false,
             link: Link::Asleep,
             failures: 0,
             connect_after: Instant::ZERO,
@@ -169,6 +170,8 @@ pub(super) struct State<X> {
     pub(super) table: Table<X>,
     breaker: Breaker,
     pub(super) liveness: Liveness,
+    /// A frame is being handed to the connection, which may hold it back.
+    pub(super) sending: bool,
     link: Link,
     /// Connections that failed, or were never made, since the peer last answered.
     failures: u32,
@@ -190,7 +193,7 @@ enum Link {
     Connected,
 }
 
-impl<X> State<X> {
+impl<X: Extent> State<X> {
     fn is_connected(&self) -> bool {
         self.link == Link::Connected
     }
@@ -205,8 +208,13 @@ impl<X> State<X> {
 
     /// The peer has answered a call or a ping. A hello is no such sign: a server that falls over
     /// whenever it is asked something says hello before.
-    pub(super) fn succeeded(&mut self) {
+    pub(super) fn succeeded(&mut self, now: Instant) {
         self.liveness.heard();
+        // What it has not answered or taken yet may be all that it ever leaves behind: the silence
+        // begins anew. A peer that is merely slow answers the ping.
+        if self.sending || self.table.expects_answers() {
+            self.liveness.spoke(now);
+        }
         self.failures = 0;
         if self.breaker.succeeded() {
             probe!("rpc breaker closed again");
@@ -265,6 +273,7 @@ impl<E: Env> Shared<E> {
         state.link = Link::Asleep;
         state.waker = None;
         state.liveness = Liveness::new(self.config.liveness);
+        state.sending = false;
         if never_connected || calls_failed {
             state.failures = state.failures.saturating_add(1);
             let wait = state.wait(&self.env, &self.address, self.config.backoff);
@@ -292,7 +301,7 @@ impl<E: Env> Shared<E> {
     }
 }
 
-impl<X> State<X> {
+impl<X: Extent> State<X> {
     fn wait<E: Env>(&mut self, env: &E, address: &Address, backoff: BackoffConfig) -> std::time::Duration {
         let key = u64::from(mooseng_core::checksum::crc32c(address.as_str().as_bytes()));
         let dice = self.dice.get_or_insert_with(|| env.rng("rpc backoff", key));

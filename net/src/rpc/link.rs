@@ -116,7 +116,9 @@ fn next_frame<E: Env>(shared: &Shared<E>) -> impl Future<Output = Frame<ExtentOf
     poll_fn(|context| {
         let mut state = shared.lock();
         let now = shared.env.clock().now();
+        state.sending = false;
         if let Some(frame) = state.table.next_frame(now) {
+            state.sending = true;
             state.liveness.spoke(now);
             return Poll::Ready(frame);
         }
@@ -152,7 +154,8 @@ fn take<E: Env>(shared: &Shared<E>, mut received: Received) -> Result<(), String
             Err(Status::from(detail).into())
         }
         Kind::Pong => {
-            shared.lock().succeeded();
+            let now = shared.env.clock().now();
+            shared.lock().succeeded(now);
             return Ok(());
         }
         Kind::Hello | Kind::Call | Kind::Notify | Kind::Cancel | Kind::Ping => {
@@ -163,8 +166,8 @@ fn take<E: Env>(shared: &Shared<E>, mut received: Received) -> Result<(), String
     if state.table.was_never_sent(head.number) {
         return Err(format!("it answers call {}, which it was not sent", head.number));
     }
-    state.succeeded();
     state.table.end(head.number, ending);
+    state.succeeded(shared.env.clock().now());
     Ok(())
 }
 

@@ -151,6 +151,11 @@ impl<X: Extent> Table<X> {
         tell
     }
 
+    /// Does somebody wait for an answer?
+    pub(super) fn expects_answers(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// The earliest deadline.
     pub(super) fn due(&self) -> Option<Instant> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
