@@ -91,7 +91,7 @@ impl Control {
     }
 
     pub fn stats(&self) -> Stats {
-        self.shared.lock().stats.clone()
+        self.shared.lock().stats()
     }
 
     /// The rolling hash over everything that happened.

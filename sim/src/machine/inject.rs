@@ -178,7 +178,10 @@ impl World {
         let disk = &mut self.node_mut(node).disk;
         match fault {
             Fault::DiskFull { free_bytes, .. } => disk.limit_free(*free_bytes),
-            Fault::DiskSlow { factor, .. } => disk.damage.slow_factor = u64::from((*factor).max(1)),
+            Fault::DiskSlow { factor, .. } => {
+                disk.damage.slow_factor = u64::from((*factor).max(1));
+                return true;
+            }
             Fault::DiskStall { for_ms, .. } => {
                 disk.damage.stalled_until = now + for_ms.saturating_mul(MILLI);
                 return true;

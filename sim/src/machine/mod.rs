@@ -13,6 +13,7 @@
 //! workload. Nothing here is global, so simulations run side by side on as many threads as wanted.
 
 mod bench;
+mod buggify;
 mod clock;
 mod config;
 mod control;

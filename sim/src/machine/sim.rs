@@ -199,7 +199,7 @@ impl Sim {
 
     /// The numbers since the last call.
     pub fn take_stats(&self) -> Stats {
-        std::mem::take(&mut self.shared.lock().stats)
+        self.shared.lock().take_stats()
     }
 
     fn start(&mut self, node: NodeId) {

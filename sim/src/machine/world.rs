@@ -2,6 +2,7 @@
 //! and never held while anybody else's code runs: no future is polled or dropped, no waker called
 //! or dropped, no observer told under it. What must be done without the lock is left in `Chores`.
 
+use super::buggify::Points;
 use super::clock::{NodeClock, Timer, Timers, timers_of};
 use super::config::MachineConfig;
 use super::disk::{Disk, Operation};
@@ -89,11 +90,6 @@ pub(crate) enum Deferred {
     Checkpoint(NodeId),
 }
 
-pub(crate) struct Point {
-    pub(crate) enabled: bool,
-    pub(crate) lanes: Vec<Lane>,
-}
-
 pub(crate) struct World {
     pub(crate) seed: u64,
     pub(crate) config: Arc<MachineConfig>,
@@ -106,7 +102,7 @@ pub(crate) struct World {
     pub(crate) network: Network,
     pub(crate) operations: Slab<Operation>,
     pub(crate) triggers: Triggers,
-    pub(crate) points: BTreeMap<&'static str, Point>,
+    pub(crate) points: Points,
     pub(crate) trace: Trace,
     pub(crate) stats: Stats,
     pub(crate) chores: Chores,
@@ -150,7 +146,7 @@ impl World {
             network: Network::new(seed),
             operations: Slab::default(),
             triggers: Triggers::default(),
-            points: BTreeMap::new(),
+            points: Points::new(seed),
             trace: Trace::new(),
             stats: Stats::default(),
             chores: Chores::default(),
@@ -431,22 +427,19 @@ impl World {
     }
 
     pub(crate) fn buggify(&mut self, node: NodeId, point: &'static str) -> bool {
-        let (seed, now, config) = (self.seed, self.now, self.config.clone());
-        if config.buggify_point_ppm == 0 {
-            return false;
-        }
-        let place = self.points.entry(point).or_insert_with(|| {
-            let enabled = Lane::new(seed, point, 0, u64::MAX).chance(config.buggify_point_ppm);
-            Point { enabled, lanes: Vec::new() }
-        });
-        for index in place.lanes.len()..=node.0 as usize {
-            place.lanes.push(Lane::new(seed, point, index as u64, 0));
-        }
-        let lane = &mut place.lanes[node.0 as usize];
-        let fires = place.enabled && lane.at(now).chance(config.buggify_fire_ppm);
-        let count = self.stats.points.entry(point).or_default();
-        count.asked += 1;
-        count.fired += u64::from(fires);
-        fires
+        let config = &self.config;
+        let (point_ppm, fire_ppm) = (config.buggify_point_ppm, config.buggify_fire_ppm);
+        point_ppm > 0 && self.points.fires(point, node, self.now, point_ppm, fire_ppm)
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        Stats { points: self.points.counts(), ..self.stats.clone() }
+    }
+
+    pub(crate) fn take_stats(&mut self) -> Stats {
+        let stats = self.stats();
+        self.stats = Stats::default();
+        self.points.forget_counts();
+        stats
     }
 }

@@ -103,7 +103,7 @@ fn buggified(seed: u64, points: &'static [&'static str]) -> Vec<(&'static str, V
     config.buggify_fire_ppm = 200_000;
     let (mut sim, nodes) = world_of(seed, config, &["a"]);
     let env = sim.env(nodes[0]);
-    let fired = sim.run(nodes[0], LIMIT, async move {
+    let fired: Option<Vec<(_, Vec<bool>)>> = sim.run(nodes[0], LIMIT, async move {
         let mut fired: Vec<_> = points.iter().map(|point| (*point, Vec::new())).collect();
         for _ in 0..200 {
             for (point, fires) in &mut fired {
@@ -113,7 +113,13 @@ fn buggified(seed: u64, points: &'static [&'static str]) -> Vec<(&'static str, V
         }
         fired
     });
-    fired.unwrap()
+    let fired = fired.unwrap();
+    for (point, fires) in &fired {
+        let count = sim.stats().points[point];
+        let count_fired = fires.iter().filter(|fires| **fires).count() as u64;
+        assert_eq!((count.asked, count.fired), (200, count_fired), "{point}");
+    }
+    fired
 }
 
 #[test]
