@@ -202,8 +202,13 @@ impl<'a, E: Env> Opening<'a, E> {
                 return Ok(Some(fault));
             }
         };
-        self.check(&path, sequence, length, &head)?;
-        let image = read(&file, 0, length).await?;
+        self.check(&path, sequence, &head)?;
+        // The head says how long the segment is. What the file lacks was lost, and what it has
+        // beyond was never the journal's.
+        if length != head.segment_bytes {
+            probe!("journal segment of another length");
+        }
+        let image = read(&file, 0, head.segment_bytes).await?;
         self.next_base = head.end();
         self.found.insert(sequence, Some(Scan::new(head.clone(), &image)));
         self.heads.insert(sequence, head);
@@ -213,13 +218,7 @@ impl<'a, E: Env> Opening<'a, E> {
     }
 
     /// A head that reads well must be one of this journal's, and of this very file.
-    fn check(
-        &mut self,
-        path: &str,
-        sequence: u64,
-        length: u64,
-        head: &SegmentHead,
-    ) -> Result<(), StorageError> {
+    fn check(&mut self, path: &str, sequence: u64, head: &SegmentHead) -> Result<(), StorageError> {
         let refuse = |why: String, remedy| Err(StorageError::Refused { file: path.to_owned(), why, remedy });
         if self.heads.is_empty() {
             self.journal = head.journal;
@@ -228,12 +227,6 @@ impl<'a, E: Env> Opening<'a, E> {
             return refuse(
                 "this segment belongs to another journal or to another place in this one".to_owned(),
                 "move it back to where it was, or empty the data directory and let the server join again",
-            );
-        }
-        if head.segment_bytes != length {
-            return refuse(
-                format!("the file has {length} bytes and its head tells of {}", head.segment_bytes),
-                "restore it, or empty the data directory and let the server join again",
             );
         }
         Ok(())
@@ -373,41 +366,34 @@ impl<'a, E: Env> Opening<'a, E> {
     }
 }
 
-/// Reads a range; a sector the disk cannot read counts as one that holds rubbish.
+/// Reads a range. What the disk cannot read, and what a file that was cut short lacks, counts as
+/// rubbish. A piece with unreadable sectors is halved until they stand alone, so that a few of them
+/// cost a few reads, however large the journal is.
 async fn read<F: File>(file: &F, offset: u64, length: u64) -> Result<Bytes, StorageError> {
     let end = offset + length;
     let mut image = BytesMut::with_capacity(length as usize);
-    while (offset + image.len() as u64) < end {
+    let mut open: Vec<(u64, u64)> = Vec::new();
+    while let Some((at, piece)) = open.pop().or_else(|| {
         let at = offset + image.len() as u64;
-        let piece = (end - at).min(READ_BYTES) as usize;
-        match file.read_at(at, piece).await {
-            Ok(bytes) if bytes.len() == piece => image.extend_from_slice(&bytes),
-            Ok(_) | Err(DiskError::Io { .. }) => read_sectors(file, at, piece, &mut image).await?,
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(image.freeze())
-}
-
-async fn read_sectors<F: File>(
-    file: &F,
-    offset: u64,
-    length: usize,
-    image: &mut BytesMut,
-) -> Result<(), StorageError> {
-    let end = image.len() + length;
-    let mut at = offset;
-    while image.len() < end {
-        let piece = (end - image.len()).min(SECTOR_BYTES_MIN as usize);
-        match file.read_at(at, piece).await {
-            Ok(bytes) if bytes.len() == piece => image.extend_from_slice(&bytes),
-            Ok(_) | Err(DiskError::Io { .. }) => {
+        (at < end).then(|| (at, (end - at).min(READ_BYTES)))
+    }) {
+        match file.read_at(at, piece as usize).await {
+            Ok(bytes) => {
+                image.extend_from_slice(&bytes);
+                image.resize((at + piece - offset) as usize, UNREADABLE);
+            }
+            Err(DiskError::Io { .. }) if piece <= u64::from(SECTOR_BYTES_MIN) => {
                 probe!("journal sector unreadable");
-                image.resize(image.len() + piece, UNREADABLE);
+                image.resize((at + piece - offset) as usize, UNREADABLE);
+            }
+            Err(DiskError::Io { .. }) => {
+                let half = (piece / 2).next_multiple_of(u64::from(SECTOR_BYTES_MIN));
+                open.push((at + half, piece - half));
+                open.push((at, half));
             }
             Err(error) => return Err(error.into()),
         }
-        at += piece as u64;
     }
-    Ok(())
+    assert_eq!(image.len() as u64, length, "every byte of the range is accounted for");
+    Ok(image.freeze())
 }

@@ -145,6 +145,25 @@ fn a_lost_segment_is_damage() {
     }
 }
 
+/// A file may be cut short, and a misdirected write may lengthen it: neither is a reason to refuse
+/// the journal for good.
+#[test]
+fn a_segment_of_another_length_is_read_as_far_as_it_goes() {
+    let written = written();
+    let shorter = written.altered(1, |bytes| bytes.truncate(1_000)).unwrap();
+    written.judge(&shorter, "a segment was cut short");
+    assert!(matches!(shorter.tail, Tail::Damaged { .. }), "{:?}", shorter.tail);
+    let longer = written.altered(1, |bytes| bytes.resize(bytes.len() + 9_000, 7)).unwrap();
+    assert_eq!((longer.records, longer.tail), (written.records.clone(), Tail::Clean));
+    let mut last = String::new();
+    let names = written.machine.with_images(|images| images.dump());
+    names.keys().filter(|name| name.ends_with(".segment")).for_each(|name| last.clone_from(name));
+    let cut = written.after(|machine| {
+        machine.with_images(|images| images.alter(&last, |bytes| bytes.truncate(bytes.len() - 512)));
+    });
+    assert_ne!(cut.unwrap().tail, Tail::Clean, "what was cut off may have held something");
+}
+
 #[test]
 fn an_unreadable_sector_is_damage_and_no_reason_to_stop() {
     let written = written();

@@ -76,17 +76,6 @@ fn a_newer_version_is_refused() {
 }
 
 #[test]
-fn a_truncated_segment_is_refused() {
-    let machine = formatted(1, &config());
-    machine.with_images(|images| images.alter(&path(1), |bytes| bytes.truncate(5_000)));
-    assert_eq!(
-        line(&machine),
-        "journal/00000000000000000001.segment: the file has 5000 bytes and its head tells of 8192; restore it, or \
-         empty the data directory and let the server join again"
-    );
-}
-
-#[test]
 fn a_segment_of_another_journal_is_refused() {
     let (machine, other) = (formatted(1, &config()), formatted(2, &config()));
     let foreign = other.with_images(|images| images.dump())[&path(1)].clone();
