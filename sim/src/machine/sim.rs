@@ -312,12 +312,13 @@ impl Sim {
     /// Does what could not be done under the lock.
     fn chores(&mut self) {
         let mut chores = std::mem::take(&mut self.shared.lock().chores);
-        if chores.purge {
-            self.purge();
-        }
         chores.wakes.drain(..).for_each(Waker::wake);
         chores.retired.clear();
         chores.spawned.drain(..).for_each(|spawned| self.take_in(spawned));
+        // After taking in: a process may have died with tasks that it had just spawned.
+        if chores.purge {
+            self.purge();
+        }
         if chores.unpark {
             self.ready.lock().append(&mut self.parked);
         }

@@ -102,6 +102,8 @@ fn a_halted_server_does_nothing_more() {
     sim.boot(node, move |env| {
         let count = count.clone();
         async move {
+            let inner = count.clone();
+            env.spawn("stillborn", async move { inner.store(1, Ordering::Relaxed) });
             env.halt("a sync failed".into());
             env.note(Event::Note("from the grave".into()));
             let inner = count.clone();
