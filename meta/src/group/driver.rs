@@ -31,7 +31,6 @@ use crate::command::{CommandKind, Reply};
 use crate::state::State;
 use mooseng_core::env::{Clock, Env};
 use mooseng_core::event::Event;
-use mooseng_core::id::ReplicaId;
 use mooseng_core::plant;
 use mooseng_core::time::{HybridClock, Instant};
 use mooseng_storage::{Journal, Manifest, StreamId};
@@ -111,8 +110,6 @@ pub struct Beginning<E: Env> {
     pub directory: String,
     /// Shared by the groups of a journal that ends in doubt.
     pub doubt: Option<Doubt>,
-    /// Where members listen that the replica does not know of yet.
-    pub hints: Vec<(ReplicaId, mooseng_core::env::Address)>,
 }
 
 /// How many groups have yet to account for the end of the journal they share.
@@ -171,10 +168,10 @@ enum Wake {
 
 impl<E: Env> Driver<E> {
     pub fn new(env: E, config: Arc<DriverConfig>, beginning: Beginning<E>) -> (Self, Handle) {
-        let Beginning { replica, state, manifest, journal, channels, directory, doubt, hints } = beginning;
+        let Beginning { replica, state, manifest, journal, channels, directory, doubt } = beginning;
         let inbox = Arc::new(Inbox::new(config.requests_max, config.messages_max));
         let handle = Handle::new(replica.group(), inbox.clone());
-        let peers = Peers::new(env.clone(), channels, replica.group(), replica.id(), hints);
+        let peers = Peers::new(env.clone(), channels, replica.group(), replica.id());
         let contacts = Contacts::new(config.session_lifetime, config.group.drift_ppm);
         let mut trail = Trail::default();
         trail.begin(replica.applied(), state.hash());
@@ -364,11 +361,7 @@ impl<E: Env> Driver<E> {
                 let send = self.replica.persisted(position, now);
                 self.send(send);
             }
-            Durable::Checkpoint { index } => {
-                self.replica.compacted(index, position, self.config.log_trailing_entries);
-                self.release();
-                self.sweep_snapshots();
-            }
+            Durable::Checkpoint { index } => self.snapshot_pointed_to(index, position),
             Durable::Fence => self.ended = self.fenced.clone(),
         }
     }

@@ -71,6 +71,14 @@ impl Members {
         Self { members: voters.iter().map(seat).collect(), auto_leave: false }
     }
 
+    /// The same replicas and addresses, of whom nobody has a seat: what a newcomer that has no
+    /// configuration yet knows of its group.
+    pub fn as_hearsay(&self) -> Self {
+        let seatless =
+            |(replica, member): (&ReplicaId, &Member)| (*replica, Member { seats: 0, ..member.clone() });
+        Self { members: self.members.iter().map(seatless).collect(), auto_leave: false }
+    }
+
     pub fn get(&self, replica: ReplicaId) -> Option<&Member> {
         self.members.get(&replica)
     }
@@ -394,6 +402,14 @@ mod tests {
         for cut in 0..members.encode().len() {
             assert!(Members::decode(members.encode().slice(..cut)).is_err(), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn hearsay_seats_nobody_and_comes_back() {
+        let hearsay = three().as_hearsay();
+        assert_eq!((hearsay.electorate(), hearsay.iter().count()), (vec![], 3));
+        assert_eq!(hearsay.conf_state(), ConfState::default());
+        assert_eq!(Members::decode(hearsay.encode()), Ok(hearsay));
     }
 
     #[test]

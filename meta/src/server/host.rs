@@ -8,9 +8,9 @@ use crate::group::recovery::{Recovered, Recovery, recover};
 use crate::group::{Replica, handle, stream};
 use crate::state::{State, StateConfig};
 use bytes::Bytes;
-use mooseng_core::env::{Address, Clock, Env};
+use mooseng_core::env::{Clock, Env};
 use mooseng_core::event::Event;
-use mooseng_core::id::{GroupId, ReplicaId};
+use mooseng_core::id::GroupId;
 use mooseng_core::{plant, probe};
 use mooseng_storage::{Journal, Manifest, SnapshotReader, StreamId, Tail, snapshot};
 use std::collections::BTreeMap;
@@ -91,7 +91,6 @@ async fn tend<E: Env>(
 ) {
     let env = &server.env;
     loop {
-        let mut hints = Vec::new();
         let recovered = match begin {
             Begin::Replica(recovered) => recovered,
             Begin::Lost(lost) => {
@@ -102,8 +101,7 @@ async fn tend<E: Env>(
                 {
                     return env.halt(error.to_string());
                 }
-                hints = joined.hints;
-                joined.recovered
+                joined
             }
         };
         let (replica, members) = (recovered.replica, recovered.members.clone());
@@ -116,8 +114,7 @@ async fn tend<E: Env>(
                 continue;
             }
         };
-        let (driver, handle) =
-            drive(&server, &journal, group, *recovered, (state, manifest), (doubt.clone(), hints));
+        let (driver, handle) = drive(&server, &journal, group, *recovered, (state, manifest), doubt.clone());
         server.config.tap.tell(&handle);
         server.slots.set(group, Slot::Serving(handle));
         let why = driver.run().await;
@@ -131,11 +128,14 @@ fn drive<E: Env>(
     group: GroupId,
     recovered: Recovered,
     (state, manifest): (State, Option<Manifest>),
-    (doubt, hints): (Option<Doubt>, Vec<(ReplicaId, Address)>),
+    doubt: Option<Doubt>,
 ) -> (Driver<E>, handle::Handle) {
     let env = &server.env;
     let mut config = server.config.driver.clone();
     config.group.record_bytes_max = config.group.record_bytes_max.min(journal.append_bytes_max() - 16);
+    // The journal gives up whole segments: asking for less would take one snapshot after the other.
+    config.journal_pinned_bytes_max =
+        config.journal_pinned_bytes_max.max(2 * server.config.journal.segment_bytes);
     let now = env.clock().now();
     let replica = Replica::new(group, recovered, doubt.is_some(), config.group.clone(), now);
     let beginning = Beginning {
@@ -146,7 +146,6 @@ fn drive<E: Env>(
         channels: server.channels.clone(),
         directory: disk::group_directory(group),
         doubt,
-        hints,
     };
     Driver::new(env.clone(), Arc::new(config), beginning)
 }

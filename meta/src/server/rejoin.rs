@@ -34,19 +34,13 @@ pub(super) struct Lost {
     pub(super) fenced: bool,
 }
 
-pub(super) struct Joined {
-    pub(super) recovered: Box<Recovered>,
-    /// Where the group's members listen: the newcomer's own configuration names nobody yet.
-    pub(super) hints: Vec<(ReplicaId, Address)>,
-}
-
 /// `None` if the server may not come back by itself, or has been halted.
 pub(super) async fn rejoin<E: Env>(
     server: &Server<E>,
     journal: &Journal<E>,
     group: GroupId,
     lost: &Lost,
-) -> Option<Joined> {
+) -> Option<Box<Recovered>> {
     let env = &server.env;
     announce(env, group, lost);
     let stream = StreamId(group.0);
@@ -65,11 +59,11 @@ pub(super) async fn rejoin<E: Env>(
         return None;
     }
     let old = plant!("rejoins-under-old-id", None, lost.old);
-    let (replica, hints) = match old {
-        Some(old) => (old, addresses(&lost.members)),
+    let (replica, members) = match old {
+        Some(old) => (old, lost.members.as_hearsay()),
         None => ask_replica(server, group, &seeds).await,
     };
-    let bytes = encode_checkpoint(&blank(group, replica));
+    let bytes = encode_checkpoint(&blank(group, replica, members));
     let position = match journal.append(stream, vec![bytes.clone()]).await {
         Ok(position) => position,
         Err(error) => {
@@ -81,7 +75,7 @@ pub(super) async fn rejoin<E: Env>(
     let Recovery::Replica(recovered) = recover(group, [(position.0, bytes)]) else {
         unreachable!("one checkpoint of our own makes a replica")
     };
-    Some(Joined { recovered, hints })
+    Some(recovered)
 }
 
 fn announce<E: Env>(env: &E, group: GroupId, lost: &Lost) {
@@ -93,23 +87,11 @@ fn announce<E: Env>(env: &E, group: GroupId, lost: &Lost) {
     }
 }
 
-/// A replica that knows nothing but its number.
-fn blank(group: GroupId, replica: ReplicaId) -> Checkpoint {
+/// A replica that knows nothing but its number, and where its group is.
+fn blank(group: GroupId, replica: ReplicaId, members: Members) -> Checkpoint {
     let mut hard_state = HardState::default();
     hard_state.set_term(1);
-    Checkpoint {
-        group,
-        replica,
-        hard_state,
-        index: 0,
-        term: 0,
-        members: Members::default(),
-        installed: false,
-    }
-}
-
-fn addresses(members: &Members) -> Vec<(ReplicaId, Address)> {
-    members.iter().map(|(replica, member)| (replica, member.address.clone())).collect()
+    Checkpoint { group, replica, hard_state, index: 0, term: 0, members, installed: false }
 }
 
 fn seeds(config: &ServerConfig, members: &Members) -> Vec<Address> {
@@ -122,11 +104,7 @@ fn seeds(config: &ServerConfig, members: &Members) -> Vec<Address> {
 }
 
 /// Asks until some server has given this one a number, and whoever it knows to be members.
-async fn ask_replica<E: Env>(
-    server: &Server<E>,
-    group: GroupId,
-    seeds: &[Address],
-) -> (ReplicaId, Vec<(ReplicaId, Address)>) {
+async fn ask_replica<E: Env>(server: &Server<E>, group: GroupId, seeds: &[Address]) -> (ReplicaId, Members) {
     let env = &server.env;
     // A number must not be given twice to one server: no two lives may draw the same nonce, so
     // what is drawn depends on when.
@@ -146,8 +124,7 @@ async fn ask_replica<E: Env>(
         let client = ClusterClient::new(server.channels.to(&address));
         match client.join_replica(&request, env.clock().now() + CALL_TIME).await {
             Ok(reply) if reply.replica != 0 => {
-                let hints = ask_members(server, group, &address).await;
-                return (ReplicaId(reply.replica), hints);
+                return (ReplicaId(reply.replica), ask_members(server, group, &address, seeds).await);
             }
             Err(CallError::Status(status)) if status.code == Code::NotLeader && status.leader.is_some() => {
                 hint = status.leader;
@@ -159,17 +136,27 @@ async fn ask_replica<E: Env>(
     }
 }
 
+/// Asks until somebody has said who the members are: a newcomer that does not know where to answer
+/// is never heard.
 async fn ask_members<E: Env>(
     server: &Server<E>,
     group: GroupId,
-    address: &Address,
-) -> Vec<(ReplicaId, Address)> {
-    let client = RaftClient::new(server.channels.to(address));
+    leader: &Address,
+    seeds: &[Address],
+) -> Members {
+    let env = &server.env;
     let request = InquireRequest { group: group.0, replica: 0 };
-    let deadline = server.env.clock().now() + CALL_TIME;
-    let reply = client.inquire(&request, deadline).await.ok();
-    let answer = reply.and_then(|reply| inquire::answer(&reply));
-    answer.map_or_else(Vec::new, |answer| addresses(&answer.members))
+    loop {
+        for address in std::iter::once(leader).chain(seeds) {
+            let client = RaftClient::new(server.channels.to(address));
+            let reply = client.inquire(&request, env.clock().now() + CALL_TIME).await.ok();
+            let members = reply.and_then(|reply| inquire::answer(&reply)).map(|answer| answer.members);
+            if let Some(members) = members.filter(|members| !members.is_empty()) {
+                return members.as_hearsay();
+            }
+        }
+        sleep(env, PAUSE_LEAST).await;
+    }
 }
 
 /// Asks until some server has said which cluster this is.

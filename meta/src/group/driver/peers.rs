@@ -62,14 +62,8 @@ pub(super) struct Peers<E: Env> {
 }
 
 impl<E: Env> Peers<E> {
-    pub(super) fn new(
-        env: E,
-        channels: Channels<E>,
-        group: GroupId,
-        own: ReplicaId,
-        hints: Vec<(ReplicaId, Address)>,
-    ) -> Self {
-        let mut peers = Self {
+    pub(super) fn new(env: E, channels: Channels<E>, group: GroupId, own: ReplicaId) -> Self {
+        Self {
             env,
             channels,
             group,
@@ -78,11 +72,7 @@ impl<E: Env> Peers<E> {
             stranger: false,
             unreachable: BTreeSet::new(),
             sent: 0,
-        };
-        for (replica, address) in hints {
-            peers.note(replica, &address);
         }
-        peers
     }
 
     fn note(&mut self, replica: ReplicaId, address: &Address) {

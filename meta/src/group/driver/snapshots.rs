@@ -29,6 +29,8 @@ pub(super) struct Snapshots {
     /// The newest that is durable and that the journal points to.
     newest: Option<Manifest>,
     taking: bool,
+    /// After one that failed.
+    rest_until: Instant,
     fetching: Option<u64>,
     arrived: Option<Box<Fetched>>,
     /// Since when offers are open.
@@ -43,6 +45,7 @@ impl Snapshots {
             directory,
             newest,
             taking: false,
+            rest_until: Instant::ZERO,
             fetching: None,
             arrived: None,
             offered: BTreeMap::new(),
@@ -73,7 +76,7 @@ impl<E: Env> Driver<E> {
     }
 
     pub(super) fn snapshot_if_due(&mut self) {
-        if self.snapshots.taking {
+        if self.snapshots.taking || self.env.clock().now() < self.snapshots.rest_until {
             return;
         }
         let behind = self.replica.applied() - self.replica.checkpoint();
@@ -105,19 +108,31 @@ impl<E: Env> Driver<E> {
     }
 
     pub(super) fn snapshot_taken(&mut self, result: Result<Taken, String>) {
-        self.snapshots.taking = false;
         let Taken { manifest, hash, members } = match result {
             Ok(taken) => taken,
             // A full disk is no reason to stop; the next attempt may find room.
-            Err(why) => return self.env.note(Event::Note(format!("a snapshot could not be taken: {why}"))),
+            Err(why) => {
+                self.snapshots.taking = false;
+                return self.env.note(Event::Note(format!("a snapshot could not be taken: {why}")));
+            }
         };
         let (group, replica, index) = (self.replica.group(), self.replica.id(), manifest.index);
         self.env.note(Event::SnapshotTaken { group, replica, index, hash });
         let Some(record) = self.replica.snapshot_taken(offer(&manifest, &members), &members) else {
+            self.snapshots.taking = false;
             return self.sweep_snapshots();
         };
         self.snapshots.newest = Some(manifest);
+        // It counts as being taken until the journal points to it: the next one would be the same.
         self.write(vec![record], Durable::Checkpoint { index });
+    }
+
+    /// The journal points to it.
+    pub(super) fn snapshot_pointed_to(&mut self, index: u64, position: u64) {
+        self.snapshots.taking = false;
+        self.replica.compacted(index, position, self.config.log_trailing_entries);
+        self.release();
+        self.sweep_snapshots();
     }
 
     /// Removes snapshots that nothing points to, save one that is being fetched.
