@@ -26,8 +26,6 @@ const PROGRESS_MAX: Duration = Duration::from_secs(8);
 /// How long the last changes may take to reach everybody, and how often that is looked at.
 const SETTLING_MAX: Duration = Duration::from_secs(2);
 const SETTLING_STEP: Duration = Duration::from_millis(100);
-/// The promise of G6.
-const FAILOVER_MAX: Duration = Duration::from_secs(1);
 
 /// Runs a plan under one schedule.
 pub(crate) fn run(plan: &Plan, schedule: u64, options: &RunOptions) -> Report {
@@ -54,7 +52,7 @@ impl<'a> Run<'a> {
         // Before anything watches or breaks: a plan begins with a cluster that stands.
         servers.format(&mut sim, plan);
         drop(sim.take_stats());
-        let settings = settings(plan);
+        let settings = Settings { progress_max: PROGRESS_MAX, ..Settings::of(plan) };
         let record = Arc::new(Record::new(sim.control().clone(), Judge::new(&settings)));
         let watch = Arc::new(Watch::new(record.clone(), Agenda::new(&plan.faults), servers.names()));
         let observer = watch.clone();
@@ -176,15 +174,5 @@ impl<'a> Run<'a> {
 
     fn lines(&mut self) -> Vec<String> {
         self.sim.take_lines().iter().map(ToString::to_string).collect()
-    }
-}
-
-fn settings(plan: &Plan) -> Settings {
-    Settings {
-        links_max: plan.knobs.links_max,
-        clients: plan.clients.len(),
-        failover_max: Some(FAILOVER_MAX),
-        progress_max: PROGRESS_MAX,
-        ..Settings::default()
     }
 }

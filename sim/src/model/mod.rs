@@ -38,8 +38,6 @@ use std::fmt;
 pub type Maker = u64;
 
 const ROOT: Maker = 0;
-/// Counters from here on are close to the last one.
-const NUMBERS_RUN_OUT: u64 = (1 << 44) - (1 << 16);
 /// What an inode keeps of a mode.
 const MODE_MASK: u16 = 0o7777;
 
@@ -95,14 +93,33 @@ pub struct Model {
     ids: BTreeMap<InodeId, Maker>,
     links_max: u32,
     /// An id close to the last possible one was shown.
-    numbers_run_out: bool,
+    numbers_max: u64,
+    /// How many inodes each slot has given a number.
+    numbers: BTreeMap<u16, u64>,
+}
+
+/// What a file system runs out of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// The most names an inode may have.
+    pub links_max: u32,
+    /// How many inodes a slot has numbers for.
+    pub numbers_max: u64,
+}
+
+/// Numbers without end.
+impl From<u32> for Limits {
+    fn from(links_max: u32) -> Self {
+        Self { links_max, numbers_max: u64::MAX }
+    }
 }
 
 impl Model {
     /// A file system that holds a root directory, its owner and mode still to be seen.
-    pub fn new(links_max: u32) -> Self {
-        let mut model =
-            Self { nodes: BTreeMap::new(), ids: BTreeMap::new(), links_max, numbers_run_out: false };
+    pub fn new(limits: impl Into<Limits>) -> Self {
+        let Limits { links_max, numbers_max } = limits.into();
+        let (nodes, ids, numbers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut model = Self { nodes, ids, links_max, numbers_max, numbers };
         model.nodes.insert(ROOT, Node::new(FileKind::Directory, 0, 0, 0));
         model.name(ROOT, InodeId::ROOT);
         model
@@ -125,9 +142,15 @@ impl Model {
                 Some(_) => Err(Expected::Refused(reasons)),
             };
         }
-        let makes = matches!(operation, Op::Mkdir { .. } | Op::Create { .. });
-        if makes && self.numbers_run_out && observed == Some(&Err(Refusal::NoSpace)) {
-            return Ok(());
+        if matches!(operation, Op::Mkdir { .. } | Op::Create { .. }) {
+            let given = self.numbers.entry(operation.slot().get()).or_default();
+            if *given >= self.numbers_max {
+                return match observed {
+                    None | Some(Err(Refusal::NoSpace)) => Ok(()),
+                    Some(_) => Err(Expected::Refused(vec![Refusal::NoSpace])),
+                };
+            }
+            *given += 1;
         }
         let showing = self.change(maker, operation);
         match (observed, showing) {
@@ -236,7 +259,6 @@ impl Model {
     fn name(&mut self, node: Maker, id: InodeId) {
         let before = self.ids.insert(id, node);
         assert!(before.is_none(), "{id:?} was given out twice");
-        self.numbers_run_out |= id.counter() >= NUMBERS_RUN_OUT;
         self.nodes.get_mut(&node).expect("only what exists is named").id = Some(id);
     }
 }

@@ -3,15 +3,15 @@
 //! of them are is a loss.
 
 use super::{End, FinalReplica, Oracle, Promise, Violation};
-use crate::model::Model;
+use crate::model::{Limits, Model};
 
 pub struct Durable {
-    links_max: u32,
+    limits: Limits,
 }
 
 impl Durable {
-    pub fn new(links_max: u32) -> Self {
-        Self { links_max }
+    pub fn new(limits: impl Into<Limits>) -> Self {
+        Self { limits: limits.into() }
     }
 
     /// Every acknowledged change has its place in the committed log.
@@ -49,7 +49,7 @@ impl Durable {
 
     /// The replica holds what the committed log makes, as far as it has come.
     fn held_by(&self, replica: &FinalReplica, end: &End<'_>) -> Result<(), Violation> {
-        let mut model = Model::new(self.links_max);
+        let mut model = Model::new(self.limits);
         for (_, entry) in end.log.iter().take_while(|(index, _)| *index <= replica.applied) {
             let operation = entry.request.and_then(|request| end.history.of_request(request));
             let Some((operation, change)) = operation.and_then(|one| Some((one, one.change()?))) else {

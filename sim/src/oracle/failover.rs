@@ -1,6 +1,6 @@
 //! G6: a leader that dies, hangs or is cut off is replaced and serving again in under a second.
 //!
-//! Measured in true time from the moment it goes down (or from the first write that anybody wants
+//! Judged in true time from the moment it goes down (or from the first write that anybody wants
 //! after it) to the next acknowledged write. Only where nothing else disturbs: the promise is for
 //! one failure at a time, so an episode with a second one is dropped, not judged.
 
@@ -14,6 +14,9 @@ use std::time::Duration;
 
 /// The group has to have been left in peace for this long before a failure counts as its only one.
 const CALM: Duration = Duration::from_secs(2);
+
+/// A change of leader is measured if somebody wanted to write this soon after the loss.
+const ASKED_WITHIN: Duration = Duration::from_millis(100);
 
 /// The times that were measured, shared with whoever publishes them.
 #[derive(Clone, Default)]
@@ -112,8 +115,10 @@ impl Failover {
             && closes
             && episode.replaced
         {
-            let since = self.waiting_since(episode).unwrap_or(at);
-            self.measured.push(at.since(since));
+            // Where nobody asked for long, nothing was measured.
+            if self.waiting_since(episode).is_some_and(|since| since.since(episode.since) <= ASKED_WITHIN) {
+                self.measured.push(at.since(episode.since));
+            }
             self.episode = None;
         }
         self.writes.remove(&number);

@@ -5,6 +5,7 @@ use super::{
     leaders, linearizable, progress, replicas, tree,
 };
 use crate::history::{Asked, CommitLog, Committed, Ending, History, Request};
+use crate::model::Limits;
 use crate::plan::{Member, Plan};
 use mooseng_core::event::Event;
 use mooseng_core::namespace::LINKS_MAX;
@@ -17,8 +18,8 @@ const FAILOVER_MAX: Duration = Duration::from_secs(1);
 /// What the oracles have to know of a run beforehand.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
-    /// The most names an inode may have in this run.
-    pub links_max: u32,
+    /// What this run's file system runs out of.
+    pub limits: Limits,
     pub clients: usize,
     /// How soon a new leader must serve; `None` where the run's settings promise nothing.
     pub failover_max: Option<Duration>,
@@ -35,7 +36,10 @@ impl Settings {
     pub fn of(plan: &Plan) -> Self {
         let promised = plan.is_ordinary() && plan.topology.servers >= 3;
         Self {
-            links_max: plan.knobs.links_max,
+            limits: Limits {
+                links_max: plan.knobs.links_max,
+                numbers_max: (1 << 44) - plan.knobs.inode_start,
+            },
             clients: plan.clients.len(),
             failover_max: promised.then_some(FAILOVER_MAX),
             ..Self::default()
@@ -46,7 +50,7 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            links_max: LINKS_MAX,
+            limits: LINKS_MAX.into(),
             clients: 1,
             failover_max: None,
             progress_max: Duration::from_secs(5),
@@ -75,9 +79,9 @@ impl Judge {
             Box::new(bounded::Bounded),
             Box::new(failover::Failover::new(settings.failover_max, failovers.clone())),
             Box::new(exactly_once::ExactlyOnce),
-            Box::new(durable::Durable::new(settings.links_max)),
+            Box::new(durable::Durable::new(settings.limits)),
             Box::new(tree::WellFormed),
-            Box::new(linearizable::Linearizable::new(settings.links_max, settings.search_max)),
+            Box::new(linearizable::Linearizable::new(settings.limits, settings.search_max)),
             Box::new(progress::Progress::new(settings.clients, settings.progress_max)),
         ];
         Self { history: History::default(), log: CommitLog::default(), oracles, failovers }

@@ -19,18 +19,19 @@ mod tests;
 pub use search::{Verdict, search};
 
 use super::{End, Oracle, Promise, Violation};
+use crate::model::Limits;
 
 /// How many steps a search may take before it gives up without a verdict.
 const SEARCH_STEPS_MAX: usize = 20_000;
 
 pub struct Linearizable {
-    links_max: u32,
+    limits: Limits,
     search_max: usize,
 }
 
 impl Linearizable {
-    pub fn new(links_max: u32, search_max: usize) -> Self {
-        Self { links_max, search_max }
+    pub fn new(limits: impl Into<Limits>, search_max: usize) -> Self {
+        Self { limits: limits.into(), search_max }
     }
 }
 
@@ -44,7 +45,7 @@ impl Oracle for Linearizable {
     }
 
     fn finish(&mut self, end: &End<'_>) -> Result<(), Violation> {
-        witness::check(end.history, end.log, self.links_max).map_err(|wrong| Violation {
+        witness::check(end.history, end.log, self.limits).map_err(|wrong| Violation {
             operation: wrong.operation,
             expected: wrong.expected,
             ..self.violation(wrong.at.unwrap_or(end.at), wrong.what)
@@ -52,7 +53,7 @@ impl Oracle for Linearizable {
         if end.history.operations().len() > self.search_max {
             return Ok(());
         }
-        match search(end.history, self.links_max, SEARCH_STEPS_MAX) {
+        match search(end.history, self.limits, SEARCH_STEPS_MAX) {
             Verdict::Explained | Verdict::GaveUp => Ok(()),
             Verdict::Unexplained { operation } => {
                 let about = &end.history.operations()[operation];

@@ -150,16 +150,16 @@ impl Draw {
 
 fn whole(history: &History) -> Verdict {
     let part = Part { given: Vec::new(), operations: history.operations().iter().collect() };
-    search_part(&part, LINKS_MAX, &mut { STEPS_MAX })
+    search_part(&part, LINKS_MAX.into(), &mut { STEPS_MAX })
 }
 
 #[test]
 fn what_a_right_system_answers_is_explained() {
     for seed in 0..150 {
         let run = Concurrent::run(seed, 12);
-        let witnessed = witness::check(&run.history, &run.log, LINKS_MAX);
+        let witnessed = witness::check(&run.history, &run.log, LINKS_MAX.into());
         assert!(witnessed.is_ok(), "seed {seed}: {witnessed:?}");
-        assert_eq!(search(&run.history, LINKS_MAX, STEPS_MAX), Verdict::Explained, "seed {seed}");
+        assert_eq!(search(&run.history, LINKS_MAX.into(), STEPS_MAX), Verdict::Explained, "seed {seed}");
     }
 }
 
@@ -174,7 +174,7 @@ fn cutting_a_history_into_parts_changes_no_verdict() {
             Verdict::Unexplained { .. } => Some(false),
             Verdict::GaveUp => None,
         };
-        let (cut, uncut) = (search(&history, LINKS_MAX, STEPS_MAX), whole(&history));
+        let (cut, uncut) = (search(&history, LINKS_MAX.into(), STEPS_MAX), whole(&history));
         let (Some(cut), Some(uncut)) = (explained(cut), explained(uncut)) else { continue };
         assert_eq!(cut, uncut, "seed {seed}: {:#?}", history.operations());
         counts[usize::from(cut)] += 1;

@@ -4,7 +4,7 @@
 
 use super::partition::{Part, partition};
 use crate::history::{Asked, Ending, History, Operation};
-use crate::model::Model;
+use crate::model::{Limits, Model};
 use mooseng_core::time::Instant;
 use std::collections::BTreeSet;
 
@@ -19,11 +19,11 @@ pub enum Verdict {
 }
 
 /// Looks for an order that explains the history, part by part.
-pub fn search(history: &History, links_max: u32, steps_max: usize) -> Verdict {
+pub fn search(history: &History, limits: Limits, steps_max: usize) -> Verdict {
     let mut steps = steps_max;
     let mut verdict = Verdict::Explained;
     for part in partition(history) {
-        match search_part(&part, links_max, &mut steps) {
+        match search_part(&part, limits, &mut steps) {
             Verdict::Explained => {}
             Verdict::GaveUp => verdict = Verdict::GaveUp,
             unexplained => return unexplained,
@@ -68,9 +68,9 @@ fn candidates<'a>(part: &Part<'a>) -> Vec<Candidate<'a>> {
     candidates
 }
 
-pub(super) fn search_part(part: &Part<'_>, links_max: u32, steps: &mut usize) -> Verdict {
+pub(super) fn search_part(part: &Part<'_>, limits: Limits, steps: &mut usize) -> Verdict {
     let candidates = candidates(part);
-    let mut model = Model::new(links_max);
+    let mut model = Model::new(limits);
     for (maker, operation, outcome) in &part.given {
         if model.adopt(*maker, operation, outcome).is_err() {
             return Verdict::Unexplained { operation: *maker as usize - 1 };

@@ -27,7 +27,7 @@ fn rename(source: &str, target: &str) -> Op {
 }
 
 fn searched(script: &Script) -> Verdict {
-    search(&script.history, 100, 10_000)
+    search(&script.history, 100.into(), 10_000)
 }
 
 /// Both ways to judge must find it; gives what the witness says.
@@ -231,5 +231,5 @@ fn a_move_into_the_own_subtree_is_found_through_settled_directories() {
 fn a_search_without_steps_gives_up() {
     let mut script = Script::new();
     script.mkdir(0, "a");
-    assert_eq!(search(&script.history, 100, 0), Verdict::GaveUp);
+    assert_eq!(search(&script.history, 100.into(), 0), Verdict::GaveUp);
 }

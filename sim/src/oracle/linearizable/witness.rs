@@ -1,7 +1,7 @@
 //! The order in which the system says it carried things out, checked against clock and model.
 
 use crate::history::{Asked, CommitLog, Committed, Ending, History, Operation};
-use crate::model::{Expected, Model};
+use crate::model::{Expected, Limits, Model};
 use mooseng_core::time::Instant;
 
 /// Where an operation stands in the order: behind the entry of this index, a question also behind
@@ -42,14 +42,14 @@ impl Wrong {
     }
 }
 
-pub(super) fn check(history: &History, log: &CommitLog, links_max: u32) -> Result<(), Wrong> {
+pub(super) fn check(history: &History, log: &CommitLog, limits: Limits) -> Result<(), Wrong> {
     if let Some(hole) = log.hole() {
         let what = format!("no replica told what it applied at index {hole}: the order is not known");
         return Err(Wrong { at: None, what, operation: None, expected: None });
     }
     let placed = places(history, log)?;
     between_call_and_answer(&placed)?;
-    replay(&placed, log, links_max)
+    replay(&placed, log, limits)
 }
 
 /// Every operation that took effect, in the order it did.
@@ -114,8 +114,8 @@ fn between_call_and_answer(placed: &[Placed<'_>]) -> Result<(), Wrong> {
     Ok(())
 }
 
-fn replay(placed: &[Placed<'_>], log: &CommitLog, links_max: u32) -> Result<(), Wrong> {
-    let mut model = Model::new(links_max);
+fn replay(placed: &[Placed<'_>], log: &CommitLog, limits: Limits) -> Result<(), Wrong> {
+    let mut model = Model::new(limits);
     for one in placed {
         let operation = one.operation;
         let heard = operation.answered().map(|(_, outcome, _)| outcome);
