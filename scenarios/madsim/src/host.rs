@@ -132,6 +132,10 @@ impl Host {
         &self.0.name
     }
 
+    pub(crate) fn node(&self) -> NodeId {
+        self.0.node
+    }
+
     /// Starts a process on what the last one left on the disk.
     pub fn start(&self) -> MadEnv {
         let handle = Handle::current();
@@ -173,6 +177,11 @@ impl Host {
         let mut dice = chance::stream(self.0.common.seed(), "power cut", self.0.number, running.lives);
         self.0.storage.crash(&mut dice);
         self.0.note(Event::Note("the power was cut".to_owned()));
+    }
+
+    /// Sectors that were written and not synced: what a power cut would tear.
+    pub fn unsynced_sectors(&self) -> usize {
+        self.0.storage.unsynced_sectors()
     }
 
     /// Nothing gets in or out from now on.

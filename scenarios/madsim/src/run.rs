@@ -5,6 +5,7 @@
     reason = "a run has a thread of its own, and leaves nothing ambient to the next; seeds come from outside"
 )]
 
+use crate::trail::Trail;
 use crate::world::World;
 use madsim::runtime::Runtime;
 use std::collections::hash_map::RandomState;
@@ -12,7 +13,11 @@ use std::future::Future;
 use std::hint::black_box;
 use std::ops::Range;
 use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+/// How much of its trail a run that fails shows.
+const LINES_MAX: usize = 60;
 
 /// What ambient calls meet. No run may depend on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,6 +40,8 @@ where
     T: Send + 'static,
     F: Future<Output = T> + 'static,
 {
+    let trail = Arc::<Mutex<Trail>>::default();
+    let kept = trail.clone();
     let thread = std::thread::spawn(move || {
         let mut end = limit;
         if let Surroundings::Strange { later } = surroundings {
@@ -48,11 +55,14 @@ where
             if let Surroundings::Strange { later } = surroundings {
                 madsim::time::advance(later);
             }
-            story(World::new()).await
+            story(World::with_trail(kept)).await
         })
     });
     thread.join().unwrap_or_else(|panic| {
-        eprintln!("seed {seed}, {surroundings:?}");
+        for entry in trail.lock().unwrap_or_else(PoisonError::into_inner).last(LINES_MAX) {
+            eprintln!("{entry}");
+        }
+        eprintln!("seed {seed}, {surroundings:?}; again alone: MOOSENG_MADSIM_SEEDS={seed}..{}", seed + 1);
         resume_unwind(panic)
     })
 }

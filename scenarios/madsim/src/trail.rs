@@ -2,6 +2,7 @@
 
 use blake3::Hasher;
 use mooseng_core::event::Event;
+use std::fmt;
 use std::time::Duration;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -9,6 +10,13 @@ pub struct Entry {
     pub at: Duration,
     pub host: String,
     pub event: Event,
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, micros) = (self.at.as_secs(), self.at.subsec_micros());
+        write!(f, "+{seconds}.{micros:06}s {:<9} {:?}", self.host, self.event)
+    }
 }
 
 #[derive(Default)]
@@ -26,6 +34,11 @@ impl Trail {
 
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// The last of the entries, `most` at most.
+    pub(crate) fn last(&self, most: usize) -> &[Entry] {
+        &self.entries[self.entries.len().saturating_sub(most)..]
     }
 
     pub fn hash(&self) -> String {

@@ -24,7 +24,7 @@ pub(crate) struct Common {
     seed: u64,
     time: TimeHandle,
     origin: std::time::Instant,
-    trail: Mutex<Trail>,
+    trail: Arc<Mutex<Trail>>,
 }
 
 impl Common {
@@ -95,6 +95,11 @@ impl World {
     /// again.
     #[allow(clippy::new_without_default, reason = "it draws, and asks which run it is in")]
     pub fn new() -> Self {
+        Self::with_trail(Arc::default())
+    }
+
+    /// As [`Self::new`], with a trail that outlives the run.
+    pub(crate) fn with_trail(trail: Arc<Mutex<Trail>>) -> Self {
         let time = TimeHandle::current();
         let seed = random::<u64>();
         let mut dice = chance::stream(seed, "weather", 0, 0);
@@ -105,7 +110,7 @@ impl World {
             config.packet_loss_rate = f64::from(loss_ppm) / 1e6;
         });
         let origin = time.now_instant();
-        let common = Common { seed, time, origin, trail: Mutex::default() };
+        let common = Common { seed, time, origin, trail };
         Self { common: Arc::new(common), hosts: Arc::default() }
     }
 
@@ -115,6 +120,26 @@ impl World {
         let host = Host::new(self.common.clone(), hosts.len() as u64 + 1, name);
         hosts.push(host.clone());
         host
+    }
+
+    /// Nothing that one of two hosts sends reaches the other from now on. What is sent waits.
+    pub fn part(&self, one: &Host, other: &Host) {
+        self.note(format!("{} and {} are parted", one.name(), other.name()));
+        NetSim::current().clog_link(one.node(), other.node());
+        NetSim::current().clog_link(other.node(), one.node());
+    }
+
+    /// What one host sends no longer reaches the other; it still hears the other.
+    pub fn mute(&self, one: &Host, towards: &Host) {
+        self.note(format!("{} is mute towards {}", one.name(), towards.name()));
+        NetSim::current().clog_link(one.node(), towards.node());
+    }
+
+    /// Both hear each other again.
+    pub fn rejoin(&self, one: &Host, other: &Host) {
+        self.note(format!("{} and {} hear each other", one.name(), other.name()));
+        NetSim::current().unclog_link(one.node(), other.node());
+        NetSim::current().unclog_link(other.node(), one.node());
     }
 
     /// True time since the run began.

@@ -214,6 +214,15 @@ impl Image {
         self.nodes.iter().map(bytes).sum()
     }
 
+    /// Sectors whose fate a crash would draw.
+    pub(super) fn unsynced_sectors(&self) -> usize {
+        let sectors = |node: &Node| match node {
+            Node::File(file) => file.unsynced.len(),
+            Node::Directory { .. } => 0,
+        };
+        self.nodes.iter().map(sectors).sum()
+    }
+
     pub(super) fn read_at(&self, file: NodeId, offset: u64, len: usize) -> Bytes {
         let live = &self.file(file).live;
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(live.len());

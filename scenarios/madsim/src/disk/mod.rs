@@ -26,6 +26,10 @@ impl Storage {
         self.lock().crash(dice);
     }
 
+    pub(crate) fn unsynced_sectors(&self) -> usize {
+        self.lock().unsynced_sectors()
+    }
+
     fn lock(&self) -> MutexGuard<'_, image::Image> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -75,7 +75,7 @@ impl Cluster {
         cluster
     }
 
-    fn server(&self, number: u64) -> &Host {
+    pub(crate) fn server(&self, number: u64) -> &Host {
         &self.servers[number as usize - 1]
     }
 
@@ -83,18 +83,6 @@ impl Cluster {
         let host = self.server(number);
         let env = host.start();
         host.spawn(serve(env, server_config(number)));
-    }
-
-    pub(crate) fn kill(&self, number: u64) {
-        self.server(number).kill();
-    }
-
-    pub(crate) fn cut_off(&self, number: u64) {
-        self.server(number).cut_off();
-    }
-
-    pub(crate) fn reconnect(&self, number: u64) {
-        self.server(number).reconnect();
     }
 
     pub(crate) fn numbers(&self) -> std::ops::RangeInclusive<u64> {

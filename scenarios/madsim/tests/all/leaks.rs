@@ -2,11 +2,11 @@
 //! maps, the time of day and the dice of every thread are others, and must leave the same trail.
 //! Controls that ask the world on purpose must be seen to.
 //!
-//! A wall between two ambient clocks is not there: how much time passes between two moments is the
-//! same for all of them, so that logic which measures by an ambient clock and never looks at the hour
-//! goes unseen here. Clippy's list of banned calls is what keeps it out.
+//! What is not seen: madsim gives every ambient clock the same pace, so that logic which measures by one
+//! and never looks at the hour leaves the same trail. Clippy's list of banned calls keeps that out.
 
-use crate::stories::story;
+use crate::stories::{LIMIT, story};
+use crate::trouble::Trouble;
 use mooseng_core::chance::Dice;
 use mooseng_madsim::{Surroundings, World, run};
 use raft::storage::MemStorage;
@@ -15,7 +15,6 @@ use std::future::Future;
 use std::time::{Duration, SystemTime};
 
 const SEEDS: u64 = 6;
-const LIMIT: Duration = Duration::from_secs(300);
 const STRANGE: Surroundings = Surroundings::Strange { later: Duration::from_secs(123_457) };
 
 /// The hash of a run's trail.
@@ -40,14 +39,7 @@ fn differing<F: Future<Output = ()> + 'static>(
 
 /// The leader dies halfway, so that elections, recovery and retries are among what is compared.
 async fn troubled(world: World) {
-    story(world, 25, |cluster| async move {
-        cluster.world.sleep(Duration::from_millis(1_500)).await;
-        let leader = cluster.some_leader().await;
-        cluster.kill(leader);
-        cluster.world.sleep(Duration::from_millis(1_500)).await;
-        cluster.boot(leader);
-    })
-    .await;
+    story(world, Trouble::LeaderDies, 25).await;
 }
 
 #[test]

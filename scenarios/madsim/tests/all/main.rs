@@ -5,5 +5,8 @@ mod cluster;
 mod contract;
 mod judge;
 mod leaks;
+mod look;
+mod sight;
 mod stories;
+mod trouble;
 mod work;

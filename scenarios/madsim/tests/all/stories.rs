@@ -3,26 +3,23 @@
 
 use crate::cluster::Cluster;
 use crate::judge::{Seen, judge};
+use crate::trouble::Trouble;
 use crate::work::{Client, Known};
-use mooseng_core::chance::Dice;
 use mooseng_madsim::{Surroundings, World, run, seeds};
-use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const SEEDS: u64 = 20;
-const LIMIT: Duration = Duration::from_secs(300);
+pub(crate) const LIMIT: Duration = Duration::from_secs(300);
 const CLIENTS: u64 = 2;
-const ROUNDS: u32 = 30;
+pub(crate) const ROUNDS: u32 = 60;
 
-/// Two clients work while `trouble` does what it does; then everything is checked.
-pub(crate) async fn story<F: Future<Output = ()>>(
-    world: World,
-    rounds: u32,
-    trouble: impl FnOnce(Cluster) -> F,
-) -> Seen {
+/// Two clients work and a third looks on while there is trouble; then everything is checked.
+pub(crate) async fn story(world: World, trouble: Trouble, rounds: u32) -> Seen {
     let cluster = Cluster::start(&world).await;
     let known = Known::default();
-    let mut clients = Vec::new();
+    let (mut hosts, mut clients) = (Vec::new(), Vec::new());
     for number in 1..=CLIENTS {
         let host = world.host(&format!("client-{number}"));
         let (cluster, known, env) = (cluster.clone(), known.clone(), host.start());
@@ -30,11 +27,22 @@ pub(crate) async fn story<F: Future<Output = ()>>(
             let client = Client::open(&cluster, env, known).await;
             client.work(&format!("own-{number}"), rounds).await;
         }));
+        hosts.push(host);
     }
-    trouble(cluster.clone()).await;
+    let over = Arc::new(AtomicBool::new(false));
+    let watcher = world.host("watcher");
+    let (watched, watching, env, end) = (cluster.clone(), known.clone(), watcher.start(), over.clone());
+    let watching = watcher.spawn(async move {
+        let client = Client::open(&watched, env, watching).await;
+        client.watch(|| end.load(Ordering::Relaxed)).await;
+    });
+    hosts.push(watcher);
+    trouble.happen(&cluster, &hosts).await;
     for client in clients {
         client.await.expect("a client comes to an end");
     }
+    over.store(true, Ordering::Relaxed);
+    watching.await.expect("the watcher comes to an end");
     let acknowledged = known.acknowledged();
     let least = (CLIENTS + 1) as usize * rounds as usize;
     assert!(acknowledged > least, "only {acknowledged} entries were acknowledged");
@@ -47,63 +55,53 @@ pub(crate) async fn story<F: Future<Output = ()>>(
     world.trail(judge)
 }
 
-fn under_seeds<F: Future<Output = ()> + 'static>(
-    rounds: u32,
-    trouble: impl FnOnce(Cluster) -> F + Copy + Send + 'static,
-) -> Vec<Seen> {
+fn under_seeds(trouble: Trouble) -> Vec<Seen> {
     let seen = seeds(SEEDS)
-        .map(|seed| run(seed, Surroundings::Seeded, LIMIT, move |world| story(world, rounds, trouble)));
+        .map(|seed| run(seed, Surroundings::Seeded, LIMIT, move |world| story(world, trouble, ROUNDS)));
     seen.collect()
-}
-
-/// A moment in the middle of the work.
-async fn a_while(cluster: &Cluster, purpose: &str) {
-    let wait = cluster.world.dice(purpose).between(200, 2_500);
-    cluster.world.sleep(Duration::from_millis(wait)).await;
 }
 
 #[test]
 fn three_servers_elect_and_serve() {
-    let seen = under_seeds(ROUNDS, |_| async {});
+    let seen = under_seeds(Trouble::Nothing);
     assert!(seen.iter().all(|seen| seen.elections == 1), "nobody had a reason to stand again: {seen:?}");
-    assert!(seen.iter().any(|seen| seen.snapshots > 0), "no story was long enough for a snapshot");
+    assert!(seen.iter().all(|seen| seen.snapshots >= 3), "every server takes snapshots: {seen:?}");
 }
 
 #[test]
 fn a_leader_that_dies_takes_nothing_with_it() {
-    let seen = under_seeds(2 * ROUNDS, |cluster| async move {
-        for death in ["first death", "second death"] {
-            a_while(&cluster, death).await;
-            let leader = cluster.some_leader().await;
-            cluster.kill(leader);
-            a_while(&cluster, "rest").await;
-            cluster.boot(leader);
-        }
-    });
+    let seen = under_seeds(Trouble::LeaderDies);
     assert!(seen.iter().all(|seen| seen.elections >= 2), "{seen:?}");
 }
 
 #[test]
 fn a_leader_that_is_cut_off_is_replaced_and_comes_back() {
-    let seen = under_seeds(2 * ROUNDS, |cluster| async move {
-        a_while(&cluster, "before").await;
-        let leader = cluster.some_leader().await;
-        cluster.cut_off(leader);
-        cluster.world.sleep(Duration::from_secs(3)).await;
-        cluster.reconnect(leader);
-    });
+    let seen = under_seeds(Trouble::LeaderIsCutOff);
     assert!(seen.iter().all(|seen| seen.elections >= 2), "{seen:?}");
 }
 
 #[test]
+fn a_leader_without_its_peers_says_nothing_stale() {
+    let seen = under_seeds(Trouble::LeaderLosesItsPeers);
+    assert!(seen.iter().all(|seen| seen.elections >= 3), "{seen:?}");
+}
+
+#[test]
+fn a_change_whose_answer_was_lost_takes_effect_once() {
+    under_seeds(Trouble::AnswersAreLost);
+}
+
+#[test]
 fn a_power_cut_of_all_three_loses_nothing() {
-    let seen = under_seeds(2 * ROUNDS, |cluster| async move {
-        for blackout in ["first blackout", "second blackout"] {
-            a_while(&cluster, blackout).await;
-            cluster.numbers().for_each(|number| cluster.kill(number));
-            cluster.world.sleep(Duration::from_millis(500)).await;
-            cluster.numbers().for_each(|number| cluster.boot(number));
-        }
-    });
+    let seen = under_seeds(Trouble::Blackout);
+    assert!(
+        seen.iter().any(|seen| seen.waits > 0),
+        "no power cut ever tore what was being written: {seen:?}"
+    );
     assert!(seen.iter().all(|seen| seen.elections >= 2), "{seen:?}");
+}
+
+#[test]
+fn a_server_after_the_other_may_die() {
+    under_seeds(Trouble::RollingDeaths);
 }

@@ -6,14 +6,11 @@ use mooseng_client::{Answered, ClientError, Session};
 use mooseng_core::chance::Dice;
 use mooseng_core::env::{Env, sleep};
 use mooseng_core::id::InodeId;
-use mooseng_core::namespace::{Answer, Attr, DirEntry, Name, Op, Outcome, Query, Refusal, RenameMode};
+use mooseng_core::namespace::{Answer, Attr, Name, Op, Outcome, Query, Refusal, RenameMode};
 use mooseng_madsim::MadEnv;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-
-/// Entries of one page of a listing: few, so that listings have several.
-const PAGE: u32 = 7;
 
 /// What is known of a directory's entries: a name that was acknowledged has an inode, one that was
 /// only asked for may be there or not.
@@ -24,7 +21,7 @@ pub(crate) type Expected = BTreeMap<String, Option<InodeId>>;
 pub(crate) struct Known(Arc<Mutex<BTreeMap<InodeId, Expected>>>);
 
 impl Known {
-    fn with<T>(&self, directory: InodeId, change: impl FnOnce(&mut Expected) -> T) -> T {
+    pub(crate) fn with<T>(&self, directory: InodeId, change: impl FnOnce(&mut Expected) -> T) -> T {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         change(known.entry(directory).or_default())
     }
@@ -34,26 +31,31 @@ impl Known {
         known.values().flat_map(BTreeMap::values).flatten().count()
     }
 
-    fn all(&self) -> BTreeMap<InodeId, Expected> {
+    pub(crate) fn all(&self) -> BTreeMap<InodeId, Expected> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-fn name(name: &str) -> Name {
+pub(crate) fn name(name: &str) -> Name {
     Name::new(name.to_owned()).expect("the story's names are good")
 }
 
-fn attr(outcome: Outcome) -> Result<Attr, Refusal> {
+pub(crate) fn attr(outcome: Outcome) -> Result<Attr, Refusal> {
     match outcome? {
         Answer::Attr(attr) => Ok(attr),
         other => panic!("attributes were asked for, not {other:?}"),
     }
 }
 
+/// A name for a round, of any length: what one change writes to a disk takes one sector or several.
+fn lengthened(letter: &str, round: u32) -> String {
+    format!("{letter}{round}-{}", "long".repeat((round * 7 % 60) as usize))
+}
+
 pub(crate) struct Client {
-    env: MadEnv,
+    pub(crate) env: MadEnv,
     session: Session<MadEnv>,
-    known: Known,
+    pub(crate) known: Known,
 }
 
 impl Client {
@@ -71,7 +73,7 @@ impl Client {
         }
     }
 
-    async fn ask(&self, query: Query) -> Outcome {
+    pub(crate) async fn ask(&self, query: Query) -> Outcome {
         loop {
             match self.session.query(&query).await {
                 Ok(Answered { outcome, .. }) => return outcome,
@@ -128,8 +130,18 @@ impl Client {
         self.known.with(target.0, |entries| entries.insert(target.1.to_owned(), inode.flatten()));
     }
 
+    /// Gives an entry that is known to be there a second name.
+    async fn link(&self, (parent, source): (InodeId, &str), target: &str) {
+        let inode = self.known.with(parent, |entries| entries.get(source).copied().flatten());
+        let inode = inode.expect("what was made was acknowledged");
+        self.known.with(parent, |entries| entries.insert(target.to_owned(), None));
+        let Some(outcome) = self.change(Op::Link { inode, parent, name: name(target) }).await else { return };
+        assert_eq!(attr(outcome).map(|attr| attr.inode), Ok(inode), "{source} as {target}");
+        self.known.with(parent, |entries| entries.insert(target.to_owned(), Some(inode)));
+    }
+
     /// What only this client changes is at every moment as it left it.
-    async fn check(&self, parent: InodeId, entry: &str) {
+    pub(crate) async fn check(&self, parent: InodeId, entry: &str) {
         let expected = self.known.with(parent, |entries| entries.get(entry).copied());
         let found =
             self.ask(Query::Lookup { parent, name: name(entry) }).await.and_then(|found| attr(Ok(found)));
@@ -147,7 +159,7 @@ impl Client {
         let Some(own) = self.make_own(InodeId::ROOT, own, true).await else { return };
         let mut inner = None;
         for round in 0..rounds {
-            let [fresh, moved] = [format!("f{round}"), format!("m{round}")];
+            let [fresh, moved, linked] = ["f", "m", "l"].map(|letter| lengthened(letter, round));
             let made = self.make_own(own, &fresh, false).await;
             if round % 5 == 0 {
                 inner = self.make_own(own, &format!("d{round}"), true).await;
@@ -157,48 +169,18 @@ impl Client {
                 self.rename((own, &fresh), (target, &moved)).await;
                 self.check(target, &moved).await;
             }
+            if made.is_some() && round % 4 == 1 {
+                self.link((own, &fresh), &linked).await;
+            }
             self.check(own, &fresh).await;
             self.make(shared, &format!("s{round}"), false).await;
             sleep(&self.env, Duration::from_millis(dice.between(0, 40))).await;
         }
     }
 
-    async fn shared_directory(&self) -> InodeId {
+    pub(crate) async fn shared_directory(&self) -> InodeId {
         self.make(InodeId::ROOT, "shared", true).await;
         let found = self.ask(Query::Lookup { parent: InodeId::ROOT, name: name("shared") }).await;
         attr(found).expect("somebody made it").inode
-    }
-
-    async fn list(&self, directory: InodeId) -> Vec<DirEntry> {
-        let (mut all, mut cookie) = (Vec::new(), 0);
-        loop {
-            let outcome = self.ask(Query::ReadDir { directory, cookie, limit: PAGE }).await;
-            let Ok(Answer::Entries { entries, end }) = outcome else { panic!("no listing: {outcome:?}") };
-            cookie = entries.last().map_or(cookie, |entry| entry.cookie);
-            all.extend(entries);
-            if end {
-                return all;
-            }
-        }
-    }
-
-    /// Every directory that is known holds what was acknowledged, once each, and nothing that nobody
-    /// asked for.
-    pub(crate) async fn check_everything(&self) {
-        for (directory, expected) in self.known.all() {
-            let mut listed: BTreeMap<String, InodeId> = BTreeMap::new();
-            for entry in self.list(directory).await {
-                let name = String::from_utf8(entry.name.as_bytes().to_vec()).expect("ours are text");
-                assert_eq!(listed.insert(name.clone(), entry.inode), None, "{name} is listed twice");
-            }
-            for (name, inode) in &expected {
-                let found = listed.remove(name);
-                assert!(
-                    inode.is_none() || found == *inode,
-                    "{name}: {inode:?} was acknowledged, {found:?} is there"
-                );
-            }
-            assert!(listed.is_empty(), "nobody asked for {listed:?}");
-        }
     }
 }
