@@ -28,10 +28,13 @@ impl<E: Env> Driver<E> {
         if self.replica.leads().is_none() {
             return;
         }
-        if self.ticks.is_multiple_of(self.config.chores_ticks) && self.replica.knows_all() {
-            self.end_sessions();
-            self.change_members();
+        if self.ticks.is_multiple_of(self.config.chores_ticks) {
+            // Also of one that cannot commit yet: a majority may be waiting for a snapshot.
             self.offer_again();
+            if self.replica.knows_all() {
+                self.end_sessions();
+                self.change_members();
+            }
         }
         if self.ticks.is_multiple_of(self.config.compare_ticks) && self.compared < self.replica.applied() {
             self.propose_own(CommandKind::Noop);

@@ -157,7 +157,7 @@ impl<E: Env> Driver<E> {
         self.peers.stranger |= !self.peers.knows(ReplicaId(message.from));
         match self.replica.step(message, sent, echo, now) {
             Ok(Stepped::Taken) => {}
-            Ok(Stepped::Fetch(fetch)) => self.fetch(&fetch),
+            Ok(Stepped::Fetch(fetch)) => self.fetch(fetch),
             Err(_) => {
                 probe!("raft message refused");
             }

@@ -32,6 +32,8 @@ pub(super) struct Snapshots {
     /// After one that failed.
     rest_until: Instant,
     fetching: Option<u64>,
+    /// What is fetched next.
+    next: Option<Fetch>,
     arrived: Option<Box<Fetched>>,
     /// Since when offers are open.
     offered: BTreeMap<ReplicaId, Instant>,
@@ -47,6 +49,7 @@ impl Snapshots {
             taking: false,
             rest_until: Instant::ZERO,
             fetching: None,
+            next: None,
             arrived: None,
             offered: BTreeMap::new(),
             served: None,
@@ -167,13 +170,18 @@ impl<E: Env> Driver<E> {
         }
     }
 
-    /// Begins to fetch what a leader offers, unless something is being fetched already.
-    pub(super) fn fetch(&mut self, fetch: &Fetch) {
+    /// Begins to fetch what a leader offers, when nothing else is being fetched.
+    pub(super) fn fetch(&mut self, fetch: Fetch) {
+        if self.snapshots.fetching.is_some() {
+            probe!("snapshot offered while another is fetched");
+            self.snapshots.next = Some(fetch);
+            return;
+        }
         let manifest = Manifest::decode(&fetch.manifest)
             .filter(|manifest| manifest.group == self.replica.group())
             .filter(|manifest| (manifest.index, manifest.term) == (fetch.index, fetch.term));
         let client = self.peers.client(fetch.source);
-        let (Some(manifest), Some(client), None) = (manifest, client, self.snapshots.fetching) else {
+        let (Some(manifest), Some(client)) = (manifest, client) else {
             self.replica.snapshot_failed(fetch.index);
             return;
         };
@@ -199,6 +207,7 @@ impl<E: Env> Driver<E> {
 
     pub(super) fn snapshot_fetched(&mut self, index: u64, result: Result<Fetched, String>) {
         self.snapshots.fetching = None;
+        self.fetch_next();
         let fetched = match result {
             Ok(fetched) => fetched,
             Err(why) => {
@@ -212,6 +221,12 @@ impl<E: Env> Driver<E> {
             self.snapshots.arrived = Some(Box::new(fetched));
         } else {
             probe!("snapshot fetched in vain");
+        }
+    }
+
+    fn fetch_next(&mut self) {
+        if let Some(fetch) = self.snapshots.next.take() {
+            self.fetch(fetch);
         }
     }
 
