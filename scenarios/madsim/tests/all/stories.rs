@@ -5,7 +5,9 @@ use crate::cluster::Cluster;
 use crate::judge::{Seen, judge};
 use crate::trouble::Trouble;
 use crate::work::{Client, Known};
+use futures::future::{Either, select};
 use mooseng_madsim::{Surroundings, World, run, seeds};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,9 +17,24 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(300);
 const CLIENTS: u64 = 2;
 pub(crate) const ROUNDS: u32 = 60;
 
-/// Two clients work and a third looks on while there is trouble; then everything is checked.
+/// A story and its judge, who looks at the trail every second: what is broken is named when it breaks,
+/// not when everything that waits for it has waited too long.
 pub(crate) async fn story(world: World, trouble: Trouble, rounds: u32) -> Seen {
-    let cluster = Cluster::start(&world).await;
+    let judged = async {
+        loop {
+            world.sleep(Duration::from_secs(1)).await;
+            world.trail(judge);
+        }
+    };
+    match select(pin!(act(&world, trouble, rounds)), pin!(judged)).await {
+        Either::Left(((), _)) => world.trail(judge),
+        Either::Right((never, _)) => never,
+    }
+}
+
+/// Two clients work and a third looks on while there is trouble; then everything is checked.
+async fn act(world: &World, trouble: Trouble, rounds: u32) {
+    let cluster = Cluster::start(world).await;
     let known = Known::default();
     let (mut hosts, mut clients) = (Vec::new(), Vec::new());
     for number in 1..=CLIENTS {
@@ -52,7 +69,6 @@ pub(crate) async fn story(world: World, trouble: Trouble, rounds: u32) -> Seen {
     let witness = async move { Client::open(&cluster, env, known).await.check_everything().await };
     host.spawn(witness).await.expect("the witness comes to an end");
     world.note(format!("{acknowledged} entries were acknowledged"));
-    world.trail(judge)
 }
 
 fn under_seeds(trouble: Trouble) -> Vec<Seen> {
