@@ -1,7 +1,7 @@
 //! The model and the system's own `apply`, side by side on long random histories: as long as both
 //! are right they agree on every answer and on the whole tree.
 
-use super::{Model, Tree, TreeEntry};
+use super::{Limits, Model, Tree, TreeEntry};
 use mooseng_core::chance::{self, Dice};
 use mooseng_core::id::{InodeId, SessionId};
 use mooseng_core::namespace::{Answer, AttrChange, Name, Op, Outcome, Query, RenameMode};
@@ -137,7 +137,8 @@ impl Draw {
 
 fn agree(seed: u64, config: StateConfig) -> [u32; 2] {
     let mut shard = Shard::new(config);
-    let mut model = Model::new(config.links_max);
+    let mut model =
+        Model::new(Limits { links_max: config.links_max, numbers_max: (1 << 44) - config.first_counter });
     let mut draw = Draw { dice: chance::stream(seed, "agreement", 0, 0), ids: vec![InodeId::ROOT] };
     let mut counts = [0, 0];
     for number in 1..=300 {

@@ -11,7 +11,7 @@
 //!   it is seen again; what it must not touch stays exactly as it was seen. The size of a directory
 //!   is not compared at all.
 //!
-//! Nor does it count inode numbers: close to the last one there is, making one may be refused.
+//! It counts how many numbers each slot has given out, though, for they come to an end.
 //!
 //! Where several reasons to refuse hold at once, POSIX leaves the choice open and so does this.
 
@@ -27,7 +27,7 @@ mod tests;
 
 pub use tree::{Tree, TreeEntry};
 
-use mooseng_core::id::InodeId;
+use mooseng_core::id::{InodeId, Slot};
 use mooseng_core::namespace::{Answer, FileKind, Name, Op, Outcome, Query, Refusal};
 use shown::Shown;
 use std::collections::BTreeMap;
@@ -91,15 +91,13 @@ pub struct Model {
     nodes: BTreeMap<Maker, Node>,
     /// Every id ever shown, those of inodes that are gone included.
     ids: BTreeMap<InodeId, Maker>,
-    links_max: u32,
-    /// An id close to the last possible one was shown.
-    numbers_max: u64,
-    /// How many inodes each slot has given a number.
-    numbers: BTreeMap<u16, u64>,
+    limits: Limits,
+    /// How many inodes each slot has given a number, whatever became of them.
+    numbers: BTreeMap<Slot, u64>,
 }
 
 /// What a file system runs out of.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Limits {
     /// The most names an inode may have.
     pub links_max: u32,
@@ -117,9 +115,8 @@ impl From<u32> for Limits {
 impl Model {
     /// A file system that holds a root directory, its owner and mode still to be seen.
     pub fn new(limits: impl Into<Limits>) -> Self {
-        let Limits { links_max, numbers_max } = limits.into();
         let (nodes, ids, numbers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut model = Self { nodes, ids, links_max, numbers_max, numbers };
+        let mut model = Self { nodes, ids, limits: limits.into(), numbers };
         model.nodes.insert(ROOT, Node::new(FileKind::Directory, 0, 0, 0));
         model.name(ROOT, InodeId::ROOT);
         model
@@ -141,16 +138,6 @@ impl Model {
                 Some(Err(reason)) if reasons.contains(reason) => Ok(()),
                 Some(_) => Err(Expected::Refused(reasons)),
             };
-        }
-        if matches!(operation, Op::Mkdir { .. } | Op::Create { .. }) {
-            let given = self.numbers.entry(operation.slot().get()).or_default();
-            if *given >= self.numbers_max {
-                return match observed {
-                    None | Some(Err(Refusal::NoSpace)) => Ok(()),
-                    Some(_) => Err(Expected::Refused(vec![Refusal::NoSpace])),
-                };
-            }
-            *given += 1;
         }
         let showing = self.change(maker, operation);
         match (observed, showing) {

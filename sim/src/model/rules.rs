@@ -24,8 +24,11 @@ impl Model {
                     if self.child(parent, name).is_some() {
                         reasons.push(Refusal::Exists);
                     }
-                    if directory && self.links(parent) >= self.links_max {
+                    if directory && self.links(parent) >= self.limits.links_max {
                         reasons.push(Refusal::TooManyLinks);
+                    }
+                    if self.numbers.get(&operation.slot()).copied().unwrap_or(0) >= self.limits.numbers_max {
+                        reasons.push(Refusal::NoSpace);
                     }
                     reasons
                 })
@@ -145,8 +148,9 @@ impl Model {
             return false;
         }
         let directory = |child: Option<Maker>| child.is_some_and(|child| self.is_directory(child));
-        let grows =
-            |parent: Maker, comes: bool, goes: bool| comes && !goes && self.links(parent) >= self.links_max;
+        let grows = |parent: Maker, comes: bool, goes: bool| {
+            comes && !goes && self.links(parent) >= self.limits.links_max
+        };
         let (moved, there) = (directory(source.child), directory(target.child));
         grows(target.parent, moved, there)
             || (mode == RenameMode::Exchange && grows(source.parent, there, moved))
@@ -162,7 +166,7 @@ impl Model {
             }
             None => reasons.push(Refusal::Stale),
             Some(node) if self.is_directory(node) => reasons.push(Refusal::NotPermitted),
-            Some(node) if self.links(node) >= self.links_max => reasons.push(Refusal::TooManyLinks),
+            Some(node) if self.links(node) >= self.limits.links_max => reasons.push(Refusal::TooManyLinks),
             Some(_) => {}
         }
         reasons
@@ -206,6 +210,7 @@ impl Model {
     }
 
     fn make(&mut self, maker: Maker, parent: InodeId, name: &Name, node: Node) -> Maker {
+        *self.numbers.entry(parent.slot()).or_default() += 1;
         let parent = self.live(parent);
         self.nodes.insert(maker, node);
         self.put(parent, name, maker, None);
