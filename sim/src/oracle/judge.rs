@@ -72,15 +72,16 @@ pub struct Judge {
 impl Judge {
     pub fn new(settings: &Settings) -> Self {
         let failovers = failover::Measured::default();
-        // An acknowledged change that is lost also breaks the order, so the loss is asked first.
+        // What is no tree also differs from what was committed, and an acknowledged change that is
+        // lost also breaks the order: the closest name for the trouble comes first.
         let oracles: Vec<Box<dyn Oracle>> = vec![
             Box::new(leaders::Leaders::default()),
             Box::new(replicas::Replicas::default()),
             Box::new(bounded::Bounded),
             Box::new(failover::Failover::new(settings.failover_max, failovers.clone())),
             Box::new(exactly_once::ExactlyOnce),
-            Box::new(durable::Durable::new(settings.limits)),
             Box::new(tree::WellFormed),
+            Box::new(durable::Durable::new(settings.limits)),
             Box::new(linearizable::Linearizable::new(settings.limits, settings.search_max)),
             Box::new(progress::Progress::new(settings.clients, settings.progress_max)),
         ];
