@@ -113,6 +113,12 @@ impl<E: Env> Session<E> {
         self.shared.id
     }
 
+    /// Has the service said that it knows this session no more? Keeping alive finds out within a
+    /// third of a lifetime.
+    pub fn is_lost(&self) -> bool {
+        self.shared.lock().lost
+    }
+
     /// Carries out a change, once.
     pub async fn mutate(&self, op: &Op) -> Result<Answered, ClientError> {
         self.begin().await.carry_out(op).await

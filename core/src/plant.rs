@@ -64,9 +64,7 @@ macro_rules! plant {
 #[cfg(not(feature = "planted"))]
 #[macro_export]
 macro_rules! plant {
-    ($name:literal, $right:expr, $wrong:expr) => {
-        { $right }
-    };
+    ($name:literal, $right:expr, $wrong:expr) => {{ $right }};
 }
 
 /// `probe!("snapshot installed while the journal rotates")`: see the module.

@@ -83,7 +83,7 @@ fn score(bug: &Bug, control: bool, hunt: &Hunt) -> Score {
         score.reached |= report.bug_reached > 0;
         let Some(failure) = report.failure else { continue };
         // A failure that was not the bug's doing would be a finding of its own: `run` reports those.
-        let expected = control || bug.oracles.contains(&failure.oracle.as_str());
+        let expected = control || bug.oracles.is_empty() || bug.oracles.contains(&failure.oracle.as_str());
         score.right = !control && expected;
         score.seed = Some(seed);
         score.promise = Some(failure.promise.clone());

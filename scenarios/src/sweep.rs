@@ -45,6 +45,9 @@ impl Sweep<'_> {
                         let report = run_caught(&(self.plan)(seed), &RunOptions::default());
                         let took = thread_time().saturating_sub(start);
                         let finding = report.failure.as_ref().map(|failure| self.finding(seed, failure));
+                        if let (true, Some(finding)) = (self.progress, &finding) {
+                            eprintln!("{}\n    {}", finding.replay, finding.what);
+                        }
                         if finding.is_some() && self.until_found {
                             stop.store(true, Ordering::Relaxed);
                         }

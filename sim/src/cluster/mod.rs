@@ -23,6 +23,8 @@ use workload::Client;
 
 /// How soon after the healing everything has to be as if nothing had happened.
 const PROGRESS_MAX: Duration = Duration::from_secs(8);
+/// By then a server that cannot start has said so.
+const STARTING_MAX: Duration = Duration::from_secs(1);
 /// How long the last changes may take to reach everybody, and how often that is looked at.
 const SETTLING_MAX: Duration = Duration::from_secs(2);
 const SETTLING_STEP: Duration = Duration::from_millis(100);
@@ -117,11 +119,24 @@ impl<'a> Run<'a> {
         }
         let now = self.sim.now();
         self.record.judge(|judge| ((), judge.tell(now, Sight::Healed)));
+        self.until(now + STARTING_MAX);
+        self.follow_remedies();
         // A boot takes a turn; whoever looks around is then part of that life.
         self.until(now + PROGRESS_MAX);
         for (node, client) in &self.clients {
             let env = self.sim.env(*node);
             self.sim.spawn(*node, "look around", client.clone().look_around(env));
+        }
+    }
+
+    /// A server that cannot start says what its operator has to do. It has to help.
+    fn follow_remedies(&mut self) {
+        for name in self.servers.names() {
+            let node = self.sim.node(&name).expect("the node was added");
+            if self.sim.halted(node).is_some_and(|reason| reason.contains("empty the data directory")) {
+                let remedy = Fault::Empty { node: name, restart_ms: Some(0) };
+                self.sim.apply(&remedy).expect("the node was added");
+            }
         }
     }
 

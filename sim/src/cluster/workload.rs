@@ -92,7 +92,7 @@ impl Client {
     }
 
     async fn walker(&self, env: &SimEnv) -> Result<Walker<'_>, ClientError> {
-        let known = self.progress().session.clone();
+        let known = self.progress().session.clone().filter(|session| !session.is_lost());
         let session = match known {
             Some(session) => session,
             None => {
