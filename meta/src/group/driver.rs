@@ -153,6 +153,8 @@ pub struct Driver<E: Env> {
     doubt: Option<Doubt>,
     ticks: u64,
     last_tick: Instant,
+    /// A clock that is not believed when it jumps: only a planted bug looks at it.
+    smooth: Instant,
     /// The applied index that was compared last.
     compared: u64,
     fenced: Option<String>,
@@ -196,6 +198,7 @@ impl<E: Env> Driver<E> {
             doubt,
             ticks: 0,
             last_tick,
+            smooth: last_tick,
             compared: 0,
             fenced: None,
             ended: None,

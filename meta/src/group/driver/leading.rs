@@ -22,6 +22,7 @@ impl<E: Env> Driver<E> {
             return;
         }
         let now = self.now();
+        self.smooth = now.min(self.smooth + self.config.group.tick * 2);
         self.last_tick = now;
         self.replica.tick(now);
         self.inquire();
@@ -39,7 +40,12 @@ impl<E: Env> Driver<E> {
         if self.ticks.is_multiple_of(self.config.compare_ticks) && self.compared < self.replica.applied() {
             self.propose_own(CommandKind::Noop);
         }
-        if self.ticks.is_multiple_of(WHIM_TICKS) && self.env.buggify("leader hands over for no reason") {
+        let whim =
+            self.ticks.is_multiple_of(WHIM_TICKS) && self.env.buggify("leader hands over for no reason");
+        // When it has not been heard of for a while it may be cut off already.
+        let fading =
+            self.replica.lease_fades(now) && self.env.buggify("leader hands over as its lease fades");
+        if whim || fading {
             self.hand_over();
         }
     }

@@ -53,7 +53,7 @@ impl<E: Env> Driver<E> {
         if self.reads.waiting.is_empty() || self.replica.leads().is_none() {
             return;
         }
-        let now = self.now();
+        let now = self.lease_now();
         if self.replica.holds_lease(now) || self.serves_regardless() || self.reads.asked.len() >= ROUNDS_MAX {
             return;
         }
@@ -101,7 +101,7 @@ impl<E: Env> Driver<E> {
     fn answer_under_the_lease(&mut self) {
         let reads = std::mem::take(&mut self.reads.waiting);
         let seen: Vec<Seen> = reads.iter().map(|read| self.see(read)).collect();
-        let now = plant!("lease-not-fenced-after-pause", self.now(), self.last_tick);
+        let now = self.lease_now();
         self.reads.waiting = reads;
         if !self.replica.holds_lease(now) && !self.serves_regardless() {
             return;
@@ -112,6 +112,11 @@ impl<E: Env> Driver<E> {
         for (read, seen) in std::mem::take(&mut self.reads.waiting).into_iter().zip(seen) {
             self.grant(read, seen, now);
         }
+    }
+
+    /// The moment at which a lease must hold.
+    fn lease_now(&self) -> Instant {
+        plant!("lease-not-fenced-after-pause", self.now(), self.smooth)
     }
 
     fn see(&self, read: &Read) -> Seen {

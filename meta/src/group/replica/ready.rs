@@ -1,8 +1,8 @@
 //! From raft-rs's readies to wishes: what is written, what leaves now, what waits until it is
 //! durable, what is applied.
 
+use super::Mode;
 use super::{Committed, Envelope, Notice, Output, Pending, Replica, ReplicaId, Span};
-use super::{HardState, Mode};
 use crate::group::{members, records};
 use bytes::Bytes;
 use mooseng_core::time::Instant;
@@ -32,10 +32,12 @@ impl Replica {
         }
         let entries = ready.take_entries();
         let last = entries.last().map(|entry| entry.index);
-        if ready.must_sync() && (output.records.is_empty() || !entries.is_empty()) {
-            let written = written_hard_state(&hard_state, &self.durable);
+        let votes = (hard_state.term, hard_state.vote) != self.durable && entries.is_empty();
+        let forgets = votes && plant!("vote-not-persisted", false, true);
+        let bare = output.records.is_empty() && !forgets;
+        if ready.must_sync() && (bare || !entries.is_empty()) {
             for run in records::runs(&entries, self.config.record_bytes_max) {
-                let mut written = written.clone();
+                let mut written = hard_state.clone();
                 let end = run.last().or(entries.first()).map(|entry| entry.index);
                 written.commit = end.map_or(written.commit, |end| written.commit.min(end));
                 output.records.push(records::encode_append(&written, run));
@@ -167,15 +169,6 @@ impl Replica {
         probe!("members changed");
         output.notices.push(Notice::Members);
     }
-}
-
-/// What the hard state is written as.
-fn written_hard_state(hard_state: &HardState, durable: &(u64, u64)) -> HardState {
-    let mut written = hard_state.clone();
-    if (hard_state.term, hard_state.vote) != *durable && hard_state.vote != 0 {
-        written.vote = plant!("vote-not-persisted", hard_state.vote, 0);
-    }
-    written
 }
 
 fn ticket(context: &[u8], index: u64) -> Option<(u64, u64)> {

@@ -1,6 +1,7 @@
 //! What can be asked of a replica without changing it.
 
 use super::{GroupId, Members, Mode, Replica, ReplicaId};
+use mooseng_core::time::Instant;
 
 impl Replica {
     pub fn group(&self) -> GroupId {
@@ -53,6 +54,11 @@ impl Replica {
     /// A leader that has applied an entry of its own term knows all that was ever committed.
     pub fn knows_all(&self) -> bool {
         self.led.is_some() && self.node.raft.apply_to_current_term()
+    }
+
+    /// Does the lease hold, and will it not hold in half its time unless somebody is heard?
+    pub fn lease_fades(&self, now: Instant) -> bool {
+        self.holds_lease(now) && !self.holds_lease(now + self.config.lease / 2)
     }
 
     /// A voter that is not behind, to hand leadership to.
