@@ -1,7 +1,11 @@
 //! What the binary says to what it cannot do: one line that names the thing and the remedy, and an
 //! exit code.
 
-#![allow(clippy::disallowed_methods, reason = "processes are a matter of the real world")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "processes are a matter of the real world"
+)]
 
 mod support;
 

@@ -58,7 +58,11 @@ const WORLD: &[&str] = &[
 pub(crate) fn metadata() -> Metadata {
     MetadataCommand::new()
         .manifest_path(crate::root().join("Cargo.toml"))
-        .other_options(["--offline".to_owned()])
+        // What only other systems need was never fetched here.
+        .other_options([
+            "--filter-platform".to_owned(),
+            format!("{}-unknown-linux-gnu", std::env::consts::ARCH),
+        ])
         .exec()
         .expect("cargo metadata answers")
 }

@@ -1,3 +1,5 @@
+//! Commands there and back, and what is no command.
+
 use super::{Command, CommandKind, DecodeError};
 use bytes::Bytes;
 use mooseng_core::chance::{self, Dice};

@@ -1,3 +1,5 @@
+//! Images there and back, damaged and foreign.
+
 use super::{CHUNK_BYTES_MIN, HEADER_BYTES, Image, Restorer, header, image, restore};
 use crate::apply::apply;
 use crate::command::{Command, CommandKind};

@@ -1,3 +1,5 @@
+//! The tree beside a map of the standard library, with clones kept alive.
+
 use super::Tree;
 use mooseng_core::chance::{self, Dice};
 use std::collections::BTreeMap;

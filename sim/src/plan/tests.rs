@@ -1,3 +1,5 @@
+//! Plans there and back, drawn, damaged and refused.
+
 use super::*;
 use crate::machine::{Fault, Moment, OperationKind};
 use mooseng_core::chance::{self, Dice};

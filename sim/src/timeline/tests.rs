@@ -1,3 +1,5 @@
+//! The page is whole, well-formed, and asks nobody for anything.
+
 use super::*;
 use crate::machine::{Fault, MachineEvent, NodeId, Seen, TraceLine, TraceWhat};
 use crate::oracle::testing::{GROUP, Script};
