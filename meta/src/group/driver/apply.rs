@@ -55,7 +55,7 @@ impl<E: Env> Driver<E> {
     }
 
     /// A command as it stands in the log.
-    fn stamp(&mut self, kind: CommandKind) -> bytes::Bytes {
+    pub(super) fn stamp(&mut self, kind: CommandKind) -> bytes::Bytes {
         use mooseng_core::env::Clock;
         let time = self.env.clock().wall();
         let stamp = self.clock.tick(time);

@@ -4,8 +4,9 @@ use super::{Driver, Waiter};
 use crate::command::CommandKind;
 use crate::group::handle::{Answering, Denied, Wish};
 use crate::group::members::Change;
+use bytes::Bytes;
 use futures::channel::oneshot;
-use mooseng_core::env::{Clock, Env};
+use mooseng_core::env::Env;
 use mooseng_core::probe;
 
 /// Sessions ended by one command.
@@ -90,10 +91,10 @@ impl<E: Env> Driver<E> {
         let change = match wish {
             Wish::Admit(newcomer) => match self.replica.members().admit(newcomer) {
                 Some(change) => change,
-                None => return drop(reply.send(self.already_so())),
+                None => return self.confirm(reply),
             },
             Wish::Remove(replica) if self.replica.members().get(replica).is_none() => {
-                return drop(reply.send(self.already_so()));
+                return self.confirm(reply);
             }
             Wish::Remove(replica) => Change::Remove(replica),
         };
@@ -107,9 +108,14 @@ impl<E: Env> Driver<E> {
         }
     }
 
-    /// Nothing is left to do, if the one who says so knows.
-    fn already_so(&self) -> Result<u64, Denied> {
-        let knows = self.replica.knows_all() && self.replica.holds_lease(self.env.clock().now());
-        if knows { Ok(self.replica.applied()) } else { Err(self.not_leader()) }
+    /// Nothing is left to do; when an entry of this leader's is committed after it saw that, it is
+    /// known to be so.
+    fn confirm(&mut self, reply: Answering<u64>) {
+        let entry = (Bytes::new(), self.stamp(CommandKind::Noop));
+        let (now, term) = (self.now(), self.replica.term());
+        match self.replica.propose(vec![entry], now) {
+            Ok(index) => self.waiting.push_back((index, term, Waiter::Wish(reply))),
+            Err(refusal) => drop(reply.send(Err(self.denied(refusal)))),
+        }
     }
 }
