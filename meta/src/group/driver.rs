@@ -158,6 +158,8 @@ pub struct Driver<E: Env> {
     /// The applied index that was compared last.
     compared: u64,
     fenced: Option<String>,
+    /// The machine was asked to stop this server: nothing is done any more.
+    halted: bool,
     /// The reason to end.
     ended: Option<String>,
 }
@@ -201,6 +203,7 @@ impl<E: Env> Driver<E> {
             smooth: last_tick,
             compared: 0,
             fenced: None,
+            halted: false,
             ended: None,
         };
         (driver, handle)
@@ -224,6 +227,9 @@ impl<E: Env> Driver<E> {
         let mut alarm = pin!(env.clock().sleep_until(env.clock().now() + tick));
         loop {
             self.pump();
+            if self.halted {
+                return futures::future::pending().await;
+            }
             if let Some(reason) = self.ended.take() {
                 return reason;
             }
@@ -242,7 +248,10 @@ impl<E: Env> Driver<E> {
     fn poll(&mut self, context: &mut Context<'_>, alarm: Pin<&mut impl Future<Output = ()>>) -> Poll<Wake> {
         match self.persisting.poll(context) {
             Poll::Ready(Ok((durable, position))) => return Poll::Ready(Wake::Durable(durable, position)),
-            Poll::Ready(Err(why)) => self.env.halt(format!("{}: {why}", self.replica.group())),
+            Poll::Ready(Err(why)) => {
+                self.halt(why);
+                return Poll::Pending;
+            }
             Poll::Pending => {}
         }
         if alarm.poll(context).is_ready() {
@@ -327,6 +336,9 @@ impl<E: Env> Driver<E> {
         self.begin_reads();
         while let Some(output) = self.replica.take(self.now()) {
             self.carry_out(output);
+            if self.halted {
+                return;
+            }
             if self.fenced.is_some() {
                 return self.refuse_all();
             }
@@ -423,6 +435,11 @@ impl<E: Env> Driver<E> {
         self.replica.fence(reason.clone());
         self.write(vec![super::records::encode_fenced(&reason)], Durable::Fence);
         self.fenced = Some(reason);
+    }
+
+    fn halt(&mut self, why: impl std::fmt::Display) {
+        self.halted = true;
+        self.env.halt(format!("{}: {why}", self.replica.group()));
     }
 
     fn look(&self) -> Look {

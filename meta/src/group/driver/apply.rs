@@ -64,7 +64,7 @@ impl<E: Env> Driver<E> {
 
     pub(super) fn apply(&mut self, committed: Committed) {
         let Committed { index, term, context, data } = committed;
-        if self.fenced.is_some() {
+        if self.fenced.is_some() || self.halted {
             return;
         }
         if let Some(at) = self.trail.contradicts(&context) {
@@ -76,12 +76,8 @@ impl<E: Env> Driver<E> {
         if !data.is_empty() {
             let command = match Command::decode(data) {
                 Ok(command) => command,
-                // Whoever does not understand the log stops rather than guess.
-                Err(error) => {
-                    let line = format!("{}: entry {index}: {error}", self.replica.group());
-                    self.env.halt(line.clone());
-                    return self.fence(line);
-                }
+                // Whoever does not understand the log stops rather than guess: a newer build will.
+                Err(error) => return self.halt(format!("entry {index}: {error}")),
             };
             let applied = apply(&mut self.state, index, &command);
             request = took_effect(&command.kind, &applied.reply, index);

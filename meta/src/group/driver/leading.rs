@@ -23,6 +23,10 @@ impl<E: Env> Driver<E> {
             return;
         }
         let now = self.now();
+        if now > self.last_tick + self.config.group.promise() {
+            // Nobody could be heard of meanwhile: the sessions are not to blame.
+            self.contacts.lead(self.state.sessions(), now);
+        }
         self.smooth = now.min(self.smooth + self.config.group.tick * 2);
         self.last_tick = now;
         self.replica.tick(now);

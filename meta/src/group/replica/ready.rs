@@ -90,7 +90,9 @@ impl Replica {
             }
             let target = ReplicaId(message.to);
             let (term, leader, sent) = self.echo;
-            let echo = if term == message.term && leader == target { sent } else { 0 };
+            // Who could forget this term by a crash could forget what the echo promises as well.
+            let kept = term == message.term && term <= self.durable.0;
+            let echo = if kept && leader == target { sent } else { 0 };
             send.push(Envelope { target, message, sent: now.as_nanos(), echo });
         }
     }

@@ -12,6 +12,11 @@ use mooseng_core::probe;
 use mooseng_core::time::Instant;
 use raft::eraftpb::{HardState, Message};
 
+/// How much more than usual of the log is kept while somebody fetches a snapshot: so many times the
+/// trailing entries and these.
+const HELD_TIMES: u64 = 4;
+const HELD_MORE: u64 = 64;
+
 impl Replica {
     /// Does this snapshot hold what the log has not?
     pub(super) fn is_news(&self, message: &Message) -> bool {
@@ -153,11 +158,21 @@ impl Replica {
         while self.spans.front().is_some_and(|span| span.last <= index) {
             self.spans.pop_front();
         }
-        let keep = index.saturating_sub(trailing);
+        let keep = index.saturating_sub(trailing).min(self.held_for_receivers(index, trailing));
         let store = self.node.mut_store();
         if keep > store.base() {
             store.compact(keep);
         }
+    }
+
+    /// What follows a snapshot that somebody is fetching is kept a little longer, or it would be
+    /// of no use when it is there.
+    fn held_for_receivers(&self, index: u64, trailing: u64) -> u64 {
+        let progress = |replica| self.node.raft.prs().get(replica);
+        let receivers = self.snapshot_receivers().into_iter();
+        let oldest = receivers.filter_map(|replica| Some(progress(replica.0)?.pending_snapshot)).min();
+        oldest
+            .map_or(u64::MAX, |oldest| oldest.max(index.saturating_sub(HELD_TIMES * (trailing + HELD_MORE))))
     }
 
     /// The journal need not keep this group's records before this position.
