@@ -44,6 +44,12 @@ enum Command {
         /// Print one line per event.
         #[arg(long)]
         trace: bool,
+        /// Print every turn of the machine, tasks and timers included.
+        #[arg(long)]
+        turns: bool,
+        /// Write a page with a lane per node.
+        #[arg(long)]
+        html: Option<PathBuf>,
         #[arg(long)]
         json: bool,
     },
@@ -158,7 +164,10 @@ fn dispatch(command: Command) -> Result<bool, String> {
         Command::Run { seeds, from, common, until_found, complete, .. } => {
             sweep(seeds, from, &common, until_found, complete)
         }
-        Command::Replay { which, trace, json } => replay(&which, trace, json),
+        Command::Replay { which, trace, turns, html, json } => {
+            let show = Show { trace, turns, html, json };
+            replay(&which, show)
+        }
         Command::Shrink { which, out } => shrink_one(&which, out),
         Command::Bugs { quick, only, shrink, seeds, json, threads } => {
             let seeds = seeds.unwrap_or(2_000);
@@ -255,13 +264,32 @@ impl Which {
     }
 }
 
-fn replay(which: &Which, trace: bool, json: bool) -> Result<bool, String> {
+/// What to show of a run.
+struct Show {
+    trace: bool,
+    turns: bool,
+    html: Option<PathBuf>,
+    json: bool,
+}
+
+fn replay(which: &Which, show: Show) -> Result<bool, String> {
     let plan = which.plan()?;
+    let trace = show.trace || show.turns || show.html.is_some();
     let report = run_caught(&plan, &RunOptions { trace });
-    if trace {
-        report.trace.iter().for_each(|line| println!("{line}"));
+    if let (true, Some(told)) = (show.turns, &report.told) {
+        told.turns.iter().for_each(|line| println!("{line}"));
     }
-    if json {
+    if let (true, Some(told)) = (show.trace, &report.told) {
+        told.lines.iter().for_each(|line| println!("{line}"));
+    }
+    if let Some(path) = show.html {
+        let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
+        let page =
+            report.html(&plan, format!("cargo sim {command}")).ok_or("a panic leaves nothing to draw")?;
+        std::fs::write(&path, page).map_err(|error| format!("{}: {error}", path.display()))?;
+        eprintln!("wrote {}", path.display());
+    }
+    if show.json {
         println!("{}", serde_json::to_string_pretty(&report.summary()).expect("a report is always JSON"));
     } else {
         println!("{}", describe(&report));

@@ -2,8 +2,11 @@
 //! machine, in any process.
 
 use crate::cluster;
+use crate::history::History;
 use crate::oracle::Violation;
-use crate::plan::Plan;
+use crate::plan::{Member, Plan};
+use crate::timeline::Timeline;
+use crate::trace::Line;
 use mooseng_core::plant;
 use mooseng_core::time::Instant;
 use serde::Serialize;
@@ -44,7 +47,7 @@ pub const FAULT_KINDS: &[&str] = &[
 /// What to keep of a run beside its result.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct RunOptions {
-    /// One readable line per event, and what the timeline draws.
+    /// Everything that was told: one readable line per event, and what the timeline draws.
     pub trace: bool,
 }
 
@@ -102,7 +105,19 @@ pub struct Report {
     /// How often the planted bug took its wrong turn.
     pub bug_reached: u64,
     /// If it was asked for.
-    pub trace: Vec<String>,
+    pub told: Option<Told>,
+}
+
+/// What a run told, for a person to read.
+#[derive(Clone, Debug)]
+pub struct Told {
+    pub history: History,
+    pub members: Vec<Member>,
+    /// In the order of true time.
+    pub lines: Vec<Line>,
+    /// Every turn of the machine, tasks and timers included: what two runs are compared by.
+    pub turns: Vec<String>,
+    pub end: Instant,
 }
 
 /// The part of a report that is worth a line of JSON.
@@ -123,6 +138,21 @@ pub struct Summary {
 }
 
 impl Report {
+    /// The run as a page, if it was told.
+    pub fn html(&self, plan: &Plan, replay: String) -> Option<String> {
+        let told = self.told.clone()?;
+        let timeline = Timeline {
+            replay,
+            plan: plan.clone(),
+            history: told.history,
+            failure: self.failure.clone(),
+            members: told.members,
+            lines: told.lines,
+            end: told.end,
+        };
+        Some(timeline.html())
+    }
+
     pub fn summary(&self) -> Summary {
         let failure = self.failure.as_ref();
         Summary {

@@ -10,8 +10,8 @@ mod workload;
 
 use crate::machine::{Fault, NodeConfig, NodeId, Sim};
 use crate::oracle::{Judge, Settings, Sight};
-use crate::plan::{Budget, Plan};
-use crate::run::{Failure, Report, RunOptions};
+use crate::plan::{Budget, Member, Plan};
+use crate::run::{Failure, Report, RunOptions, Told};
 use agenda::Agenda;
 use mooseng_core::time::Instant;
 use record::Record;
@@ -56,7 +56,8 @@ impl<'a> Run<'a> {
         drop(sim.take_stats());
         let settings = Settings { progress_max: PROGRESS_MAX, ..Settings::of(plan) };
         let record = Arc::new(Record::new(sim.control().clone(), Judge::new(&settings)));
-        let watch = Arc::new(Watch::new(record.clone(), Agenda::new(&plan.faults), servers.names()));
+        let watch =
+            Arc::new(Watch::new(record.clone(), Agenda::new(&plan.faults), servers.names(), options.trace));
         let observer = watch.clone();
         sim.on_event(Box::new(move |observation, control| {
             observer.see(observation);
@@ -169,6 +170,7 @@ impl<'a> Run<'a> {
 
     fn report(mut self, failure: Option<Failure>) -> Report {
         let stats = self.sim.take_stats();
+        let told = self.options.trace.then(|| self.tell(failure.as_ref()));
         let (operations, failovers) = self
             .record
             .judge(|judge| ((judge.history().operations().len() as u64, judge.failovers()), Ok(())));
@@ -182,12 +184,28 @@ impl<'a> Run<'a> {
             simulated: self.sim.now().since(Instant::ZERO),
             events: stats.polls + stats.happenings,
             trace_hash: self.sim.trace_hash(),
-            trace: if self.options.trace { self.lines() } else { Vec::new() },
+            told,
             ..Report::default()
         }
     }
 
-    fn lines(&mut self) -> Vec<String> {
-        self.sim.take_lines().iter().map(ToString::to_string).collect()
+    fn tell(&mut self, failure: Option<&Failure>) -> Told {
+        let history = self.record.judge(|judge| (judge.history().clone(), Ok(())));
+        let lines = self.sim.take_lines();
+        let mut tape = self.watch.tape();
+        tape.machine(&lines, |node| self.watch.member(node));
+        tape.history(&history);
+        if let Some(failure) = failure {
+            tape.broken(failure);
+        }
+        let servers = (1..=self.servers.names().len() as u32).map(Member::Server);
+        let clients = (1..=self.clients.len() as u32).map(Member::Client);
+        Told {
+            history,
+            members: servers.chain(clients).collect(),
+            lines: tape.finish(),
+            turns: lines.iter().map(ToString::to_string).collect(),
+            end: self.sim.now(),
+        }
     }
 }

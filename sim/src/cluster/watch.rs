@@ -7,6 +7,7 @@ use crate::history::{Committed, Request};
 use crate::machine::{Control, Fault, MachineEvent, NodeId, Observation, Seen};
 use crate::oracle::{Down, Sight};
 use crate::plan::{Member, Milestone};
+use crate::trace::Tape;
 use mooseng_core::event::Event;
 use mooseng_core::time::Instant;
 use std::collections::BTreeSet;
@@ -15,6 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(super) struct Watch {
     pub(super) record: Arc<Record>,
     inner: Mutex<Inner>,
+    /// Everything that was seen, if somebody wants to read it.
+    tape: Option<Mutex<Tape>>,
 }
 
 struct Inner {
@@ -31,7 +34,7 @@ struct Inner {
 }
 
 impl Watch {
-    pub(super) fn new(record: Arc<Record>, agenda: Agenda, servers: Vec<String>) -> Self {
+    pub(super) fn new(record: Arc<Record>, agenda: Agenda, servers: Vec<String>, taped: bool) -> Self {
         let cast = Cast { servers, leader: None };
         let inner = Inner {
             agenda,
@@ -42,7 +45,8 @@ impl Watch {
             swapped: BTreeSet::new(),
             closed: false,
         };
-        Self { record, inner: Mutex::new(inner) }
+        let tape = taped.then(Mutex::default);
+        Self { record, inner: Mutex::new(inner), tape }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -51,6 +55,13 @@ impl Watch {
 
     pub(super) fn elections(&self) -> u64 {
         self.lock().elections
+    }
+
+    /// What was seen so far.
+    pub(super) fn tape(&self) -> Tape {
+        let taken =
+            self.tape.as_ref().map(|tape| tape.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        taken.unwrap_or_default()
     }
 
     pub(super) fn swapped(&self) -> BTreeSet<String> {
@@ -100,6 +111,9 @@ impl Watch {
     pub(super) fn see(&self, observation: &Observation) {
         let at = observation.time;
         let member = observation.node.map(|node| self.member(node));
+        if let Some(tape) = &self.tape {
+            tape.lock().unwrap_or_else(PoisonError::into_inner).see(at, member, &observation.seen);
+        }
         match (&observation.seen, member) {
             (Seen::Logic(event), Some(member)) => self.logic(at, member, event),
             (Seen::Logic(_), None) => {}
