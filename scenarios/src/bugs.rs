@@ -3,7 +3,7 @@
 //! blind there; a control that is reported means that it sees what is not.
 
 use crate::sweep::run_caught;
-use mooseng_sim::bugs::{BUGS, Bug, CONTROLS};
+use mooseng_sim::bugs::{BLIND, BUGS, Bug, CONTROLS};
 use mooseng_sim::plan::Plan;
 use mooseng_sim::run::{Failure, RunOptions};
 use mooseng_sim::shrink::shrink;
@@ -16,6 +16,8 @@ pub struct Hunt {
     pub seeds: u64,
     /// Fewer seeds for controls: nothing is to be found there, so all of them are run.
     pub control_seeds: u64,
+    /// Fewer too for bugs that are known to go unseen.
+    pub blind_seeds: u64,
     pub threads: usize,
     pub shrink: bool,
     pub only: Option<String>,
@@ -26,6 +28,8 @@ pub struct Hunt {
 pub struct Score {
     pub bug: String,
     pub control: bool,
+    /// Known to go unseen: neither right nor wrong.
+    pub blind: bool,
     pub reached: bool,
     pub caught_by: Option<String>,
     pub promise: Option<String>,
@@ -64,17 +68,23 @@ pub fn scoreboard(hunt: &Hunt) -> Vec<Score> {
 }
 
 fn score(bug: &Bug, control: bool, hunt: &Hunt) -> Score {
-    let seeds = if control { hunt.control_seeds } else { hunt.seeds };
+    let blind = BLIND.contains(&bug.name);
+    let seeds = match (control, blind) {
+        (true, _) => hunt.control_seeds,
+        (false, true) => hunt.blind_seeds,
+        (false, false) => hunt.seeds,
+    };
     let mut score = Score {
         bug: bug.name.to_owned(),
         control,
+        blind,
         reached: false,
         caught_by: None,
         promise: None,
         seeds: 0,
         seed: None,
         events_shrunk: None,
-        right: control,
+        right: control || blind,
     };
     for seed in 0..seeds {
         let plan = Plan::swarm(seed).with_bug(bug.name);
@@ -83,8 +93,9 @@ fn score(bug: &Bug, control: bool, hunt: &Hunt) -> Score {
         score.reached |= report.bug_reached > 0;
         let Some(failure) = report.failure else { continue };
         // A failure that was not the bug's doing would be a finding of its own: `run` reports those.
-        let expected = control || bug.oracles.is_empty() || bug.oracles.contains(&failure.oracle.as_str());
-        score.right = !control && expected;
+        let expected = control || bug.oracles.contains(&failure.oracle.as_str());
+        // A bug that is caught is blind no more, and has to leave that list.
+        score.right = !control && !blind && expected;
         score.seed = Some(seed);
         score.promise = Some(failure.promise.clone());
         score.caught_by = Some(failure.oracle.clone());
@@ -95,7 +106,7 @@ fn score(bug: &Bug, control: bool, hunt: &Hunt) -> Score {
             break;
         }
     }
-    score.right &= score.reached;
+    score.right &= score.reached || blind;
     score
 }
 
@@ -106,7 +117,11 @@ fn shrunk_events(plan: &Plan, failure: &Failure) -> usize {
 
 /// One line of the scoreboard.
 pub fn line(score: &Score) -> String {
-    let mark = if score.right { "ok  " } else { "MISS" };
+    let mark = match (score.right, score.blind) {
+        (true, false) => "ok   ",
+        (true, true) => "BLIND",
+        (false, _) => "WRONG",
+    };
     let what = match (&score.caught_by, score.control) {
         (Some(oracle), _) => {
             format!(

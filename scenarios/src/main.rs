@@ -172,7 +172,8 @@ fn dispatch(command: Command) -> Result<bool, String> {
         Command::Bugs { quick, only, shrink, seeds, json, threads } => {
             let seeds = seeds.unwrap_or(2_000);
             let control_seeds = if quick { 100 } else { seeds.min(1_000) };
-            let hunt = bugs::Hunt { seeds, control_seeds, threads, shrink, only };
+            let blind_seeds = if quick { 20 } else { seeds };
+            let hunt = bugs::Hunt { seeds, control_seeds, blind_seeds, threads, shrink, only };
             Ok(scoreboard(&hunt, json))
         }
         Command::Bench { seeds, json, threads } => {
@@ -350,7 +351,11 @@ fn scoreboard(hunt: &bugs::Hunt, json: bool) -> bool {
         if let Some(median) = events.get(events.len() / 2) {
             println!("median events of the shrunk plans: {median}");
         }
-        println!("{} bugs and controls, {wrong} not as they should be", scores.len());
+        let blind = scores.iter().filter(|score| score.blind).count();
+        println!(
+            "{} bugs and controls, {blind} known to go unseen, {wrong} not as they should be",
+            scores.len()
+        );
     }
     wrong == 0
 }

@@ -8,7 +8,7 @@
 use crate::tally::{Finding, Tally};
 use mooseng_sim::plan::Plan;
 use mooseng_sim::run::{Failure, Report, RunOptions, run};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -114,6 +114,7 @@ pub(crate) fn thread_time() -> Duration {
 }
 
 thread_local! {
+    static CATCHING: Cell<bool> = const { Cell::new(false) };
     static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
@@ -121,14 +122,21 @@ thread_local! {
 pub fn run_caught(plan: &Plan, options: &RunOptions) -> Report {
     static HOOK: std::sync::Once = std::sync::Once::new();
     HOOK.call_once(|| {
-        std::panic::set_hook(Box::new(|panic| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !CATCHING.get() {
+                return usual(panic);
+            }
             let place = panic.location().map(|location| format!("{}:{}", location.file(), location.line()));
             let text =
                 format!("{} at {}", panic.payload_as_str().unwrap_or("a panic"), place.unwrap_or_default());
             PANIC.set(Some(text));
         }));
     });
-    match catch_unwind(AssertUnwindSafe(|| run(plan, options))) {
+    CATCHING.set(true);
+    let result = catch_unwind(AssertUnwindSafe(|| run(plan, options)));
+    CATCHING.set(false);
+    match result {
         Ok(report) => report,
         Err(_) => {
             let what = PANIC.take().unwrap_or_else(|| "a panic without words".to_owned());

@@ -130,6 +130,11 @@ impl fmt::Display for Tally {
             self.probes_missing().len(),
             self.probes_missing().join("; ")
         )?;
+        let elsewhere = mooseng_sim::bugs::PROBES_ELSEWHERE;
+        writeln!(f, "probes left to other tests {:>12}", elsewhere.len())?;
+        for (probe, why) in elsewhere {
+            writeln!(f, "  {probe}: {why}")?;
+        }
         write!(f, "findings                   {:>12}", self.findings.len())?;
         for finding in &self.findings {
             write!(f, "\n{}\n    {}", finding.replay, finding.what.replace('\n', "\n    "))?;

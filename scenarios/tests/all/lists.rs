@@ -1,7 +1,7 @@
 //! The lists of planted bugs, controls and probes against the source: nothing is planted that the
 //! scoreboard does not know, and nothing is on it that is not planted.
 
-use mooseng_sim::bugs::{BUGS, CONTROLS, PROBES};
+use mooseng_sim::bugs::{BLIND, BUGS, CONTROLS, PROBES, PROBES_ELSEWHERE};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -40,11 +40,17 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 fn the_scoreboard_knows_every_planted_bug() {
     let listed: BTreeSet<String> = BUGS.iter().chain(CONTROLS).map(|bug| bug.name.to_owned()).collect();
     assert_eq!(planted("plant!("), listed);
-    assert!(BUGS.len() >= 15 && CONTROLS.len() >= 3);
+    assert!(BUGS.len() - BLIND.len() >= 15 && CONTROLS.len() >= 3);
+    assert!(
+        BLIND.iter().all(|blind| BUGS.iter().any(|bug| bug.name == *blind)),
+        "only a planted bug can go unseen"
+    );
 }
 
 #[test]
 fn the_report_knows_every_probe() {
-    let listed: BTreeSet<String> = PROBES.iter().map(|probe| (*probe).to_owned()).collect();
+    let elsewhere = PROBES_ELSEWHERE.iter().map(|(probe, _)| probe);
+    let listed: BTreeSet<String> = PROBES.iter().chain(elsewhere).map(|probe| (*probe).to_owned()).collect();
+    assert_eq!(listed.len(), PROBES.len() + PROBES_ELSEWHERE.len(), "a probe is reached or it is not");
     assert_eq!(planted("probe!("), listed);
 }

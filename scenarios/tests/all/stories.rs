@@ -35,7 +35,7 @@ fn a_leader_that_dies_between_write_and_sync_loses_nothing() {
 #[test]
 fn a_leader_is_replaced_within_a_second() {
     let reports = Story::new("a leader dies")
-        .busy_client(200, &["10ms: create /f#"])
+        .busy_client(600, &["10ms: create /f#"])
         .at(4_000, crash("leader", 5_000))
         .holds();
     let failovers: Vec<Duration> = reports.iter().flat_map(|report| report.failovers.clone()).collect();
