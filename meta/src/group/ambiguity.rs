@@ -10,6 +10,8 @@
 //! - The greatest end of a log it was told of is the *phantom end*: until its own log has reached
 //!   it, it stands in no election, and votes for no candidate whose log ends before it. It takes
 //!   entries from a leader and acknowledges them meanwhile.
+//!   Those whose logs end after its own it goes on asking: a voter that turns out to be lost
+//!   meanwhile claims nothing any more.
 //! - When its log has reached the phantom end, the journal's doubt is settled.
 //!
 //! Why this is enough. Call a voter failed that lost something it had synced; a group survives a
@@ -28,7 +30,10 @@
 //!    its term; or it is failed, and then it and this replica are two; or it was replaced under a
 //!    later term that its successors' electors answer with. So the vote was for a term that this
 //!    replica now counts as used.
-//! 4. That this replica's acknowledgements of *new* entries count meanwhile does no harm: they are
+//! 4. A claim may be let go when its voter is lost: that voter is then one of the failed ones, and
+//!    whatever was acknowledged is claimed by another, or is held here after all. If it were not
+//!    let go, an entry that only a dead voter ever had would keep the others from electing.
+//! 5. That this replica's acknowledgements of *new* entries count meanwhile does no harm: they are
 //!    synced here and follow, by raft's own check, everything before them in the leader's log.
 //!
 //! If the power fails everywhere, all voters may be mute at once. A mute replica answers with what
@@ -122,17 +127,24 @@ impl Inquiry {
         }
     }
 
+    /// Those whose logs ended after this.
+    pub fn ahead_of(&self, end: End) -> Vec<ReplicaId> {
+        let ahead = self.answers.iter().filter(|(_, (_, told))| *told > end);
+        ahead.map(|(replica, _)| *replica).collect()
+    }
+
     /// What is known when nobody is left to ask, given this replica's own term and end.
     pub fn verdict(&self, term: u64, end: End) -> Option<Verdict> {
-        if !self.open().is_empty() {
-            return None;
-        }
-        let told = self.answers.values();
+        self.open().is_empty().then(|| self.greatest(term, end))
+    }
+
+    /// The greatest of what was told so far.
+    pub fn greatest(&self, term: u64, end: End) -> Verdict {
         let fold = |verdict: Verdict, (term, end): &(u64, End)| Verdict {
             term: verdict.term.max(*term),
             phantom: verdict.phantom.max(*end),
         };
-        Some(told.fold(Verdict { term, phantom: end }, fold))
+        self.answers.values().fold(Verdict { term, phantom: end }, fold)
     }
 }
 
@@ -172,6 +184,17 @@ mod tests {
         inquiry.answered(ReplicaId(2), &answer(2, Standing::Damaged, 90, (90, 90)));
         inquiry.answered(ReplicaId(3), &answer(3, Standing::Serving, 4, (2, 9)));
         assert_eq!(inquiry.verdict(3, OWN_END), Some(Verdict { term: 4, phantom: OWN_END }));
+    }
+
+    #[test]
+    fn a_claim_lasts_as_long_as_its_voter() {
+        let mut inquiry = Inquiry::new(ReplicaId(1), members(&[1, 2, 3]), 5);
+        inquiry.answered(ReplicaId(2), &answer(2, Standing::Serving, 4, (4, 20)));
+        inquiry.answered(ReplicaId(3), &answer(3, Standing::Serving, 4, (3, 9)));
+        assert_eq!(inquiry.ahead_of(End { term: 3, index: 9 }), [ReplicaId(2)]);
+        inquiry.answered(ReplicaId(2), &answer(2, Standing::Damaged, 0, (0, 0)));
+        let phantom = End { term: 3, index: 9 };
+        assert_eq!(inquiry.verdict(3, OWN_END), Some(Verdict { term: 4, phantom }));
     }
 
     #[test]

@@ -110,8 +110,11 @@ enum Mode {
     Serving,
     /// In doubt and asking: see [`super::ambiguity`].
     Mute(Inquiry),
-    /// In doubt, and its log has to reach this end.
-    Watchful(End),
+    /// In doubt, and its log has to reach the phantom end.
+    Watchful {
+        inquiry: Inquiry,
+        phantom: End,
+    },
     Fenced(String),
 }
 
@@ -230,7 +233,7 @@ impl Replica {
         let installing = self.installing.is_some();
         // Who elects itself alone leads at once; raft-rs wants everything durable before that.
         let hasty = self.members.is_alone(self.own) && !(self.pending.is_empty() && self.all_durable());
-        !installing && !hasty && !matches!(self.mode, Mode::Watchful(_))
+        !installing && !hasty && !matches!(self.mode, Mode::Watchful { .. })
     }
 
     fn all_durable(&self) -> bool {
@@ -309,8 +312,8 @@ impl Replica {
                     return Err("bound by a promise");
                 }
                 let end = End { term: message.log_term, index: message.index };
-                if let Mode::Watchful(phantom) = self.mode
-                    && end < phantom
+                if let Mode::Watchful { phantom, .. } = &self.mode
+                    && end < *phantom
                 {
                     probe!("vote refused below the phantom end");
                     return Err("ends before the phantom end");

@@ -21,27 +21,38 @@ impl Replica {
         self.after(now);
     }
 
-    /// Whom a mute replica has to ask still. Nobody, if it is not mute.
+    /// Whom a replica in doubt has to ask: those who have not answered, and then those whose logs
+    /// it has not reached.
     pub fn inquiries(&self) -> Vec<ReplicaId> {
         match &self.mode {
             Mode::Mute(inquiry) => inquiry.open(),
+            Mode::Watchful { inquiry, .. } => inquiry.ahead_of(self.end()),
             _ => Vec::new(),
         }
     }
 
-    /// The members a mute replica has heard of; they may be newer than its own.
+    /// The members a replica in doubt has heard of; they may be newer than its own.
     pub fn inquired_members(&self) -> Option<&super::Members> {
         match &self.mode {
-            Mode::Mute(inquiry) => Some(inquiry.members()),
+            Mode::Mute(inquiry) | Mode::Watchful { inquiry, .. } => Some(inquiry.members()),
             _ => None,
         }
     }
 
     /// Somebody answered.
     pub fn answered(&mut self, asked: ReplicaId, answer: &Answer, now: Instant) {
-        if let Mode::Mute(inquiry) = &mut self.mode {
-            inquiry.answered(asked, answer);
-            self.conclude(now);
+        let (term, own) = (self.node.raft.term, self.end());
+        match &mut self.mode {
+            Mode::Mute(inquiry) => {
+                inquiry.answered(asked, answer);
+                self.conclude(now);
+            }
+            Mode::Watchful { inquiry, phantom } => {
+                inquiry.answered(asked, answer);
+                *phantom = inquiry.greatest(term, own).phantom;
+                self.after(now);
+            }
+            _ => {}
         }
     }
 
@@ -50,6 +61,7 @@ impl Replica {
         let own = self.end();
         let Mode::Mute(inquiry) = &self.mode else { return };
         let Some(verdict) = inquiry.verdict(self.node.raft.term, own) else { return };
+        let inquiry = inquiry.clone();
         if verdict.phantom > own {
             probe!("mute replica ends before the phantom end");
         }
@@ -61,13 +73,13 @@ impl Replica {
         if raft.vote == raft::INVALID_ID {
             raft.vote = raft.id;
         }
-        self.mode = Mode::Watchful(verdict.phantom);
+        self.mode = Mode::Watchful { inquiry, phantom: verdict.phantom };
         self.after(now);
     }
 
     /// Ends the doubt when the log has reached the phantom end and everything is durable.
     pub(super) fn clear_if_whole(&mut self) {
-        let Mode::Watchful(phantom) = self.mode else { return };
+        let Mode::Watchful { phantom, .. } = self.mode else { return };
         let settled = self.pending.is_empty() && !self.node.has_ready() && self.all_durable();
         if settled && self.end() >= phantom {
             probe!("mute replica cleared");
@@ -100,7 +112,7 @@ impl Replica {
     pub fn answer(&self) -> Answer {
         let standing = match &self.mode {
             Mode::Serving => Standing::Serving,
-            Mode::Mute(_) | Mode::Watchful(_) => Standing::Waiting,
+            Mode::Mute(_) | Mode::Watchful { .. } => Standing::Waiting,
             Mode::Fenced(_) => Standing::Damaged,
         };
         Answer {

@@ -143,3 +143,28 @@ fn a_fenced_replica_takes_part_no_more() {
     t.put(1, "b");
     assert_eq!(t.state(1), "a", "two of three are gone");
 }
+
+/// 1 alone has an entry, tells 3 of it, and is lost for good. It was never acknowledged.
+#[test]
+fn what_only_a_lost_voter_had_keeps_nobody_from_electing() {
+    let mut t = Group::new(3);
+    t.lead(1);
+    t.put(1, "a");
+    t.ticks(3);
+    t.isolate(1);
+    t.put(1, "lonely");
+    t.heal();
+    t.cut.extend([(1, 2), (2, 1), (1, 3)]);
+    t.restart_in_doubt(3, 0);
+    t.inquire();
+    assert!(!t.replica(3).is_mute());
+    t.replica(1).fence("its disk is lost".into());
+    t.heal();
+    t.ticks(60);
+    assert_eq!(t.leader(), None, "3 waits for the entry of 1");
+    assert_eq!(t.replica(3).inquiries(), [ReplicaId(1)], "and asks for it");
+    t.inquire();
+    let leader = t.elect();
+    t.put(leader, "b");
+    assert_eq!((t.state(2), t.state(3)), ("a b".into(), "a b".into()));
+}
