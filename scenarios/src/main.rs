@@ -4,7 +4,7 @@
 use clap::{Args, Parser, Subcommand};
 use mooseng_scenarios::sweep::{Sweep, run_caught};
 use mooseng_scenarios::{bench, bugs, determinism};
-use mooseng_sim::plan::Plan;
+use mooseng_sim::plan::{Plan, Weights};
 use mooseng_sim::run::{Failure, Report, RunOptions};
 use mooseng_sim::shrink::shrink;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ struct Cli {
 enum Command {
     /// Run many seeds and say what they found.
     Run {
-        #[arg(value_parser = ["swarm"])]
+        #[arg(value_parser = SCENARIOS)]
         scenario: String,
         #[arg(long, default_value_t = 1_000)]
         seeds: u64,
@@ -122,7 +122,7 @@ struct Common {
 
 #[derive(Args)]
 struct Which {
-    #[arg(value_parser = ["swarm"])]
+    #[arg(value_parser = SCENARIOS)]
     scenario: Option<String>,
     #[arg(long, value_parser = number)]
     seed: Option<u64>,
@@ -161,8 +161,8 @@ fn main() -> ExitCode {
 /// True if everything was as it should be.
 fn dispatch(command: Command) -> Result<bool, String> {
     match command {
-        Command::Run { seeds, from, common, until_found, complete, .. } => {
-            sweep(seeds, from, &common, until_found, complete)
+        Command::Run { scenario, seeds, from, common, until_found, complete } => {
+            sweep(&scenario, seeds, from, &common, until_found, complete)
         }
         Command::Replay { which, trace, turns, html, json } => {
             let show = Show { trace, turns, html, json };
@@ -205,6 +205,18 @@ fn print_as<T: serde::Serialize + std::fmt::Display>(json: bool, value: &T) {
     }
 }
 
+/// What seeds can be drawn for: everything; one failure at a time at default settings; what no
+/// replica can detect.
+const SCENARIOS: [&str; 3] = ["swarm", "failover", "beyond"];
+
+fn draw(scenario: &str, seed: u64) -> Plan {
+    match scenario {
+        "failover" => Plan::draw(seed, &Weights::failover()),
+        "beyond" => Plan::draw(seed, &Weights::beyond()),
+        _ => Plan::swarm(seed),
+    }
+}
+
 fn planted(plan: Plan, bug: Option<&str>) -> Result<Plan, String> {
     let Some(bug) = bug else { return Ok(plan) };
     let known =
@@ -213,17 +225,24 @@ fn planted(plan: Plan, bug: Option<&str>) -> Result<Plan, String> {
     Ok(plan.with_bug(known.name))
 }
 
-fn sweep(seeds: u64, from: u64, common: &Common, until_found: bool, complete: bool) -> Result<bool, String> {
+fn sweep(
+    scenario: &str,
+    seeds: u64,
+    from: u64,
+    common: &Common,
+    until_found: bool,
+    complete: bool,
+) -> Result<bool, String> {
     let bug = common.bug.as_deref();
-    planted(Plan::swarm(from), bug)?;
+    planted(draw(scenario, from), bug)?;
     let sweep = Sweep {
         first: from,
         count: seeds,
         threads: common.threads,
         until_found,
         progress: !common.json,
-        plan: &|seed| planted(Plan::swarm(seed), bug).expect("the bug's name was checked"),
-        replay_line: &|seed, failure| replay_line(seed, bug, failure),
+        plan: &|seed| planted(draw(scenario, seed), bug).expect("the bug's name was checked"),
+        replay_line: &|seed, failure| replay_line(scenario, seed, bug, failure),
     };
     let tally = sweep.run();
     print_as(common.json, &tally);
@@ -238,11 +257,11 @@ fn sweep(seeds: u64, from: u64, common: &Common, until_found: bool, complete: bo
 }
 
 /// The one line to paste.
-fn replay_line(seed: u64, bug: Option<&str>, failure: &Failure) -> String {
+fn replay_line(scenario: &str, seed: u64, bug: Option<&str>, failure: &Failure) -> String {
     let bug = bug.map(|name| format!(" --bug {name}")).unwrap_or_default();
     let place = commit().map(|commit| format!("commit {commit}, ")).unwrap_or_default();
     format!(
-        "cargo sim replay swarm --seed {seed:#x}{bug}   # {place}at {}: {} {}",
+        "cargo sim replay {scenario} --seed {seed:#x}{bug}   # {place}at {}: {} {}",
         failure.at, failure.promise, failure.oracle
     )
 }
@@ -261,7 +280,7 @@ impl Which {
             return Plan::from_text(&text).map_err(|error| format!("{}: {error}", path.display()));
         }
         let seed = self.seed.ok_or("name what to run: --seed N or --plan FILE")?;
-        planted(Plan::swarm(seed), self.bug.as_deref())
+        planted(draw(self.scenario.as_deref().unwrap_or("swarm"), seed), self.bug.as_deref())
     }
 }
 
