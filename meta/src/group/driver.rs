@@ -456,7 +456,8 @@ impl<E: Env> Driver<E> {
     }
 
     fn not_leader(&self) -> Denied {
-        let leader = self.replica.leader().filter(|leader| *leader != self.replica.id());
+        // Sent to a leader that is gone, a client would only find that out the slow way.
+        let leader = self.replica.live_leader(self.now()).filter(|leader| *leader != self.replica.id());
         Denied::NotLeader(leader.and_then(|leader| self.peers.address(leader)))
     }
 

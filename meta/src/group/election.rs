@@ -56,6 +56,11 @@ impl Promise {
         self.heard = Some(now);
     }
 
+    /// Was a leader heard of so lately that it may well be alive?
+    pub fn is_fresh(&self, now: Instant) -> bool {
+        self.heard.is_some_and(|heard| now < heard + self.keep)
+    }
+
     pub fn restart_binds(&self, now: Instant) -> bool {
         self.started.is_some_and(|started| now < started + self.wait)
     }
@@ -63,8 +68,7 @@ impl Promise {
     /// May a vote be granted? A transfer is asked for by the leader itself, which has given its
     /// lease up; only a fresh start binds then.
     pub fn allows(&self, transfer: bool, now: Instant) -> bool {
-        let answered = self.heard.is_some_and(|heard| now < heard + self.keep);
-        !self.restart_binds(now) && (transfer || !answered)
+        !self.restart_binds(now) && (transfer || !self.is_fresh(now))
     }
 }
 

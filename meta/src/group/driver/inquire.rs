@@ -32,7 +32,9 @@ impl<E: Env> Driver<E> {
 
     fn ask(&self, asked: ReplicaId) {
         let Some(client) = self.peers.client(asked) else { return };
-        let request = InquireRequest { group: self.replica.group().0, replica: self.replica.id().0 };
+        // Only who is mute says who it is: a leader then forgets what it thinks is held there.
+        let asker = if self.replica.is_mute() { self.replica.id().0 } else { 0 };
+        let request = InquireRequest { group: self.replica.group().0, replica: asker };
         let (env, inbox) = (self.env.clone(), self.inbox.clone());
         let patience = self.config.group.tick * self.config.inquiry_ticks as u32 * 2;
         self.env.spawn("inquiry", async move {

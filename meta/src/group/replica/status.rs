@@ -30,6 +30,11 @@ impl Replica {
         Some(self.node.raft.leader_id).filter(|id| *id != raft::INVALID_ID).map(ReplicaId)
     }
 
+    /// The leader, if it was heard of so lately that it is worth asking.
+    pub fn live_leader(&self, now: Instant) -> Option<ReplicaId> {
+        self.leader().filter(|leader| *leader == self.own || self.promise.is_fresh(now))
+    }
+
     pub fn last(&self) -> u64 {
         self.node.raft.raft_log.last_index()
     }
