@@ -4,6 +4,7 @@
 use clap::{Args, Parser, Subcommand};
 use mooseng_scenarios::sweep::{Sweep, run_caught};
 use mooseng_scenarios::{bench, bugs, determinism};
+use mooseng_sim::exhaustive;
 use mooseng_sim::plan::{Plan, Weights};
 use mooseng_sim::run::{Failure, Report, RunOptions};
 use mooseng_sim::shrink::shrink;
@@ -93,6 +94,15 @@ enum Command {
         seeds: u64,
         #[arg(long, default_value = "0", value_parser = number)]
         from: u64,
+    },
+    /// Every small workload of the journal and of the shard, with a crash at every place.
+    Exhaustive {
+        /// The longest workload, in operations.
+        #[arg(long, default_value_t = 2)]
+        longest: usize,
+        /// Crash at every so many-th place of the shard.
+        #[arg(long, default_value_t = 20)]
+        stride: u32,
     },
     /// Print the plan that a seed expands into.
     Plan {
@@ -185,6 +195,13 @@ fn dispatch(command: Command) -> Result<bool, String> {
             let result = determinism::check(from, seeds);
             println!("{}", result.as_ref().unwrap_or_else(|differs| differs));
             Ok(result.is_ok())
+        }
+        Command::Exhaustive { longest, stride } => {
+            let journal = exhaustive::journal(longest)?;
+            println!("journal: {} workloads, {} crashes, all survived", journal.workloads, journal.crashes);
+            let shard = exhaustive::shard(longest, stride.max(1))?;
+            println!("shard: {} workloads, {} crashes, all survived", shard.workloads, shard.crashes);
+            Ok(true)
         }
         Command::Plan { which } => {
             print!("{}", which.plan()?.to_text());

@@ -70,3 +70,15 @@ fn check(plan: &Plan) -> Result<bool, String> {
         None => Ok(report.faults.get("crash").is_some_and(|count| *count > 0)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crashes_of_every_single_operation_are_survived() {
+        let tried = shard(1, 5).unwrap();
+        assert_eq!(tried.workloads, STEPS.len() as u64);
+        assert!(tried.crashes > 400, "{tried:?}");
+    }
+}
