@@ -98,6 +98,33 @@ impl Default for DriverConfig {
     }
 }
 
+impl DriverConfig {
+    /// One clear line that names the value that makes no sense.
+    pub fn check(&self) -> Result<(), String> {
+        let zero = [
+            ("batch_inputs_max", self.batch_inputs_max as u64),
+            ("requests_max", self.requests_max as u64),
+            ("messages_max", self.messages_max as u64),
+            ("persisting_max", self.persisting_max as u64),
+            ("snapshot_every_entries", self.snapshot_every_entries),
+            ("fetch_bytes", u64::from(self.fetch_bytes)),
+            ("inquiry_ticks", self.inquiry_ticks),
+            ("chores_ticks", self.chores_ticks),
+            ("compare_ticks", self.compare_ticks),
+        ];
+        if let Some((name, _)) = zero.iter().find(|(_, value)| *value == 0) {
+            return Err(format!("{name}: it must be at least 1"));
+        }
+        if self.image_chunk_bytes < crate::image::CHUNK_BYTES_MIN {
+            return Err(format!("image_chunk_bytes: at least {}", crate::image::CHUNK_BYTES_MIN));
+        }
+        if self.region >= 64 {
+            return Err("region: it must be below 64".into());
+        }
+        self.group.check()
+    }
+}
+
 /// What a group's task begins with.
 pub struct Beginning<E: Env> {
     pub replica: Replica,

@@ -74,7 +74,7 @@ impl ServerConfig {
             return Err("groups: a server with none has nothing to do".into());
         }
         check_address(&self.address)?;
-        self.driver.group.check()
+        self.driver.check()
     }
 }
 
@@ -114,5 +114,52 @@ impl FormatConfig {
         }
         let own = self.voters.iter().find(|(_, server, _)| *server == self.server);
         own.map(|(replica, ..)| *replica).ok_or_else(|| format!("voters: {} is not among them", self.server))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn format_config() -> FormatConfig {
+        let voter = |id: u64| (ReplicaId(id), ServerId(id), Address::new(format!("s{id}:9421")));
+        FormatConfig {
+            cluster: ClusterId(1),
+            server: ServerId(2),
+            group: GroupId(1),
+            voters: vec![voter(1), voter(2), voter(3)],
+            state: StateConfig::default(),
+            journal: JournalConfig::default(),
+        }
+    }
+
+    #[test]
+    fn a_server_finds_its_own_replica_among_the_voters() {
+        assert_eq!(format_config().check(), Ok(ReplicaId(2)));
+        let stranger = FormatConfig { server: ServerId(9), ..format_config() };
+        assert_eq!(stranger.check(), Err("voters: s9 is not among them".into()));
+    }
+
+    #[test]
+    fn voters_that_cannot_be_are_refused_by_name() {
+        let mut twice = format_config();
+        twice.voters[2].0 = ReplicaId(1);
+        assert_eq!(twice.check(), Err("voters: r1 or s3 is named twice".into()));
+        let mut allotted = format_config();
+        allotted.voters[0].0 = ReplicaId(1_000);
+        assert_eq!(allotted.check(), Err("voters: r1000 is not from 1 to 999".into()));
+        let mut nowhere = format_config();
+        nowhere.voters[0].2 = Address::new("");
+        assert!(nowhere.check().is_err_and(|line| line.starts_with("address:")));
+    }
+
+    #[test]
+    fn limits_that_stop_everything_are_refused_by_name() {
+        let mut config = ServerConfig::new(ServerId(1), Address::new("s1:9421"));
+        assert_eq!(config.check(), Ok(()));
+        config.driver.inquiry_ticks = 0;
+        assert_eq!(config.check(), Err("inquiry_ticks: it must be at least 1".into()));
+        config.groups.clear();
+        assert!(config.check().is_err_and(|line| line.starts_with("groups:")));
     }
 }
