@@ -11,7 +11,8 @@ use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
+    "mooseng/v1/chunk.proto",
     "mooseng/v1/cluster.proto",
     "mooseng/v1/log.proto",
     "mooseng/v1/metadata.proto",

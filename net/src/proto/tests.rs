@@ -1,7 +1,7 @@
 //! The bytes of messages on the wire, pinned: an older build reads them, or a newer one did not keep
 //! its word. One message of each service, and a line of a log.
 
-use super::{cluster, log, metadata, namespace, raft, rpc};
+use super::{chunk, cluster, log, metadata, namespace, raft, rpc};
 use bytes::Bytes;
 use prost::Message;
 
@@ -73,6 +73,20 @@ fn a_raft_message() {
 fn an_operators_reply() {
     let reply = cluster::JoinReplicaReply { replica: 4, index: 1_000 };
     assert_eq!(hex(&reply), "080410e807");
+}
+
+#[test]
+fn a_part_on_its_way() {
+    let request = chunk::PutPartRequest {
+        server: 3,
+        slice: 0x0052_5000_0000_0001,
+        index: 2,
+        offset: 4_096,
+        sums: Bytes::from_static(&[1, 2, 3, 4]),
+        seal: true,
+        length: 4_100,
+    };
+    assert_eq!(hex(&request), "080311010000000050520018022080202a04010203043001388420");
 }
 
 #[test]
