@@ -110,6 +110,81 @@ impl fmt::Debug for InodeId {
     }
 }
 
+/// A slice's number: a run of bytes that is written once and never changes. Laid out as an inode's
+/// number is, with a kind of 0; the slot is that of the file it was granted for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SliceId(u64);
+
+impl SliceId {
+    /// Puts an id together; `None` if a part does not fit its place.
+    pub fn new(region: u8, slot: Slot, counter: u64) -> Option<Self> {
+        InodeId::new(region, IdKind::File, slot, counter).map(|id| Self(id.0))
+    }
+
+    /// Takes an id that came from outside; `None` if no such id can exist.
+    pub fn from_raw(raw: u64) -> Option<Self> {
+        ((raw >> 56) & 3 == 0 && raw & COUNTER_MASK != 0).then_some(Self(raw))
+    }
+
+    pub fn raw(self) -> u64 {
+        self.0
+    }
+
+    pub fn region(self) -> u8 {
+        (self.0 >> 58) as u8
+    }
+
+    pub fn slot(self) -> Slot {
+        Slot(((self.0 >> COUNTER_BITS) & 0xfff) as u16)
+    }
+
+    pub fn counter(self) -> u64 {
+        self.0 & COUNTER_MASK
+    }
+
+    /// The id `count` further on, as ids granted together follow one another; `None` where the
+    /// numbers of its slot end.
+    pub fn plus(self, count: u64) -> Option<Self> {
+        let counter = self.counter().checked_add(count)?;
+        (counter <= COUNTER_MASK).then_some(Self(self.0 & !COUNTER_MASK | counter))
+    }
+}
+
+impl fmt::Debug for SliceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "x{}", self.counter())?;
+        if self.slot().0 != 0 || self.region() != 0 {
+            write!(f, "@{}.{}", self.region(), self.slot().0)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for SliceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// One of the parts that a slice is kept as: a copy of it, or a data or parity part of its stripe.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartId {
+    pub slice: SliceId,
+    pub index: u8,
+}
+
+impl fmt::Debug for PartId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}#{}", self.slice, self.index)
+    }
+}
+
+impl fmt::Display for PartId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
 macro_rules! plain_id {
     ($($(#[$doc:meta])* $name:ident($prefix:literal);)*) => {$(
         $(#[$doc])*
@@ -172,6 +247,25 @@ mod tests {
         let id = InodeId::new(2, IdKind::Directory, Slot::new(0xabc).unwrap(), 0x123).unwrap();
         assert_eq!(id.raw(), 0x09ab_c000_0000_0123);
         assert_eq!((InodeId::ROOT.slot().get(), id.slot().get()), PINNED_SLOTS);
+    }
+
+    #[test]
+    fn a_slice_is_numbered_like_a_file_and_never_like_a_directory() {
+        let slot = Slot::new(0xabc).unwrap();
+        let id = SliceId::new(2, slot, 0x123).unwrap();
+        assert_eq!(id.raw(), 0x08ab_c000_0000_0123);
+        assert_eq!((id.region(), id.slot(), id.counter()), (2, slot, 0x123));
+        assert_eq!(SliceId::from_raw(id.raw()), Some(id));
+        assert_eq!(SliceId::from_raw(InodeId::ROOT.raw()), None);
+        assert_eq!((SliceId::from_raw(0), SliceId::new(0, slot, 0)), (None, None));
+    }
+
+    #[test]
+    fn slices_granted_together_stay_in_their_slot() {
+        let slot = Slot::new(7).unwrap();
+        let id = SliceId::new(1, slot, COUNTER_MASK - 1).unwrap();
+        assert_eq!(id.plus(1), SliceId::new(1, slot, COUNTER_MASK));
+        assert_eq!((id.plus(2), id.plus(u64::MAX)), (None, None));
     }
 
     const PINNED_SLOTS: (u16, u16) = (1317, 2367);
