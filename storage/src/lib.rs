@@ -9,6 +9,7 @@ mod error;
 mod field;
 mod identity;
 pub mod journal;
+mod segment;
 pub mod snapshot;
 
 pub use error::StorageError;

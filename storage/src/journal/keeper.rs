@@ -11,7 +11,7 @@ use super::writer;
 use super::{JournalConfig, Position};
 use crate::error::StorageError;
 use crate::field::join;
-use bytes::{Bytes, BytesMut};
+use crate::segment::{fill, segment_name};
 use mooseng_core::chance::Dice;
 use mooseng_core::env::{Disk, DiskError, Env, File, OpenMode, sleep};
 use mooseng_core::event::Event;
@@ -20,16 +20,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const SPARE: &str = "spare";
-/// Zeros are written in pieces of this size, and synced every few of them, so that the log's own
-/// syncs never wait behind a whole segment.
-const PIECE_BYTES: u64 = 1 << 20;
-const PIECES_PER_SYNC: u64 = 8;
 /// How long to wait for space on a full disk before trying again.
 const FULL_WAIT: Duration = Duration::from_millis(500);
-
-pub(super) fn segment_name(sequence: u64) -> String {
-    format!("{sequence:020}.segment")
-}
 
 pub(super) struct Keeper<E: Env, F> {
     pub(super) env: E,
@@ -112,33 +104,18 @@ pub(super) async fn prepare<E: Env>(
     if reused {
         probe!("journal segment used again");
     }
-    let skip = plant!("journal-stale-epoch-accepted", false, reused);
-    fill(&file, head, skip).await?;
+    // Bytes of a former life must not be there to be taken for this one's.
+    let whole = head.segment_bytes;
+    let length = plant!(
+        "journal-stale-epoch-accepted",
+        whole,
+        if reused { u64::from(head.sector_bytes) } else { whole }
+    );
+    fill(&file, &head.encode(), length).await?;
     file.sync().await?;
     disk.rename(&spare, &join(directory, &segment_name(head.sequence))).await?;
     plant!("journal-missing-sync-dir", disk.sync_dir(directory).await?, ());
     Ok(file)
-}
-
-/// Writes the head and zeros after it.
-async fn fill<F: File>(file: &F, head: &SegmentHead, head_only: bool) -> Result<(), StorageError> {
-    let length = if head_only { u64::from(head.sector_bytes) } else { head.segment_bytes };
-    let zeros = Bytes::from(vec![0; length.min(PIECE_BYTES) as usize]);
-    let mut first = BytesMut::from(&zeros[..]);
-    let encoded = head.encode();
-    first[..encoded.len()].copy_from_slice(&encoded);
-    file.write_at(0, first.freeze()).await?;
-    let mut offset = zeros.len() as u64;
-    while offset < length {
-        let piece = zeros.slice(..(length - offset).min(PIECE_BYTES) as usize);
-        let next = offset + piece.len() as u64;
-        file.write_at(offset, piece).await?;
-        if (next / PIECE_BYTES).is_multiple_of(PIECES_PER_SYNC) {
-            file.sync().await?;
-        }
-        offset = next;
-    }
-    Ok(())
 }
 
 /// Takes back a segment that the journal's state says is not needed. It is overwritten only once

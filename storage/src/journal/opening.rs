@@ -1,7 +1,7 @@
 //! Making a journal, and taking one up again: reads every segment, has [`super::recovery`] judge
 //! them and makes true on the disk what the judgement says before anybody builds on it.
 
-use super::keeper::{self, Keeper, segment_name};
+use super::keeper::{self, Keeper};
 use super::layout::{
     BatchEncoder, Doubt, DoubtKind, SECTOR_BYTES_MAX, SECTOR_BYTES_MIN, SEGMENT, SEGMENT_BYTES_MAX,
     SegmentHead, State,
@@ -10,10 +10,11 @@ use super::recovery::{End, Found, Scan, Verdict, judge};
 use super::shared::{Closing, Segment, Shared, Standing};
 use super::writer::Writer;
 use super::{FileOf, Journal, JournalConfig, Position, Recovered, Tail, batcher};
-use crate::envelope::{Fault, UNREADABLE};
+use crate::envelope::Fault;
 use crate::error::StorageError;
 use crate::field::{ancestors, join};
-use bytes::{Bytes, BytesMut};
+use crate::segment::{read, segment_name, sequence_of};
+use bytes::Bytes;
 use mooseng_core::chance::Dice;
 use mooseng_core::env::{Disk, DiskError, Env, File, OpenMode};
 use mooseng_core::probe;
@@ -21,8 +22,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 const SEGMENT_BYTES_MIN: u64 = 8 << 10;
-/// How much is read at once.
-const READ_BYTES: u64 = 1 << 20;
 
 impl JournalConfig {
     fn check(&self) -> Result<(), StorageError> {
@@ -111,15 +110,6 @@ fn merge(end: &End, known: Option<&Doubt>) -> Option<Doubt> {
         Some(known) if known.kind >= fresh.kind => Some(known.clone()),
         _ => Some(fresh.clone()),
     }
-}
-
-/// `00000000000000000007.segment` is 7; other names are not the journal's.
-fn sequence_of(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(".segment")?;
-    if digits.len() != 20 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    digits.parse().ok().filter(|sequence| (1..u64::MAX).contains(sequence))
 }
 
 /// A journal between its disk and its tasks.
@@ -364,36 +354,4 @@ impl<'a, E: Env> Opening<'a, E> {
         probe!("journal resumed after a doubtful tail");
         Ok(end)
     }
-}
-
-/// Reads a range. What the disk cannot read, and what a file that was cut short lacks, counts as
-/// rubbish. A piece with unreadable sectors is halved until they stand alone, so that a few of them
-/// cost a few reads, however large the journal is.
-async fn read<F: File>(file: &F, offset: u64, length: u64) -> Result<Bytes, StorageError> {
-    let end = offset + length;
-    let mut image = BytesMut::with_capacity(length as usize);
-    let mut open: Vec<(u64, u64)> = Vec::new();
-    while let Some((at, piece)) = open.pop().or_else(|| {
-        let at = offset + image.len() as u64;
-        (at < end).then(|| (at, (end - at).min(READ_BYTES)))
-    }) {
-        match file.read_at(at, piece as usize).await {
-            Ok(bytes) => {
-                image.extend_from_slice(&bytes);
-                image.resize((at + piece - offset) as usize, UNREADABLE);
-            }
-            Err(DiskError::Io { .. }) if piece <= u64::from(SECTOR_BYTES_MIN) => {
-                probe!("journal sector unreadable");
-                image.resize((at + piece - offset) as usize, UNREADABLE);
-            }
-            Err(DiskError::Io { .. }) => {
-                let half = (piece / 2).next_multiple_of(u64::from(SECTOR_BYTES_MIN));
-                open.push((at + half, piece - half));
-                open.push((at, half));
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    assert_eq!(image.len() as u64, length, "every byte of the range is accounted for");
-    Ok(image.freeze())
 }
