@@ -103,6 +103,7 @@ pub const BUGS: &[Bug] = &[
         name: "snapshot-without-sync-before-rename",
         oracles: &["replicas", "durable", "exactly-once", "linearizable", "progress"],
     },
+    Bug { name: "snapshot-tried-again-at-once", oracles: &["spin"] },
     Bug { name: "stale-read-from-deposed-leader", oracles: &["leaders", "linearizable", "progress"] },
     Bug {
         name: "vote-answered-before-persist",

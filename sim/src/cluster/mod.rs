@@ -28,6 +28,8 @@ const STARTING_MAX: Duration = Duration::from_secs(1);
 /// How long the last changes may take to reach everybody, and how often that is looked at.
 const SETTLING_MAX: Duration = Duration::from_secs(2);
 const SETTLING_STEP: Duration = Duration::from_millis(100);
+/// How often the judge is told how much every node has done.
+const WORK_STEP: Duration = Duration::from_millis(100);
 
 /// Runs a plan under one schedule.
 pub(crate) fn run(plan: &Plan, schedule: u64, options: &RunOptions) -> Report {
@@ -42,6 +44,8 @@ struct Run<'a> {
     watch: Arc<Watch>,
     servers: Servers,
     clients: Vec<(NodeId, Arc<Client>)>,
+    /// When the judge was last told how much every node has done.
+    work_told: Instant,
 }
 
 impl<'a> Run<'a> {
@@ -70,7 +74,8 @@ impl<'a> Run<'a> {
             (node, Arc::new(Client::new(number, steps.clone(), config, watch.clone())))
         });
         let clients = clients.collect();
-        Self { plan, options, sim, record, watch, servers, clients }
+        let work_told = sim.now();
+        Self { plan, options, sim, record, watch, servers, clients, work_told }
     }
 
     fn play(mut self) -> Report {
@@ -98,7 +103,23 @@ impl<'a> Run<'a> {
             self.record.attended();
             let next = self.watch.next().map_or(end, |next| next.min(end));
             let record = self.record.clone();
-            self.sim.run_while(next, || !record.wants_attention());
+            self.sim.run_while(next.min(self.work_told + WORK_STEP), || !record.wants_attention());
+            self.tell_work();
+        }
+    }
+
+    /// How much everybody has done: somebody who never rests is found by that.
+    fn tell_work(&mut self) {
+        let now = self.sim.now();
+        if now < self.work_told + WORK_STEP {
+            return;
+        }
+        self.work_told = now;
+        let nodes = self.servers.names().len() + self.clients.len();
+        for node in (0..nodes as u32).map(NodeId) {
+            let sight =
+                Sight::Worked { node: self.watch.member(node), turns: self.sim.control().polls(node) };
+            self.record.judge(|judge| ((), judge.tell(now, sight)));
         }
     }
 

@@ -90,6 +90,11 @@ impl Control {
         self.shared.lock().node(node).counts
     }
 
+    /// How often the node's tasks took a turn so far, over all its lives.
+    pub fn polls(&self, node: NodeId) -> u64 {
+        self.shared.lock().node(node).polls
+    }
+
     pub fn stats(&self) -> Stats {
         self.shared.lock().stats()
     }

@@ -56,6 +56,8 @@ pub(crate) struct Node {
     pub(crate) held: Vec<Key>,
     pub(crate) cpu_factor: u32,
     pub(crate) counts: OperationCounts,
+    /// How often its tasks took a turn, over all its lives.
+    pub(crate) polls: u64,
     pub(crate) boot: Option<BootProcess>,
     /// Why its server stopped itself, until it boots again.
     pub(crate) halted: Option<String>,

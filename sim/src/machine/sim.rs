@@ -251,6 +251,7 @@ impl Sim {
                 return true;
             }
             world.stats.polls += 1;
+            world.node_mut(task.node).polls += 1;
             world.sleepless = 0;
             let details = [u64::from(key.index), u64::from(task.epoch)];
             let name = task.name;

@@ -187,6 +187,7 @@ impl World {
             held: Vec::new(),
             cpu_factor: 1,
             counts: Default::default(),
+            polls: 0,
             boot: None,
             halted: None,
             lane,

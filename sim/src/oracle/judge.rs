@@ -2,7 +2,7 @@
 
 use super::{
     Down, End, FinalReplica, Observation, Oracle, Sight, Violation, bounded, durable, exactly_once, failover,
-    leaders, linearizable, progress, replicas, tree,
+    leaders, linearizable, progress, replicas, spin, tree,
 };
 use crate::history::{Asked, CommitLog, Committed, Ending, History, Request};
 use crate::model::Limits;
@@ -25,6 +25,8 @@ pub struct Settings {
     pub failover_max: Option<Duration>,
     /// How soon after the healing every call has to be answered.
     pub progress_max: Duration,
+    /// How many turns beyond its steady share a node may take, over all the work there is.
+    pub turns_saved_max: u64,
     /// Histories up to this many operations are searched for any order that explains them, beside
     /// the check of the commit order.
     pub search_max: usize,
@@ -41,6 +43,7 @@ impl Settings {
                 numbers_max: (1 << 44) - plan.knobs.inode_start,
             },
             clients: plan.clients.len(),
+            turns_saved_max: spin::saved_max(plan.clients.iter().map(Vec::len).sum()),
             failover_max: promised.then_some(FAILOVER_MAX),
             ..Self::default()
         }
@@ -54,6 +57,7 @@ impl Default for Settings {
             clients: 1,
             failover_max: None,
             progress_max: Duration::from_secs(5),
+            turns_saved_max: spin::saved_max(0),
             search_max: 12,
         }
     }
@@ -78,6 +82,7 @@ impl Judge {
             Box::new(leaders::Leaders::default()),
             Box::new(replicas::Replicas::default()),
             Box::new(bounded::Bounded),
+            Box::new(spin::Spin::new(settings.turns_saved_max)),
             Box::new(failover::Failover::new(settings.failover_max, failovers.clone())),
             Box::new(exactly_once::ExactlyOnce),
             Box::new(tree::WellFormed),

@@ -12,6 +12,7 @@ pub mod leaders;
 pub mod linearizable;
 pub mod progress;
 pub mod replicas;
+pub mod spin;
 pub mod tree;
 
 mod judge;
@@ -93,6 +94,8 @@ pub enum Sight<'a> {
     FaultsOver,
     /// The safety phase is over: nothing is broken any more, and nothing will be.
     Healed,
+    /// How often the node's tasks have taken a turn, since the beginning.
+    Worked { node: Member, turns: u64 },
     /// Something that must stay bounded, as it is now.
     Measured { node: Member, what: &'static str, value: u64, limit: u64 },
 }

@@ -40,7 +40,7 @@ const FAULTS: [(&str, u32); 28] = [
     ("drift", 2),
     ("wall-step", 3),
     ("wall-freeze", 2),
-    ("disk-full", 2),
+    ("disk-full", 4),
     ("disk-slow", 3),
     ("disk-stall", 3),
     ("sync-fails", 3),

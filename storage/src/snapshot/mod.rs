@@ -66,6 +66,12 @@ pub async fn open_directory<E: Env>(env: &E, directory: &str) -> Result<(), Stor
     Ok(())
 }
 
+/// Removes what an unfinished writer left, so that a full disk is not filled further by attempts
+/// that came to nothing. What cannot be removed now is removed when the directory is opened.
+pub async fn discard<E: Env>(env: &E, directory: &str, index: u64) {
+    let _ = env.disk().remove(&partial_path(directory, index)).await;
+}
+
 /// The indexes of the finished snapshots, in order.
 pub async fn list<E: Env>(env: &E, directory: &str) -> Result<Vec<u64>, StorageError> {
     match env.disk().list(directory).await {

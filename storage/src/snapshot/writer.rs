@@ -13,7 +13,8 @@ use mooseng_core::plant;
 const SYNC_BYTES: usize = 4 << 20;
 
 /// A snapshot being written. Dropped before [`SnapshotWriter::finish`] it leaves a partial file,
-/// which [`super::open_directory`] removes.
+/// which [`super::discard`] and
+/// [`super::open_directory`] remove.
 pub struct SnapshotWriter<E: Env> {
     env: E,
     directory: String,

@@ -23,13 +23,16 @@ use std::time::Duration;
 
 /// How often a piece is asked for before the snapshot is given up.
 const PIECE_TRIES_MAX: u32 = 5;
+/// How long to wait after a snapshot that could not be taken: a full disk does not empty itself
+/// by being asked again at once.
+const FAILURE_REST: Duration = Duration::from_millis(500);
 
 pub(super) struct Snapshots {
     directory: String,
     /// The newest that is durable and that the journal points to.
     newest: Option<Manifest>,
     taking: bool,
-    /// After one that failed.
+    /// None is taken before: the last one failed.
     rest_until: Instant,
     fetching: Option<u64>,
     /// What is fetched next.
@@ -105,6 +108,9 @@ impl<E: Env> Driver<E> {
             let hash = state.hash();
             let meta = stream::encode_meta(hash, &members);
             let written = write_image(&env, &directory, (group, index, term), meta, state, chunk_bytes).await;
+            if written.is_err() {
+                snapshot::discard(&env, &directory, index).await;
+            }
             let taken = written.map(|manifest| Taken { manifest, hash, members });
             let _ = inbox.put(Lane::Report, Input::Taken(taken));
         });
@@ -113,9 +119,11 @@ impl<E: Env> Driver<E> {
     pub(super) fn snapshot_taken(&mut self, result: Result<Taken, String>) {
         let Taken { manifest, hash, members } = match result {
             Ok(taken) => taken,
-            // A full disk is no reason to stop; the next attempt may find room.
+            // A full disk is no reason to stop; a later attempt may find room.
             Err(why) => {
                 self.snapshots.taking = false;
+                let rest = plant!("snapshot-tried-again-at-once", FAILURE_REST, Duration::ZERO);
+                self.snapshots.rest_until = self.env.clock().now() + rest;
                 return self.env.note(Event::Note(format!("a snapshot could not be taken: {why}")));
             }
         };
@@ -294,7 +302,10 @@ impl<E: Env> FetchJob<E> {
         };
         let state = match self.pieces(&mut writer, hash).await {
             Ok(state) => state,
-            Err(why) => return Some(Err(why)),
+            Err(why) => {
+                snapshot::discard(&self.env, &self.directory, index).await;
+                return Some(Err(why));
+            }
         };
         let fetched = Fetched { manifest: self.manifest.clone(), hash, members, state };
         let hasty = plant!("snapshot-installed-before-durable", false, true);
@@ -309,7 +320,10 @@ impl<E: Env> FetchJob<E> {
                 let _ = snapshot::remove(&self.env, &self.directory, index).await;
                 Some(Err("what arrived is not what was offered".into()))
             }
-            Err(error) => Some(Err(error.to_string())),
+            Err(error) => {
+                snapshot::discard(&self.env, &self.directory, index).await;
+                Some(Err(error.to_string()))
+            }
         }
     }
 
