@@ -11,6 +11,7 @@ pub mod class;
 pub mod env;
 pub mod erasure;
 pub mod event;
+pub mod extent;
 pub mod id;
 pub mod namespace;
 pub mod placement;

@@ -1,7 +1,7 @@
 //! The lists of planted bugs, controls and probes against the source: nothing is planted that the
 //! scoreboard does not know, and nothing is on it that is not planted.
 
-use mooseng_sim::bugs::{BLIND, BUGS, CONTROLS, PROBES, PROBES_ELSEWHERE};
+use mooseng_sim::bugs::{BLIND, BUGS, BUGS_ELSEWHERE, CONTROLS, PROBES, PROBES_ELSEWHERE};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -38,13 +38,25 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 
 #[test]
 fn the_scoreboard_knows_every_planted_bug() {
-    let listed: BTreeSet<String> = BUGS.iter().chain(CONTROLS).map(|bug| bug.name.to_owned()).collect();
+    let shown = BUGS.iter().chain(CONTROLS).map(|bug| bug.name);
+    let elsewhere = BUGS_ELSEWHERE.iter().map(|(bug, _)| *bug);
+    let listed: BTreeSet<String> = shown.chain(elsewhere).map(str::to_owned).collect();
     assert_eq!(planted("plant!("), listed);
     assert!(BUGS.len() - BLIND.len() >= 15 && CONTROLS.len() >= 3);
     assert!(
         BLIND.iter().all(|blind| BUGS.iter().any(|bug| bug.name == *blind)),
         "only a planted bug can go unseen"
     );
+}
+
+/// A bug that only a test sees is named in that test.
+#[test]
+fn bugs_planted_elsewhere_are_seen_where_it_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("scenarios/ lies in the workspace");
+    for (bug, file) in BUGS_ELSEWHERE {
+        let text = std::fs::read_to_string(root.join(file)).expect("the test is there");
+        assert!(text.contains(&format!("\"{bug}\"")), "{file} does not mention {bug}");
+    }
 }
 
 #[test]

@@ -1,0 +1,7 @@
+//! The drivers of the client on the simulator's machine, against chunk servers that keep parts in
+//! memory and misbehave on request. What real servers do is tried with the whole cluster.
+#![allow(clippy::unwrap_used, reason = "this is a test")]
+
+mod chunk;
+mod data;
+mod plants;
