@@ -6,6 +6,7 @@
 
 pub mod data;
 mod error;
+pub mod file;
 mod route;
 mod session;
 mod window;

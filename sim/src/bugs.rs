@@ -193,6 +193,8 @@ pub const PROBES: &[&str] = &[
 
 /// Bugs planted where no run of a whole cluster comes yet, and the tests that see each of them.
 pub const BUGS_ELSEWHERE: &[(&str, &str)] = &[
+    ("commit-before-parts-durable", "client/tests/all/plants.rs"),
+    ("fsync-forgets-failed-flush", "client/tests/all/plants.rs"),
     ("parity-from-stale-part", "client/tests/all/plants.rs"),
     ("read-skips-checksum", "client/tests/all/plants.rs"),
     ("two-parts-on-one-server", "client/tests/all/plants.rs"),
@@ -203,6 +205,8 @@ pub const PROBES_ELSEWHERE: &[(&str, &str)] = &[
     ("part of a slice made from others", "a read of data: the client's tests reach it"),
     ("part of a slice sent to another server", "a write of data: the client's tests reach it"),
     ("slice committed with a deficit", "a write of data: the client's tests reach it"),
+    ("read again by a newer map", "a read of data: the client's tests reach it"),
+    ("write-back failed", "a write of data: the client's tests reach it"),
     (
         "snapshot block damaged",
         "damage rarely strikes a snapshot that is still read: the storage tests reach it",

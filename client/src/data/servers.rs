@@ -14,6 +14,7 @@ use mooseng_core::chance::Dice;
 use mooseng_core::class::LEAF_BYTES;
 use mooseng_core::env::{Address, Body, Clock, Env};
 use mooseng_core::id::{PartId, ServerId};
+use mooseng_core::plant;
 use mooseng_core::time::Instant;
 use mooseng_net::proto::chunk::{
     ChunkClient, PartOutcome, PutPartReply, PutPartRequest, ReadPartReply, ReadPartRequest, ReportBadRequest,
@@ -119,7 +120,8 @@ impl<E: Env> Servers<E> {
                 return Ok(outcome);
             }
         }
-        Ok(self.put_run(&client, server, encoded, last, true).await?.outcome())
+        let seal = plant!("commit-before-parts-durable", true, false);
+        Ok(self.put_run(&client, server, encoded, last, seal).await?.outcome())
     }
 
     async fn put_run(

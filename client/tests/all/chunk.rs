@@ -152,7 +152,7 @@ impl Chunk<SimEnv> for Server {
 
 /// The servers that there are, as the metadata service would say.
 #[derive(Clone)]
-struct Fixed(Vec<ChunkServer>);
+pub(crate) struct Fixed(Vec<ChunkServer>);
 
 impl Directory for Fixed {
     fn chunk_servers(&self) -> impl Future<Output = Result<Vec<ChunkServer>, ClientError>> + Send {
@@ -166,6 +166,7 @@ pub(crate) struct World {
     pub(crate) servers: BTreeMap<u64, Server>,
     pub(crate) client: NodeId,
     pub(crate) store: Store<SimEnv>,
+    pub(crate) directory: Fixed,
 }
 
 impl World {
@@ -195,8 +196,8 @@ impl World {
         }
         let client = sim.add_node("client", NodeConfig::default());
         sim.boot_idle(client);
-        let store = Store::new(&sim.env(client), config, Fixed(known));
-        Self { sim, servers, client, store }
+        let store = Store::new(&sim.env(client), config, Fixed(known.clone()));
+        Self { sim, servers, client, store, directory: Fixed(known) }
     }
 
     /// Runs a task of the client to its end.

@@ -4,4 +4,6 @@
 
 mod chunk;
 mod data;
+mod file;
+mod meta;
 mod plants;

@@ -2,6 +2,8 @@
 
 use crate::chunk::World;
 use crate::data::{bytes, part, places, read, write};
+use crate::file::Cluster;
+use mooseng_client::file::FileConfig;
 use mooseng_core::plant;
 use std::collections::BTreeSet;
 
@@ -9,10 +11,31 @@ use std::collections::BTreeSet;
 type Look = fn() -> bool;
 
 const PLANTED: &[(&str, Look)] = &[
+    ("commit-before-parts-durable", what_is_committed_is_kept),
+    ("fsync-forgets-failed-flush", fsync_tells_what_failed),
     ("parity-from-stale-part", parity_brings_data_back),
     ("read-skips-checksum", rot_is_not_read),
     ("two-parts-on-one-server", every_part_has_its_own_server),
 ];
+
+fn what_is_committed_is_kept() -> bool {
+    let mut cluster = Cluster::new(1, 3, FileConfig::default());
+    let mount = cluster.mount.clone();
+    cluster.run(&mount, |mount| async move {
+        let file = mount.open(1, "copies=2");
+        file.write(0, b"kept").await.is_ok() && file.flush().await.is_ok()
+    }) && cluster.books.lock().unwrap().unkept.is_empty()
+}
+
+fn fsync_tells_what_failed() -> bool {
+    let mut cluster = Cluster::new(1, 3, FileConfig::default());
+    cluster.world.servers.values().for_each(|server| server.kept().full = true);
+    let mount = cluster.mount.clone();
+    cluster.run(&mount, |mount| async move {
+        let file = mount.open(1, "copies=2");
+        file.write(0, b"lost").await.is_ok() && file.fsync().await.is_err()
+    })
+}
 
 fn parity_brings_data_back() -> bool {
     let mut world = World::new(1, 6);

@@ -1,0 +1,149 @@
+//! Open files: written bytes that wait to be sent, reads that see them, errors that stick. Knows
+//! nothing of names, permissions and handles' numbers ([`crate::mount`] does), nor of the chunk
+//! servers ([`crate::data`] does).
+//!
+//! The decisions are plain: [`state`] (what is where, in which order), [`dirty`] (what was written),
+//! [`pack`] (runs to slices), [`map`] (what a file is made of), [`ahead`] (how far to read ahead),
+//! [`budget`] (who waits for memory). [`shared`] and [`reading`] carry them out.
+
+mod ahead;
+mod budget;
+mod dirty;
+mod error;
+mod grants;
+mod map;
+mod open;
+mod pack;
+mod reading;
+mod service;
+mod shared;
+mod state;
+
+pub use error::FileError;
+pub use open::OpenFile;
+pub use service::{FileService, RangeMap, Size};
+
+use crate::data::Store;
+use budget::Budget;
+use grants::Grants;
+use mooseng_core::class::StorageClass;
+use mooseng_core::env::Env;
+use mooseng_core::id::InodeId;
+use shared::{Mounted, Shared};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+pub struct FileConfig {
+    /// So many dirty bytes of a file are sent without waiting for more.
+    pub flush_bytes: usize,
+    /// How long less than that waits for more.
+    pub dirty_age: Duration,
+    pub slice_bytes_max: usize,
+    /// Batches of one file on their way at once.
+    pub batches_max: usize,
+    /// Bytes dirty or on their way, of one file and of all: whoever writes more waits.
+    pub file_unwritten_max: usize,
+    pub unwritten_max: usize,
+    /// The farthest that is read ahead of a stream, and the bytes so held by all.
+    pub ahead_bytes_max: u64,
+    pub ahead_max: usize,
+    /// How old a file's map may grow before it is asked for again.
+    pub map_age: Duration,
+    /// Slices asked for at a time.
+    pub grant_batch: u32,
+    /// How long a read goes on when chunk servers do not answer.
+    pub operation_timeout: Duration,
+}
+
+impl Default for FileConfig {
+    fn default() -> Self {
+        Self {
+            flush_bytes: 4 << 20,
+            dirty_age: Duration::from_secs(1),
+            slice_bytes_max: 4 << 20,
+            batches_max: 4,
+            file_unwritten_max: 64 << 20,
+            unwritten_max: 256 << 20,
+            ahead_bytes_max: 8 << 20,
+            ahead_max: 256 << 20,
+            map_age: Duration::from_secs(1),
+            grant_batch: 16,
+            operation_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+type Open<E, S> = BTreeMap<InodeId, Weak<Shared<E, S>>>;
+
+/// The open files of a mount. A handle; clones share them.
+pub struct Files<E: Env, S: FileService> {
+    mounted: Arc<Mounted<E, S>>,
+    open: Arc<Mutex<Open<E, S>>>,
+}
+
+impl<E: Env, S: FileService> Clone for Files<E, S> {
+    fn clone(&self) -> Self {
+        Self { mounted: self.mounted.clone(), open: self.open.clone() }
+    }
+}
+
+impl<E: Env, S: FileService> Files<E, S> {
+    pub fn new(env: &E, config: FileConfig, store: Store<E>, service: S) -> Self {
+        assert!(
+            config.flush_bytes <= config.file_unwritten_max.min(config.unwritten_max),
+            "room for a batch"
+        );
+        assert!(config.batches_max > 0 && config.slice_bytes_max > 0, "batches and slices hold something");
+        let mounted = Mounted {
+            env: env.clone(),
+            store,
+            service,
+            grants: Grants::default(),
+            unwritten: Budget::new(config.unwritten_max),
+            ahead: Budget::new(config.ahead_max),
+            config,
+        };
+        Self { mounted: Arc::new(mounted), open: Arc::default() }
+    }
+
+    /// Opens a file whose attributes were just looked at: what was closed anywhere before that is
+    /// seen.
+    pub fn open(&self, inode: InodeId, class: StorageClass, size: Size) -> OpenFile<E, S> {
+        let file = {
+            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            match open.get(&inode).and_then(Weak::upgrade) {
+                Some(file) => {
+                    file.learn(class, size);
+                    file
+                }
+                None => {
+                    open.retain(|_, file| file.strong_count() > 0);
+                    let file = Arc::new(Shared::new(self.mounted.clone(), inode, class, size));
+                    open.insert(inode, Arc::downgrade(&file));
+                    file
+                }
+            }
+        };
+        OpenFile::new(self.clone(), file)
+    }
+
+    /// How long an open file is to this mount, if it is open.
+    pub fn size(&self, inode: InodeId) -> Option<u64> {
+        let file =
+            self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&inode).and_then(Weak::upgrade)?;
+        Some(file.with(|state| state.size()))
+    }
+
+    /// Sends whatever is dirty in any file on its way: somebody waits for room.
+    fn depart_all(&self) {
+        let files: Vec<Arc<Shared<E, S>>> = {
+            let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            open.values().filter_map(Weak::upgrade).collect()
+        };
+        for file in files {
+            file.depart();
+        }
+    }
+}
