@@ -199,6 +199,8 @@ fn dispatch(command: Command) -> Result<bool, String> {
         Command::Exhaustive { longest, stride } => {
             let journal = exhaustive::journal(longest)?;
             println!("journal: {} workloads, {} crashes, all survived", journal.workloads, journal.crashes);
+            let store = exhaustive::store(longest)?;
+            println!("chunk store: {} workloads, {} crashes, all survived", store.workloads, store.crashes);
             let shard = exhaustive::shard(longest, stride.max(1))?;
             println!("shard: {} workloads, {} crashes, all survived", shard.workloads, shard.crashes);
             Ok(true)

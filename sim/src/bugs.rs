@@ -191,10 +191,19 @@ pub const PROBES: &[&str] = &[
     "vote refused to keep a promise",
 ];
 
+const CHUNK_STORE: &str = "sim/src/exhaustive/store.rs";
+
 /// Bugs planted where no run of a whole cluster comes yet, and the tests that see each of them.
 pub const BUGS_ELSEWHERE: &[(&str, &str)] = &[
     ("commit-before-parts-durable", "client/tests/all/plants.rs"),
     ("fsync-forgets-failed-flush", "client/tests/all/plants.rs"),
+    ("chunk-ack-before-sync", CHUNK_STORE),
+    ("chunk-compaction-blesses-rot", CHUNK_STORE),
+    ("chunk-compaction-frees-before-durable", CHUNK_STORE),
+    ("chunk-delete-acked-before-durable", CHUNK_STORE),
+    ("chunk-index-forgets-large-part", CHUNK_STORE),
+    ("chunk-large-part-named-before-sync", CHUNK_STORE),
+    ("chunk-takes-torn-part", CHUNK_STORE),
     ("parity-from-stale-part", "client/tests/all/plants.rs"),
     ("read-skips-checksum", "client/tests/all/plants.rs"),
     ("two-parts-on-one-server", "client/tests/all/plants.rs"),
@@ -202,6 +211,19 @@ pub const BUGS_ELSEWHERE: &[(&str, &str)] = &[
 
 /// Rare places that the standard run does not reach, and why.
 pub const PROBES_ELSEWHERE: &[(&str, &str)] = &[
+    ("store batch served more than one", "a chunk store: the exhaustive chunk store reaches it"),
+    ("store confirmed its last batch", "a chunk store: the exhaustive chunk store reaches it"),
+    ("store segment removed", "a chunk store: the exhaustive chunk store reaches it"),
+    ("store segment rotated", "a chunk store: the exhaustive chunk store reaches it"),
+    ("stored part set aside", "a chunk store: the exhaustive chunk store reaches it"),
+    ("stored part missing from its segment", "a chunk store: the exhaustive chunk store reaches it"),
+    ("store found no space for a segment", "a chunk store: the storage tests reach it"),
+    ("store found no space for a table", "a chunk store: the storage tests reach it"),
+    ("store found no space inside a segment", "a chunk store: the storage tests reach it"),
+    ("store part moved while it was looked for", "a chunk store: the storage tests reach it"),
+    ("store segment unreadable", "a chunk store: the storage tests reach it"),
+    ("store table damaged", "a chunk store: the storage tests reach it"),
+    ("stored part damaged on the move", "a chunk store: the storage tests reach it"),
     ("part of a slice made from others", "a read of data: the client's tests reach it"),
     ("part of a slice sent to another server", "a write of data: the client's tests reach it"),
     ("slice committed with a deficit", "a write of data: the client's tests reach it"),

@@ -11,11 +11,13 @@ mod identity;
 pub mod journal;
 mod segment;
 pub mod snapshot;
+pub mod store;
 
 pub use error::StorageError;
 pub use identity::Identity;
 pub use journal::{Journal, JournalConfig, Position, Record, Recovered, StreamId, Tail};
 pub use snapshot::{Manifest, SnapshotReader, SnapshotWriter};
+pub use store::{Store, StoreConfig, StoreError};
 
 #[cfg(test)]
 mod testing;

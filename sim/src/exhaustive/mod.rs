@@ -3,9 +3,11 @@
 
 mod journal;
 mod shard;
+mod store;
 
 pub use journal::journal;
 pub use shard::shard;
+pub use store::store;
 
 /// What was tried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

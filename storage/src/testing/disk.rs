@@ -2,6 +2,7 @@
 //! went now.
 
 use super::{Dump, Machine};
+use crate::field::ancestors;
 use bytes::Bytes;
 use mooseng_core::chance::Dice;
 use mooseng_core::env::{Disk, DiskError, Extent, File, OpenMode, Space};
@@ -169,7 +170,8 @@ impl Images {
     }
 
     fn has_room_for(&self, more: usize) -> bool {
-        let used: usize = self.files.values().map(|image| image.live.len()).sum();
+        let named: BTreeSet<u64> = self.live.0.values().chain(self.durable.0.values()).copied().collect();
+        let used: usize = named.iter().map(|file| self.files[file].live.len()).sum();
         self.bytes_max.is_none_or(|max| used + more <= max)
     }
 }
@@ -230,7 +232,8 @@ impl Disk for Machine {
 
     async fn create_dir(&self, path: &str) -> Result<(), DiskError> {
         self.operate(false).await?;
-        self.world().images.directories.insert(path.to_owned());
+        let directories = &mut self.world().images.directories;
+        directories.extend(ancestors(path).into_iter().chain([path]).map(str::to_owned));
         Ok(())
     }
 
