@@ -1,10 +1,13 @@
 //! The vocabulary of the namespace: what can be asked of it and what it answers. Shared by the
 //! shard that applies it, the client that asks, and the model that judges both.
 
-use crate::id::{InodeId, Slot};
+use crate::class::StorageClass;
+use crate::id::{InodeId, SliceId, Slot};
 use crate::time::WallTime;
 use bytes::Bytes;
 use std::fmt;
+
+pub use crate::extent::{FileExtent, NewSlice, SliceInfo};
 
 /// The longest name of a directory entry, in bytes.
 pub const NAME_BYTES_MAX: usize = 255;
@@ -71,6 +74,10 @@ pub struct Attr {
     pub ctime: WallTime,
     /// Grows with every change of the inode: what caches compare.
     pub version: u64,
+    /// How its bytes are to be stored: of a directory, those of files made in it.
+    pub class: StorageClass,
+    /// Blocks of 512 bytes that its data fills, holes not counted.
+    pub blocks: u64,
 }
 
 /// The attributes a caller wants changed; `None` leaves one as it is.
@@ -136,6 +143,45 @@ pub enum Op {
         inode: InodeId,
         change: AttrChange,
     },
+    /// Asks for numbers of slices to write this file with: pending, and the session's own.
+    GrantSlices {
+        inode: InodeId,
+        count: u32,
+    },
+    /// Gives pending slices back that will never be committed. All of one slot.
+    AbandonSlices {
+        slices: Vec<SliceId>,
+    },
+    /// Makes slices part of a file, over what is there: later extents over earlier ones. Every
+    /// slice is pending, the session's own and of the file's slot, and appears in an extent. The
+    /// file ends at its size or at the last extent's end, whichever is farther.
+    Commit {
+        inode: InodeId,
+        slices: Vec<NewSlice>,
+        extents: Vec<FileExtent>,
+        mtime: WallTime,
+    },
+    /// Puts the same bytes into other slices: refused with [`Refusal::Conflict`] unless `replaced`
+    /// is what the file holds from the first of them to the last. The new extents lie between
+    /// those ends. Neither size nor times change.
+    Compact {
+        inode: InodeId,
+        replaced: Vec<FileExtent>,
+        slices: Vec<NewSlice>,
+        extents: Vec<FileExtent>,
+    },
+    /// Makes a hole: a range reads as zeros from now on. The size stays.
+    Punch {
+        inode: InodeId,
+        offset: u64,
+        length: u64,
+    },
+    /// Chooses how bytes written from now on are stored, or, of a directory, those of files made
+    /// in it from now on.
+    SetClass {
+        inode: InodeId,
+        class: StorageClass,
+    },
 }
 
 impl Op {
@@ -148,7 +194,13 @@ impl Op {
             | Op::Rmdir { parent, .. }
             | Op::Link { parent, .. } => parent.slot(),
             Op::Rename { source_parent, .. } => source_parent.slot(),
-            Op::SetAttr { inode, .. } => inode.slot(),
+            Op::SetAttr { inode, .. }
+            | Op::GrantSlices { inode, .. }
+            | Op::Commit { inode, .. }
+            | Op::Compact { inode, .. }
+            | Op::Punch { inode, .. }
+            | Op::SetClass { inode, .. } => inode.slot(),
+            Op::AbandonSlices { slices } => slices.first().map_or(Slot::default(), |slice| slice.slot()),
         }
     }
 }
@@ -171,6 +223,12 @@ pub enum Query {
         cookie: u64,
         limit: u32,
     },
+    /// What a range of a file is made of.
+    Map {
+        inode: InodeId,
+        offset: u64,
+        length: u64,
+    },
 }
 
 impl Query {
@@ -180,6 +238,7 @@ impl Query {
             Query::Lookup { parent, .. } => parent.slot(),
             Query::GetAttr { inode } => inode.slot(),
             Query::ReadDir { directory, .. } => directory.slot(),
+            Query::Map { inode, .. } => inode.slot(),
         }
     }
 }
@@ -196,12 +255,18 @@ pub struct DirEntry {
 /// What an [`Op`] or a [`Query`] that was carried out gives.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
-    /// Of Mkdir, Create, Link, SetAttr, Lookup and GetAttr.
+    /// Of Mkdir, Create, Link, SetAttr, Commit, Compact, Punch, SetClass, Lookup and GetAttr.
     Attr(Attr),
-    /// Of Unlink, Rmdir and Rename.
+    /// Of Unlink, Rmdir, Rename and AbandonSlices.
     Done,
     /// Of ReadDir. `end`: nothing follows the last of them.
     Entries { entries: Vec<DirEntry>, end: bool },
+    /// Of GrantSlices: `count` slices with ascending numbers from `first` on.
+    Slices { first: SliceId, count: u32 },
+    /// Of Map: the extents of the range in order, cut to it, none over another; what none covers
+    /// reads as zeros. `slices` are those that appear, each once. All of it speaks for the range up
+    /// to `end`: where that is less than was asked for, the rest is to be asked for again.
+    Map { attr: Attr, extents: Vec<FileExtent>, slices: Vec<SliceInfo>, end: u64 },
 }
 
 /// Why something was not carried out; nothing has changed. Each has one errno at the FUSE edge.
@@ -230,6 +295,18 @@ pub enum Refusal {
     Stale,
     #[error("no space, or no inode number, is left")]
     NoSpace,
+    /// Committed already, given back, or granted to another session or one that has ended.
+    #[error("a slice is not pending for this session")]
+    NotPending,
+    /// The session commits or gives back some first.
+    #[error("the session has as many pending slices as it may have")]
+    TooManyPending,
+    /// The client writes a longer run of the chunk anew, with Compact or a longer Commit.
+    #[error("the chunk has as many extents as it may have")]
+    TooFragmented,
+    /// The client looks again at what is there.
+    #[error("what was to be replaced is not what is there")]
+    Conflict,
 }
 
 /// The outcome of an [`Op`] or a [`Query`].

@@ -6,6 +6,8 @@
 
 mod attr;
 mod create;
+mod data;
+mod keeping;
 mod link;
 mod rename;
 mod unlink;
@@ -16,7 +18,7 @@ mod tests;
 use crate::command::{Applied, Command, CommandKind, Effect, Reply};
 use crate::sessions;
 use crate::state::{Allotted, State};
-use mooseng_core::id::{InodeId, ReplicaId, ServerId};
+use mooseng_core::id::{InodeId, ReplicaId, ServerId, SessionId};
 use mooseng_core::namespace::{Op, Outcome};
 use mooseng_core::time::WallTime;
 
@@ -25,6 +27,8 @@ use mooseng_core::time::WallTime;
 pub(crate) struct Moment {
     pub(crate) time: WallTime,
     pub(crate) region: u8,
+    /// Whose request it is, if it is one.
+    pub(crate) session: SessionId,
 }
 
 /// Applies the command at `index` of the log, which lies beyond every one applied before.
@@ -32,7 +36,7 @@ pub fn apply(state: &mut State, index: u64, command: &Command) -> Applied {
     assert!(index > state.marks.applied, "index {index} after {}", state.marks.applied);
     state.marks.applied = index;
     state.marks.stamp = state.marks.stamp.max(command.stamp);
-    let moment = Moment { time: command.time, region: command.region };
+    let moment = Moment { time: command.time, region: command.region, session: SessionId(0) };
     let mut effects = Vec::new();
     let reply = match &command.kind {
         CommandKind::Noop => Reply::Done,
@@ -49,9 +53,18 @@ pub fn apply(state: &mut State, index: u64, command: &Command) -> Applied {
         }
         CommandKind::Mutate { session, sequence, low_water, slot: _, op } => {
             let request = sessions::Request { session: *session, sequence: *sequence, low_water: *low_water };
+            let moment = Moment { session: *session, ..moment };
             sessions::once(state, index, &request, |state| carry_out(state, &moment, op))
         }
         CommandKind::AllotReplica { server, nonce } => allot_replica(state, *server, *nonce),
+        CommandKind::RegisterServer { server, address, rack } => {
+            keeping::register(state, *server, address, rack)
+        }
+        CommandKind::RetireServer { server } => keeping::retire(state, *server),
+        CommandKind::ForgetSlices { slices } => keeping::forget(state, slices),
+        CommandKind::MovePart { slice, index, source, target } => {
+            keeping::move_part(state, *slice, *index, *source, *target)
+        }
     };
     Applied { reply, effects }
 }
@@ -73,6 +86,16 @@ fn carry_out(state: &mut State, moment: &Moment, op: &Op) -> Outcome {
         }
         Op::Link { inode, parent, name } => link::link(state, moment, *inode, *parent, name),
         Op::SetAttr { inode, change } => attr::set(state, moment, *inode, change),
+        Op::GrantSlices { inode, count } => data::grant(state, moment, *inode, *count),
+        Op::AbandonSlices { slices } => data::abandon(state, moment, slices),
+        Op::Commit { inode, slices, extents, mtime } => {
+            data::commit(state, moment, *inode, (slices, extents), *mtime)
+        }
+        Op::Compact { inode, replaced, slices, extents } => {
+            data::compact(state, moment, *inode, replaced, (slices, extents))
+        }
+        Op::Punch { inode, offset, length } => data::punch(state, moment, *inode, *offset, *length),
+        Op::SetClass { inode, class } => data::set_class(state, moment, *inode, *class),
     }
 }
 

@@ -9,8 +9,8 @@ mod tests;
 pub use codec::{DecodeError, FORMAT};
 
 use crate::state::Nonce;
-use mooseng_core::id::{ReplicaId, ServerId, SessionId, Slot};
-use mooseng_core::namespace::{Op, Outcome};
+use mooseng_core::id::{ReplicaId, ServerId, SessionId, SliceId, Slot};
+use mooseng_core::namespace::{Op, Outcome, Refusal};
 use mooseng_core::time::{Stamp, WallTime};
 
 /// One line of the log.
@@ -52,6 +52,27 @@ pub enum CommandKind {
         server: ServerId,
         nonce: Nonce,
     },
+    /// A chunk server listens there, and stands in that rack.
+    RegisterServer {
+        server: ServerId,
+        address: Box<str>,
+        rack: Box<str>,
+    },
+    /// A chunk server will not come back.
+    RetireServer {
+        server: ServerId,
+    },
+    /// The parts of condemned slices were deleted wherever they could be.
+    ForgetSlices {
+        slices: Vec<SliceId>,
+    },
+    /// A part of a live slice is at `target` now and not at `source` any more; `None` is nowhere.
+    MovePart {
+        slice: SliceId,
+        index: u8,
+        source: Option<ServerId>,
+        target: Option<ServerId>,
+    },
 }
 
 /// What applying a command gives.
@@ -85,6 +106,8 @@ pub enum Reply {
     /// older answers, and asks again under the same sequence.
     TooManyInFlight,
     TooManySessions,
+    /// What a server's own task asked for cannot be; nothing has changed.
+    Refused(Refusal),
 }
 
 /// What a replica should know beyond the reply.

@@ -7,7 +7,7 @@
 //!              7 bytes          1 byte     from 0        of records  of all else
 //!
 //!   records  0 | configuration | marks           once, first
-//!            1..6 | record                       tables ascending, keys ascending
+//!            1..15 | record                      tables ascending, keys ascending
 //!            255 | hash u128                     once, last
 //! ```
 //!
@@ -20,14 +20,14 @@ mod tests;
 
 pub use restore::{ImageError, Restorer, restore};
 
-use crate::state::{AnswerKey, EntryKey, Record, Sink, State, Table};
+use crate::state::{AnswerKey, EntryKey, ExtentKey, Record, Sink, State, Table};
 use bytes::Bytes;
 use mooseng_core::checksum::crc32c_of;
-use mooseng_core::id::{InodeId, ServerId, SessionId};
+use mooseng_core::id::{InodeId, ServerId, SessionId, SliceId};
 use mooseng_core::plant;
 
 /// The format of the images this build writes and reads.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
 /// The size of a chunk unless another is asked for.
 pub const CHUNK_BYTES: usize = 256 * 1024;
 /// No chunk can be asked to be smaller: a few records fit.
@@ -35,8 +35,8 @@ pub const CHUNK_BYTES_MIN: usize = 2 * RECORD_BYTES_MAX;
 
 const MAGIC: &[u8; 7] = b"mng-img";
 const HEADER_BYTES: usize = 20;
-/// The longest record, an entry with the longest name, has 281 bytes.
-const RECORD_BYTES_MAX: usize = 512;
+/// The longest record, a slice of 64 parts, has 533 bytes.
+const RECORD_BYTES_MAX: usize = 1_024;
 const HEAD: u8 = 0;
 const TRAILER: u8 = 255;
 
@@ -63,6 +63,12 @@ enum At {
     Sessions(Option<SessionId>),
     Answers(Option<AnswerKey>),
     Replicas(Option<ServerId>),
+    Extents(Option<ExtentKey>),
+    Live(Option<SliceId>),
+    Pending(Option<SliceId>),
+    Condemned(Option<SliceId>),
+    SliceCounters(Option<u16>),
+    ChunkServers(Option<ServerId>),
     Trailer,
     End,
 }
@@ -117,7 +123,19 @@ impl Image {
             At::Answers(after) => put_after(&state.answers, after, out, room)
                 .map_or(At::Replicas(None), |last| At::Answers(Some(last))),
             At::Replicas(after) => put_after(&state.replicas, after, out, room)
-                .map_or(At::Trailer, |last| At::Replicas(Some(last))),
+                .map_or(At::Extents(None), |last| At::Replicas(Some(last))),
+            At::Extents(after) => put_after(&state.extents, after, out, room)
+                .map_or(At::Live(None), |last| At::Extents(Some(last))),
+            At::Live(after) => put_after(&state.live, after, out, room)
+                .map_or(At::Pending(None), |last| At::Live(Some(last))),
+            At::Pending(after) => put_after(&state.pending, after, out, room)
+                .map_or(At::Condemned(None), |last| At::Pending(Some(last))),
+            At::Condemned(after) => put_after(&state.condemned, after, out, room)
+                .map_or(At::SliceCounters(None), |last| At::Condemned(Some(last))),
+            At::SliceCounters(after) => put_after(&state.slice_counters, after, out, room)
+                .map_or(At::ChunkServers(None), |last| At::SliceCounters(Some(last))),
+            At::ChunkServers(after) => put_after(&state.chunk_servers, after, out, room)
+                .map_or(At::Trailer, |last| At::ChunkServers(Some(last))),
             At::Trailer => {
                 out.u8(TRAILER);
                 out.extend_from_slice(&state.hash().to_le_bytes());

@@ -1,12 +1,15 @@
 //! Questions to a shard: they change nothing.
 
 use crate::state::State;
-use mooseng_core::id::InodeId;
-use mooseng_core::namespace::{Answer, DirEntry, Name, Outcome, Query, Refusal};
-use mooseng_core::plant;
+use mooseng_core::id::{InodeId, SliceId};
+use mooseng_core::namespace::{Answer, DirEntry, FileExtent, FileKind, Name, Outcome, Query, Refusal};
+use mooseng_core::{plant, probe};
+use std::collections::BTreeSet;
 
 /// The most entries of one answer, whatever is asked for: an answer fits a message.
 pub const ENTRIES_MAX: u32 = 1_000;
+/// The most extents of one answer.
+pub const EXTENTS_MAX: usize = 512;
 
 pub fn query(state: &State, query: &Query) -> Outcome {
     match query {
@@ -17,6 +20,7 @@ pub fn query(state: &State, query: &Query) -> Outcome {
         }
         Query::GetAttr { inode } => state.attr(*inode).map(Answer::Attr).ok_or(Refusal::Stale),
         Query::ReadDir { directory, cookie, limit } => list(state, *directory, *cookie, *limit),
+        Query::Map { inode, offset, length } => map(state, *inode, *offset, *length),
     }
 }
 
@@ -40,4 +44,28 @@ fn list(state: &State, directory: InodeId, cookie: u64, limit: u32) -> Outcome {
     assert!(entries.len() <= limit && limit <= ENTRIES_MAX as usize, "an answer of a bounded size");
     assert!(entries.is_sorted_by_key(|entry| entry.cookie), "a listing follows its cookies");
     Ok(Answer::Entries { entries, end })
+}
+
+/// What a range is made of, as far as one answer can say.
+fn map(state: &State, inode: InodeId, offset: u64, length: u64) -> Outcome {
+    let attr = state.attr(inode).ok_or(Refusal::Stale)?;
+    match attr.kind {
+        FileKind::Regular => {}
+        FileKind::Directory => return Err(Refusal::IsDirectory),
+        _ => return Err(Refusal::Invalid),
+    }
+    let mut end = offset.saturating_add(length);
+    let limit = plant!("control-short-maps", EXTENTS_MAX, 1);
+    let mut left = state.extents_in(inode, offset, end);
+    let taken = left.by_ref().take(limit).filter_map(|extent| extent.clipped(offset, end));
+    let extents: Vec<FileExtent> = taken.collect();
+    if let Some(next) = left.next() {
+        probe!("a map in several answers");
+        end = next.offset;
+    }
+    assert!(extents.iter().all(|extent| extent.offset >= offset && extent.end() <= end), "of the range");
+    let slices: BTreeSet<SliceId> = extents.iter().map(|extent| extent.slice).collect();
+    // That the slice of an extent is live is an invariant; were it broken, the bytes are lost.
+    let slices = slices.into_iter().filter_map(|slice| state.slice(slice)).collect();
+    Ok(Answer::Map { attr, extents, slices, end })
 }

@@ -12,7 +12,7 @@
 
 use crate::command::{Effect, Reply};
 use crate::state::{AnswerKey, Kept, Nonce, Recorded, Session, State};
-use mooseng_core::id::SessionId;
+use mooseng_core::id::{SessionId, SliceId};
 use mooseng_core::namespace::Outcome;
 use mooseng_core::{plant, probe};
 
@@ -42,13 +42,23 @@ pub(crate) fn open(state: &mut State, nonce: Nonce, effects: &mut Vec<Effect>) -
     Reply::Session { session }
 }
 
-/// Forgets a session and its answers; false if there is none.
+/// Forgets a session, its answers and its pending slices; false if there is none.
 pub(crate) fn end(state: &mut State, session: SessionId) -> bool {
     let Some(held) = state.sessions.remove(&session) else { return false };
     let nonce = state.nonces.remove(&held.nonce);
     assert_eq!(nonce, Some(session), "every session is found by its nonce");
     forget(state, session, None);
+    plant!("pending-slices-never-collected", forget_pending(state, session), ());
     true
+}
+
+/// What a session did not commit is nobody's: no more than the session may have pending.
+fn forget_pending(state: &mut State, session: SessionId) {
+    let slices: Vec<SliceId> = state.pending_slices(session).collect();
+    for slice in slices {
+        probe!("a session ends with pending slices");
+        state.take_pending(slice);
+    }
 }
 
 /// Carries a request out unless it was before, and remembers the answer.

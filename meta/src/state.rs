@@ -5,29 +5,37 @@
 //! no dice, no network and no disk.
 
 mod check;
+mod chunk_server;
 mod config;
+mod data;
 mod digest;
 mod entry;
+mod extent;
 mod inode;
 mod record;
 mod session;
+mod slice;
 mod table;
 
 #[cfg(test)]
 mod tests;
 
 pub use check::check;
+pub use chunk_server::{ChunkServer, PLACE_BYTES_MAX};
 pub use config::StateConfig;
+pub use data::SliceState;
 pub(crate) use entry::{Entry, EntryKey, Place};
+pub(crate) use extent::{Extent, ExtentKey};
 pub(crate) use inode::{Inode, MODE_MASK};
 pub(crate) use record::{Reader, Record, Sink};
 pub use session::Nonce;
 pub(crate) use session::{Allotted, AnswerKey, Counter, Kept, Recorded, Session};
+pub(crate) use slice::{Condemned, Live, Pending, Servers, SliceCounter};
 pub(crate) use table::Table;
 
 use crate::tree::Tree;
 use digest::Digest;
-use mooseng_core::id::{IdKind, InodeId, ReplicaId, ServerId, SessionId, Slot};
+use mooseng_core::id::{IdKind, InodeId, ReplicaId, ServerId, SessionId, SliceId, Slot};
 use mooseng_core::namespace::{Attr, FileKind, Name, Refusal};
 use mooseng_core::time::Stamp;
 use mooseng_core::{plant, probe};
@@ -43,6 +51,15 @@ pub struct State {
     pub(crate) sessions: Table<Session>,
     pub(crate) answers: Table<Recorded>,
     pub(crate) replicas: Table<Allotted>,
+    pub(crate) extents: Table<Extent>,
+    pub(crate) live: Table<Live>,
+    pub(crate) pending: Table<Pending>,
+    pub(crate) condemned: Table<Condemned>,
+    /// The next counter of every slot that has granted slices.
+    pub(crate) slice_counters: Table<SliceCounter>,
+    pub(crate) chunk_servers: Table<ChunkServer>,
+    /// Pending slices by their session: derived, as the nonces are.
+    pub(crate) pending_of: Tree<(SessionId, SliceId), ()>,
     /// Sessions by their nonce: derived, so neither hashed nor in an image.
     pub(crate) nonces: Tree<Nonce, SessionId>,
     pub(crate) marks: Marks,
@@ -84,6 +101,13 @@ impl State {
             sessions: Table::default(),
             answers: Table::default(),
             replicas: Table::default(),
+            extents: Table::default(),
+            live: Table::default(),
+            pending: Table::default(),
+            condemned: Table::default(),
+            slice_counters: Table::default(),
+            chunk_servers: Table::default(),
+            pending_of: Tree::default(),
             nonces: Tree::default(),
             marks,
         }
@@ -112,6 +136,12 @@ impl State {
             self.sessions.sum(),
             self.answers.sum(),
             self.replicas.sum(),
+            self.extents.sum(),
+            self.live.sum(),
+            self.pending.sum(),
+            self.condemned.sum(),
+            self.slice_counters.sum(),
+            self.chunk_servers.sum(),
         ];
         self.hash_with(tables)
     }
@@ -125,11 +155,17 @@ impl State {
             self.sessions.sum_from_scratch(),
             self.answers.sum_from_scratch(),
             self.replicas.sum_from_scratch(),
+            self.extents.sum_from_scratch(),
+            self.live.sum_from_scratch(),
+            self.pending.sum_from_scratch(),
+            self.condemned.sum_from_scratch(),
+            self.slice_counters.sum_from_scratch(),
+            self.chunk_servers.sum_from_scratch(),
         ];
         self.hash_with(tables)
     }
 
-    fn hash_with(&self, tables: [u128; 6]) -> u128 {
+    fn hash_with(&self, tables: [u128; 12]) -> u128 {
         let mut digest = Digest::new(0);
         self.config.put(&mut digest);
         self.marks.put(&mut digest);
@@ -180,6 +216,13 @@ impl State {
             + self.sessions.footprint()
             + self.answers.footprint()
             + self.replicas.footprint()
+            + self.extents.footprint()
+            + self.live.footprint()
+            + self.pending.footprint()
+            + self.condemned.footprint()
+            + self.slice_counters.footprint()
+            + self.chunk_servers.footprint()
+            + self.pending_of.footprint()
             + self.nonces.footprint()
     }
 

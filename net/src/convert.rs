@@ -2,10 +2,12 @@
 //! nothing can fail; inwards everything is doubted, and what cannot be is [`Malformed`], by name of
 //! the field. Knows nothing of what is allowed, only of what is possible.
 
+mod data;
 mod field;
 mod op;
 mod outcome;
 
+pub use data::{class, part_index, server, slice};
 pub use field::{Malformed, NONCE_BYTES, count, nonce, required, session, slot};
 
 #[cfg(test)]

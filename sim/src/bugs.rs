@@ -27,7 +27,9 @@ pub const BUGS: &[Bug] = &[
     Bug { name: "append-without-term-check", oracles: &["leaders", "replicas", "durable", "linearizable"] },
     Bug { name: "apply-reads-ambient-counter", oracles: &["tree", "linearizable", "replicas", "durable"] },
     Bug { name: "call-number-reused", oracles: &["durable", "linearizable", "exactly-once"] },
+    Bug { name: "commit-accepts-condemned-slice", oracles: &["data", "linearizable", "replicas", "durable"] },
     Bug { name: "commit-of-old-term", oracles: &["leaders", "replicas", "durable", "linearizable"] },
+    Bug { name: "compact-without-compare", oracles: &["data", "linearizable", "replicas", "durable"] },
     Bug {
         name: "damaged-journal-ignored",
         oracles: &["replicas", "durable", "leaders", "linearizable", "progress"],
@@ -65,6 +67,8 @@ pub const BUGS: &[Bug] = &[
     Bug { name: "link-count-lost-on-rename", oracles: &["tree", "linearizable", "replicas", "durable"] },
     Bug { name: "link-to-directory-allowed", oracles: &["tree", "linearizable", "replicas", "durable"] },
     Bug { name: "lost-call-reported-unsent", oracles: &["durable", "linearizable", "exactly-once"] },
+    Bug { name: "map-order-oldest-on-top", oracles: &["data", "linearizable", "replicas", "durable"] },
+    Bug { name: "pending-slices-never-collected", oracles: &["data", "linearizable", "replicas", "durable"] },
     Bug { name: "readdir-cookie-by-position", oracles: &["tree", "linearizable", "replicas", "durable"] },
     Bug {
         name: "rejoins-under-old-id",
@@ -83,6 +87,7 @@ pub const BUGS: &[Bug] = &[
         oracles: &["exactly-once", "linearizable", "durable", "bounded"],
     },
     Bug { name: "setattr-keeps-version", oracles: &["tree", "linearizable", "replicas", "durable"] },
+    Bug { name: "slice-freed-while-referenced", oracles: &["data", "linearizable", "replicas", "durable"] },
     Bug {
         name: "snapshot-drops-links",
         oracles: &["replicas", "durable", "exactly-once", "linearizable", "progress"],
@@ -105,6 +110,7 @@ pub const BUGS: &[Bug] = &[
     },
     Bug { name: "snapshot-tried-again-at-once", oracles: &["spin"] },
     Bug { name: "stale-read-from-deposed-leader", oracles: &["leaders", "linearizable", "progress"] },
+    Bug { name: "truncate-keeps-tail", oracles: &["data", "linearizable", "replicas", "durable"] },
     Bug {
         name: "vote-answered-before-persist",
         oracles: &["leaders", "replicas", "durable", "linearizable"],
@@ -136,11 +142,14 @@ pub const BLIND: &[&str] = &[
 pub const CONTROLS: &[Bug] = &[
     Bug { name: "control-emptiness-by-listing", oracles: &[] },
     Bug { name: "control-short-listings", oracles: &[] },
+    Bug { name: "control-short-maps", oracles: &[] },
     Bug { name: "control-small-chunks", oracles: &[] },
 ];
 
 /// Every rare place that the standard run has to reach.
 pub const PROBES: &[&str] = &[
+    "a session ends with pending slices",
+    "an extent is split in two",
     "answer served from the table",
     "inode counter exhausted",
     "journal confirmed an unproven batch",
@@ -189,6 +198,7 @@ pub const PROBES: &[&str] = &[
     "two names of a directory share a hash",
     "vote refused below the phantom end",
     "vote refused to keep a promise",
+    "what was to be compacted has changed",
 ];
 
 const CHUNK_STORE: &str = "sim/src/exhaustive/store.rs";
@@ -224,6 +234,19 @@ pub const PROBES_ELSEWHERE: &[(&str, &str)] = &[
     ("store segment unreadable", "a chunk store: the storage tests reach it"),
     ("store table damaged", "a chunk store: the storage tests reach it"),
     ("stored part damaged on the move", "a chunk store: the storage tests reach it"),
+    ("a session has too many pending slices", "a client keeps below the limit: the tests of apply reach it"),
+    (
+        "a hole would make a chunk too fragmented",
+        "no workload writes so many extents: the tests of apply reach it",
+    ),
+    (
+        "a commit would make a chunk too fragmented",
+        "no workload writes so many extents: the tests of apply reach it",
+    ),
+    ("a map in several answers", "no workload writes so many extents: the tests of apply reach it"),
+    ("a slice is forgotten twice", "one leader forgets at a time: the tests of apply reach it"),
+    ("a part of a slice that is gone was made anew", "no run has chunk servers: the tests of apply reach it"),
+    ("a part is not where it was thought to be", "no run has chunk servers: the tests of apply reach it"),
     ("part of a slice made from others", "a read of data: the client's tests reach it"),
     ("part of a slice sent to another server", "a write of data: the client's tests reach it"),
     ("slice committed with a deficit", "a write of data: the client's tests reach it"),

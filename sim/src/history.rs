@@ -171,12 +171,12 @@ pub struct CommitLog {
 
 impl CommitLog {
     /// A replica applied this. An error if another one applied something else there.
-    pub fn record(&mut self, index: u64, entry: &Committed) -> Result<(), Committed> {
+    pub fn record(&mut self, index: u64, entry: &Committed) -> Result<(), Box<Committed>> {
         let known = self.entries.entry(index).or_insert_with(|| entry.clone());
         let outcome_differs =
             known.outcome.is_some() && entry.outcome.is_some() && known.outcome != entry.outcome;
         if known.term != entry.term || known.request != entry.request || outcome_differs {
-            return Err(known.clone());
+            return Err(Box::new(known.clone()));
         }
         if known.outcome.is_none() {
             known.outcome.clone_from(&entry.outcome);
@@ -217,9 +217,9 @@ mod tests {
         let mut log = CommitLog::default();
         assert_eq!(log.record(7, &entry(1)), Ok(()));
         assert_eq!(log.record(7, &entry(1)), Ok(()));
-        assert_eq!(log.record(7, &entry(2)), Err(entry(1)));
+        assert_eq!(log.record(7, &entry(2)), Err(Box::new(entry(1))));
         let request = Some(Request { session: SessionId(1), sequence: 1 });
-        assert_eq!(log.record(7, &Committed { request, ..entry(1) }), Err(entry(1)));
+        assert_eq!(log.record(7, &Committed { request, ..entry(1) }), Err(Box::new(entry(1))));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::machine::{Fault, MachineEvent, NodeId, Seen, TraceLine, TraceWhat};
 use crate::plan::Member;
 use crate::run::Failure;
 use mooseng_core::event::Event;
-use mooseng_core::namespace::{Answer, Op, Outcome, Query, RenameMode};
+use mooseng_core::namespace::{Answer, FileExtent, Op, Outcome, Query, RenameMode};
 use mooseng_core::time::Instant;
 use std::fmt;
 
@@ -236,6 +236,18 @@ pub fn asked(asked: &Asked) -> String {
             }
             Op::Link { inode, parent, name } => format!("link {inode:?} as {name:?} in {parent:?}"),
             Op::SetAttr { inode, change } => format!("set attributes of {inode:?}: {change:?}"),
+            Op::GrantSlices { inode, count } => format!("ask for {count} slices for {inode:?}"),
+            Op::AbandonSlices { slices } => format!("give back {slices:?}"),
+            Op::Commit { inode, extents, .. } => format!("commit {} to {inode:?}", extents_in_words(extents)),
+            Op::Compact { inode, replaced, extents, .. } => format!(
+                "replace {} of {inode:?} by {}",
+                extents_in_words(replaced),
+                extents_in_words(extents)
+            ),
+            Op::Punch { inode, offset, length } => {
+                format!("punch {length} bytes at {offset} out of {inode:?}")
+            }
+            Op::SetClass { inode, class } => format!("store {inode:?} as {class}"),
         },
         Asked::Question(query) => match query {
             Query::Lookup { parent, name } => format!("look up {name:?} in {parent:?}"),
@@ -243,8 +255,17 @@ pub fn asked(asked: &Asked) -> String {
             Query::ReadDir { directory, cookie, limit } => {
                 format!("list {directory:?} after {cookie}, at most {limit}")
             }
+            Query::Map { inode, offset, length } => format!("map {length} bytes at {offset} of {inode:?}"),
         },
     }
+}
+
+fn extents_in_words(extents: &[FileExtent]) -> String {
+    let word = |extent: &FileExtent| {
+        let FileExtent { offset, slice, slice_offset, .. } = extent;
+        format!("{offset}..{}={slice}+{slice_offset}", extent.end())
+    };
+    format!("[{}]", extents.iter().map(word).collect::<Vec<_>>().join(", "))
 }
 
 /// How an operation ended, as a person would write it.
@@ -270,6 +291,8 @@ fn outcome_in_words(outcome: &Outcome) -> String {
                 entries.iter().map(|entry| format!("{:?} {:?}", entry.name, entry.inode)).collect();
             format!("[{}]{}", names.join(", "), if *end { ", the end" } else { "" })
         }
+        Ok(Answer::Slices { first, count }) => format!("{count} slices from {first} on"),
+        Ok(Answer::Map { extents, end, .. }) => format!("{} up to {end}", extents_in_words(extents)),
     }
 }
 

@@ -1,13 +1,12 @@
 //! setattr.
 
 use super::Moment;
+use super::data;
 use crate::state::{MODE_MASK, State};
+use mooseng_core::extent::SIZE_MAX;
 use mooseng_core::id::InodeId;
 use mooseng_core::namespace::{Answer, AttrChange, FileKind, Outcome, Refusal};
 use mooseng_core::plant;
-
-/// The largest size a file may have: an offset in it is a signed number to applications.
-pub(crate) const SIZE_MAX: u64 = i64::MAX as u64;
 
 /// Every call counts as a change of the inode at the command's time, even one that asks for nothing.
 /// A size, even the one the file has, counts as a change of its data, unless `mtime` is set too.
@@ -20,6 +19,7 @@ pub(super) fn set(state: &mut State, moment: &Moment, inode: InodeId, change: &A
         if kind != FileKind::Regular || size > SIZE_MAX {
             return Err(Refusal::Invalid);
         }
+        data::shorten(state, inode, size);
     }
     let changed = state.inodes.change(&inode, |held| {
         held.mode = change.mode.map_or(held.mode, |mode| mode & MODE_MASK);

@@ -34,9 +34,11 @@ pub(super) fn file(
 
 /// Refuses, in this order: no such parent, a parent that is no directory, a name that is taken, a
 /// parent with all the subdirectories it may have, no space for the name, no number for the inode.
-fn make(state: &mut State, moment: &Moment, parent: InodeId, name: &Name, inode: Inode) -> Outcome {
+fn make(state: &mut State, moment: &Moment, parent: InodeId, name: &Name, mut inode: Inode) -> Outcome {
     let is_directory = inode.is_directory();
-    let parent_links = state.directory(parent)?.links;
+    let held = state.directory(parent)?;
+    let parent_links = held.links;
+    inode.set_class(held.class());
     let key = match state.place(parent, name) {
         Place::Taken(..) => return Err(Refusal::Exists),
         Place::Free(key) => Some(key),

@@ -1,5 +1,6 @@
 //! The rules of apply: as scripts, one case after the other, and at random beside a naive model.
 
+mod data;
 mod model;
 mod posix;
 mod random;

@@ -1,6 +1,6 @@
 //! unlink and rmdir.
 
-use super::{Moment, touch};
+use super::{Moment, data, touch};
 use crate::state::State;
 use mooseng_core::id::InodeId;
 use mooseng_core::namespace::{Answer, Name, Outcome, Refusal};
@@ -40,6 +40,7 @@ pub(super) fn directory(state: &mut State, moment: &Moment, parent: InodeId, nam
 /// One name of the inode is gone already. A directory has no other.
 pub(super) fn lose_name(state: &mut State, moment: &Moment, inode: InodeId) {
     if state.named(inode).is_ok_and(|held| held.is_directory() || held.links <= 1) {
+        data::drop_all(state, inode);
         state.inodes.remove(&inode);
         return;
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use mooseng_core::id::{ServerId, SessionId};
 use mooseng_core::namespace::Op;
 use mooseng_core::time::{Stamp, WallTime};
-use mooseng_net::convert::{Malformed, count, nonce, required, session, slot};
+use mooseng_net::convert::{self, Malformed, count, nonce, part_index, required, session, slice, slot};
 use mooseng_net::proto::log as proto;
 use prost::Message;
 
@@ -81,6 +81,23 @@ fn encode_kind(kind: &CommandKind) -> proto::command_record::Kind {
             server: server.0,
             nonce: Bytes::copy_from_slice(nonce),
         }),
+        CommandKind::RegisterServer { server, address, rack } => {
+            let (address, rack) = (address.to_string(), rack.to_string());
+            Kind::RegisterServer(proto::RegisterServerCommand { server: server.0, address, rack })
+        }
+        CommandKind::RetireServer { server } => {
+            Kind::RetireServer(proto::RetireServerCommand { server: server.0 })
+        }
+        CommandKind::ForgetSlices { slices } => {
+            let slices = slices.iter().map(|slice| slice.raw()).collect();
+            Kind::ForgetSlices(proto::ForgetSlicesCommand { slices })
+        }
+        CommandKind::MovePart { slice, index, source, target } => Kind::MovePart(proto::MovePartCommand {
+            slice: slice.raw(),
+            index: u32::from(*index),
+            source: source.map_or(0, |server| server.0),
+            target: target.map_or(0, |server| server.0),
+        }),
     }
 }
 
@@ -108,6 +125,22 @@ fn decode_kind(kind: proto::command_record::Kind) -> Result<CommandKind, Malform
         Kind::AllotReplica(allot) => CommandKind::AllotReplica {
             server: ServerId(allot.server),
             nonce: nonce("allot_replica.nonce", &allot.nonce)?,
+        },
+        Kind::RegisterServer(register) => CommandKind::RegisterServer {
+            server: ServerId(count("register_server.server", register.server)?),
+            address: register.address.into(),
+            rack: register.rack.into(),
+        },
+        Kind::RetireServer(retire) => CommandKind::RetireServer { server: ServerId(retire.server) },
+        Kind::ForgetSlices(forget) => {
+            let each = forget.slices.into_iter().map(|raw| slice("forget_slices.slices", raw));
+            CommandKind::ForgetSlices { slices: each.collect::<Result<_, Malformed>>()? }
+        }
+        Kind::MovePart(moved) => CommandKind::MovePart {
+            slice: slice("move_part.slice", moved.slice)?,
+            index: part_index("move_part.index", moved.index)?,
+            source: convert::server(moved.source),
+            target: convert::server(moved.target),
         },
     })
 }

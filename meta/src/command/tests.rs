@@ -3,8 +3,9 @@
 use super::{Command, CommandKind, DecodeError};
 use bytes::Bytes;
 use mooseng_core::chance::{self, Dice};
-use mooseng_core::id::{InodeId, ServerId, SessionId};
-use mooseng_core::namespace::{AttrChange, Name, Op, RenameMode};
+use mooseng_core::class::StorageClass;
+use mooseng_core::id::{InodeId, ServerId, SessionId, SliceId};
+use mooseng_core::namespace::{AttrChange, FileExtent, Name, NewSlice, Op, RenameMode};
 use mooseng_core::time::{Stamp, WallTime};
 use mooseng_net::proto::log as proto;
 use prost::Message;
@@ -17,6 +18,10 @@ fn every_kind() -> Vec<CommandKind> {
     let parent = InodeId::ROOT;
     let inode = InodeId::from_raw(77).unwrap();
     let change = AttrChange { size: Some(9), mtime: Some(WallTime(-9)), ..Default::default() };
+    let slice = SliceId::from_raw(78).unwrap();
+    let extent = FileExtent { offset: 1 << 50, length: 7, slice, slice_offset: 3 };
+    let parts = vec![Some(ServerId(4)), None];
+    let info = NewSlice { slice, class: StorageClass::default(), length: 10, parts };
     let rename = |mode| Op::Rename {
         source_parent: parent,
         source_name: name("a"),
@@ -34,6 +39,12 @@ fn every_kind() -> Vec<CommandKind> {
         rename(RenameMode::Exchange),
         Op::Link { inode, parent, name: name("l") },
         Op::SetAttr { inode, change },
+        Op::GrantSlices { inode, count: 9 },
+        Op::AbandonSlices { slices: vec![slice] },
+        Op::Commit { inode, slices: vec![info.clone()], extents: vec![extent], mtime: WallTime(-1) },
+        Op::Compact { inode, replaced: vec![extent, extent], slices: vec![info], extents: vec![extent] },
+        Op::Punch { inode, offset: u64::MAX, length: 1 },
+        Op::SetClass { inode, class: StorageClass::default() },
     ];
     let mutate = |op: Op| CommandKind::Mutate {
         session: SessionId(3),
@@ -49,6 +60,10 @@ fn every_kind() -> Vec<CommandKind> {
         CommandKind::ExpireSessions { sessions: vec![] },
         CommandKind::ExpireSessions { sessions: vec![SessionId(1), SessionId(2)] },
         CommandKind::AllotReplica { server: ServerId(8), nonce: [9; 16] },
+        CommandKind::RegisterServer { server: ServerId(8), address: "a:1".into(), rack: "".into() },
+        CommandKind::RetireServer { server: ServerId(8) },
+        CommandKind::ForgetSlices { slices: vec![slice] },
+        CommandKind::MovePart { slice, index: 63, source: None, target: Some(ServerId(1)) },
     ];
     kinds.extend(ops.map(mutate));
     kinds

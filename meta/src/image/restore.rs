@@ -3,7 +3,8 @@
 
 use super::{FORMAT, HEAD, HEADER_BYTES, MAGIC, TRAILER, header};
 use crate::state::{
-    Allotted, Counter, Entry, Inode, Marks, Reader, Record, Recorded, Session, State, StateConfig, Table,
+    Allotted, ChunkServer, Condemned, Counter, Entry, Extent, Inode, Live, Marks, Pending, Reader, Record,
+    Recorded, Session, SliceCounter, State, StateConfig, Table,
 };
 use bytes::Bytes;
 
@@ -106,6 +107,19 @@ impl Restorer {
             Counter::TABLE => put(&mut state.counters, reader),
             Recorded::TABLE => put(&mut state.answers, reader),
             Allotted::TABLE => put(&mut state.replicas, reader),
+            Extent::TABLE => put(&mut state.extents, reader),
+            Live::TABLE => put(&mut state.live, reader),
+            Condemned::TABLE => put(&mut state.condemned, reader),
+            SliceCounter::TABLE => put(&mut state.slice_counters, reader),
+            ChunkServer::TABLE => put(&mut state.chunk_servers, reader),
+            Pending::TABLE => {
+                let (slice, pending) = Pending::take(reader)?;
+                state.pending_of.insert((pending.session, slice), ());
+                match state.pending.insert(slice, pending) {
+                    Some(_) => Err("a record that comes twice"),
+                    None => Ok(()),
+                }
+            }
             Session::TABLE => {
                 let (id, session) = Session::take(reader)?;
                 if state.nonces.insert(session.nonce, id).is_some() {

@@ -6,8 +6,9 @@ use crate::command::{Command, CommandKind};
 use crate::state::{State, StateConfig, check};
 use bytes::Bytes;
 use mooseng_core::chance::{self, Dice};
-use mooseng_core::id::{InodeId, ServerId, SessionId};
-use mooseng_core::namespace::{Name, Op};
+use mooseng_core::class::StorageClass;
+use mooseng_core::id::{IdKind, InodeId, ServerId, SessionId, SliceId};
+use mooseng_core::namespace::{FileExtent, Name, NewSlice, Op};
 use mooseng_core::time::{Stamp, WallTime};
 
 /// A state with something in every table, names of every length among them.
@@ -20,6 +21,7 @@ fn populated(files: u64) -> State {
         CommandKind::OpenSession { nonce: [2; 16] },
         CommandKind::AllotReplica { server: ServerId(4), nonce: [9; 16] },
     ];
+    kinds.extend(data(files));
     for sequence in 1..=files {
         let mut name = sequence.to_string().into_bytes();
         name.resize(name.len().max(dice.between(1, 255) as usize), b'x');
@@ -40,10 +42,42 @@ fn populated(files: u64) -> State {
     state
 }
 
+/// Slices in every state, of a second session's file.
+fn data(seed: u64) -> Vec<CommandKind> {
+    let mut dice = chance::stream(seed, "image data", 0, 0);
+    let (session, parent) = (SessionId(2), InodeId::ROOT);
+    let file = InodeId::new(2, IdKind::File, parent.slot(), 2).unwrap();
+    let slice = |counter| SliceId::new(2, parent.slot(), counter).unwrap();
+    let class = StorageClass::new(30, 34 - 2, false).unwrap();
+    let mut ops = vec![
+        Op::SetClass { inode: parent, class },
+        Op::Create { parent, name: Name::new(&b"data"[..]).unwrap(), mode: 0o600, uid: 3, gid: 4 },
+        Op::GrantSlices { inode: file, count: 40 },
+    ];
+    for counter in 1..=30 {
+        let parts = (0..62).map(|part| (part != 3).then_some(ServerId(1 + part))).collect();
+        let info = NewSlice { slice: slice(counter), class, length: 1_000, parts };
+        let offset = dice.below(40_000);
+        let extent = FileExtent { offset, length: 900, slice: info.slice, slice_offset: 100 };
+        let (slices, extents) = (vec![info], vec![extent]);
+        ops.push(Op::Commit { inode: file, slices, extents, mtime: WallTime(counter as i64) });
+    }
+    ops.push(Op::AbandonSlices { slices: vec![slice(31)] });
+    ops.push(Op::Punch { inode: file, offset: 0, length: 10_000 });
+    let mut kinds: Vec<CommandKind> = (1..)
+        .zip(ops)
+        .map(|(sequence, op)| CommandKind::Mutate { session, sequence, low_water: 1, slot: op.slot(), op })
+        .collect();
+    let (address, rack) = ("chunk-1:9422".into(), "left".into());
+    kinds.push(CommandKind::RegisterServer { server: ServerId(1), address, rack });
+    kinds
+}
+
 #[test]
 fn what_is_restored_is_the_same() {
     for files in [0, 1, 200, 3_000] {
         let state = populated(files);
+        assert!(state.extents().count() > 5 && state.condemned().count() > 0 && state.pending().count() == 9);
         for chunk_bytes in [CHUNK_BYTES_MIN, 5_000, 1 << 20] {
             let chunks: Vec<Bytes> = Image::new(state.clone(), chunk_bytes).collect();
             assert!(chunks.iter().all(|chunk| chunk.len() <= chunk_bytes));
@@ -113,8 +147,8 @@ fn what_is_not_whole_is_refused_in_one_line() {
     let ordinal = chunks.len();
     assert_eq!(refusal(&longer), format!("image refused: chunk {ordinal}: damaged, or out of order"));
     let mut newer = chunks.clone();
-    newer[0] = Bytes::from([&b"mng-img\x02"[..], &chunks[0][8..]].concat());
-    let wanted = "image refused: chunk 0: format 2, this build reads 1: use the build that wrote it";
+    newer[0] = Bytes::from([&b"mng-img\x03"[..], &chunks[0][8..]].concat());
+    let wanted = "image refused: chunk 0: format 3, this build reads 2: use the build that wrote it";
     assert_eq!(refusal(&newer), wanted);
     let mut restorer = Restorer::new();
     assert!(restorer.chunk(b"rubbish").is_err());
@@ -162,6 +196,27 @@ fn rubbish_with_a_sound_checksum_does_not_panic() {
     }
 }
 
+/// One slice that is live, one that is condemned, one that is pending, and the server of them.
+fn written_twice() -> Vec<CommandKind> {
+    let inode = InodeId::new(1, IdKind::File, InodeId::ROOT.slot(), 2).unwrap();
+    let slice = |counter| SliceId::new(1, inode.slot(), counter).unwrap();
+    let commit = |counter, length| {
+        let (slice, class) = (slice(counter), StorageClass::default());
+        let info = NewSlice { slice, class, length, parts: vec![Some(ServerId(6)), Some(ServerId(7))] };
+        let extent = FileExtent { offset: 4_096, length: length - 1, slice, slice_offset: 1 };
+        Op::Commit { inode, slices: vec![info], extents: vec![extent], mtime: WallTime(8) }
+    };
+    let ops = [Op::GrantSlices { inode, count: 3 }, commit(1, 100), commit(2, 200)];
+    let mutate = |(sequence, op): (u64, Op)| {
+        let (session, low_water, slot) = (SessionId(1), sequence, op.slot());
+        CommandKind::Mutate { session, sequence, low_water, slot, op }
+    };
+    let mut kinds: Vec<CommandKind> = (2..).zip(ops).map(mutate).collect();
+    let (address, rack) = ("h:1".into(), "r".into());
+    kinds.push(CommandKind::RegisterServer { server: ServerId(6), address, rack });
+    kinds
+}
+
 /// On disks and in archives: the bytes never change within a format.
 #[test]
 fn the_bytes_of_a_small_image_are_pinned() {
@@ -171,7 +226,8 @@ fn the_bytes_of_a_small_image_are_pinned() {
     let mutate =
         CommandKind::Mutate { session: SessionId(1), sequence: 1, low_water: 1, slot: op.slot(), op };
     let allot = CommandKind::AllotReplica { server: ServerId(5), nonce: [4; 16] };
-    let kinds = [CommandKind::OpenSession { nonce: [3; 16] }, mutate, allot];
+    let mut kinds = vec![CommandKind::OpenSession { nonce: [3; 16] }, mutate, allot];
+    kinds.extend(written_twice());
     for (index, kind) in (1..).zip(kinds) {
         let command = Command { time: WallTime(7), stamp: Stamp(9), region: 1, kind };
         apply(&mut state, index, &command);
@@ -184,19 +240,20 @@ fn the_bytes_of_a_small_image_are_pinned() {
     assert_eq!(lines, PINNED, "{lines:#?}");
 }
 
-const PINNED: [&str; 14] = [
-    "6d6e672d696d6701000000009c0100002899f800003700000002000000000000",
-    "00e803000000000000e8fd00000001000000000000a086010000000000030000",
-    "000000000009000000000000000200000000000000e903000000000000010100",
-    "00000000000102ed010200000000000000000000000100000000000001000000",
-    "0000000000070000000000000007000000000000000200000000000000010200",
-    "00000050520401a0010100000001000000020000000000000000000000070000",
-    "0000000000070000000000000007000000000000000100000000000000020100",
+const PINNED: [&str; 15] = [
+    "6d6e672d696d670200000000c80100007e7b8549003700000002000000000000",
+    "00e803000000000000e8fd00000001000000000000a086010000000000000400",
+    "0000100000030000000000000009000000000000000200000000000000e90300",
+    "000000000001010000000000000102ed01020000000000000000000000010000",
+    "0000000001000000000000000007000000000000000700000000000000020000",
+    "000000000001010000000000000000000001020000000050520401a001010000",
+    "0001000000020000000000000000000000070000000000000007000000000000",
+    "0007000000000000000100000000000000010100000000000000000000020100",
     "0000000000010159445fee21757a020000000050520401016603250503000000",
     "0000000004010000000000000003030303030303030303030303030303010000",
     "0000000000050100000000000000010000000000000002000000000000000202",
     "0000000050520401a00101000000010000000200000000000000000000000700",
-    "0000000000000700000000000000070000000000000001000000000000000605",
-    "0000000000000004040404040404040404040404040404e803000000000000ff",
-    "cf71a48912a41783b58b7c99fffbf3d1",
+    "0000000000000700000000000000070000000000000001000000000000000101",
+    "0000000000000000000006050000000000000004040404040404040404040404",
+    "040404e803000000000000ff3d44a447aa08c537e3d7b2496bc85714",
 ];

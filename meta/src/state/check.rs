@@ -1,6 +1,8 @@
 //! What always holds of a shard's state (promise G8): for oracles, tests and operators. Walks
 //! everything, so it is not for the path of a request.
 
+mod data;
+
 use super::{EntryKey, State, entry};
 use mooseng_core::id::InodeId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// - a file has as many links as names, and at least one; a directory but the root has one name, in
 ///   the directory it calls its parent, and two links more than subdirectories;
 /// - every directory is reached from the root, and none twice: no cycles, no orphans;
+/// - extents lie in files, within their size and within their slices, none over another, no more in
+///   a chunk than may be; every slice is live, pending (of a session there is), condemned or
+///   forgotten, and a live one counts its extents;
 /// - no counter will give an id again; every answer belongs to a session and lies in its window;
 /// - the hash that was kept is the hash of what is there.
 pub fn check(state: &State) -> Result<(), String> {
@@ -22,6 +27,7 @@ pub fn check(state: &State) -> Result<(), String> {
     state.answers.check()?;
     state.replicas.check()?;
     state.nonces.check()?;
+    data::check_tables(state)?;
     if state.hash() != state.hash_from_scratch() {
         return Err("the hash that was kept is not the hash of what is there".into());
     }
@@ -29,7 +35,9 @@ pub fn check(state: &State) -> Result<(), String> {
     check_inodes(state, &names)?;
     check_reach(state)?;
     check_counters(state)?;
-    check_sessions(state)
+    check_sessions(state)?;
+    data::check_extents(state)?;
+    data::check_slices(state)
 }
 
 /// What the entries say of an inode.

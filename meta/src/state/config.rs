@@ -21,6 +21,10 @@ pub struct StateConfig {
     pub session_window: u64,
     /// The most sessions at once.
     pub sessions_max: u64,
+    /// The most extents of one chunk.
+    pub extents_max: u32,
+    /// The most pending slices of one session.
+    pub pending_max: u32,
 }
 
 impl Default for StateConfig {
@@ -32,6 +36,8 @@ impl Default for StateConfig {
             links_max: LINKS_MAX,
             session_window: 256,
             sessions_max: 100_000,
+            extents_max: 1_024,
+            pending_max: 4_096,
         }
     }
 }
@@ -58,6 +64,12 @@ impl StateConfig {
         if self.sessions_max == 0 {
             return wrong("sessions_max", "at least 1");
         }
+        if !(4..=4_096).contains(&self.extents_max) {
+            return wrong("extents_max", "4 to 4096");
+        }
+        if !(1..=65_536).contains(&self.pending_max) {
+            return wrong("pending_max", "1 to 65536");
+        }
         Ok(())
     }
 
@@ -68,6 +80,8 @@ impl StateConfig {
         sink.u32(self.links_max);
         sink.u64(self.session_window);
         sink.u64(self.sessions_max);
+        sink.u32(self.extents_max);
+        sink.u32(self.pending_max);
     }
 
     pub(crate) fn take(reader: &mut Reader<'_>) -> Result<Self, &'static str> {
@@ -78,6 +92,8 @@ impl StateConfig {
             links_max: reader.u32("links_max")?,
             session_window: reader.u64("session_window")?,
             sessions_max: reader.u64("sessions_max")?,
+            extents_max: reader.u32("extents_max")?,
+            pending_max: reader.u32("pending_max")?,
         };
         config.check().map_err(|_| "configuration")?;
         Ok(config)

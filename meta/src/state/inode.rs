@@ -1,16 +1,26 @@
-//! An inode as it is kept: 56 bytes, beside the 8 of its id.
+//! An inode as it is kept: 64 bytes, beside the 8 of its id.
 
 use super::record::{Reader, Record, Sink};
+use super::slice::take_class;
+use mooseng_core::class::StorageClass;
 use mooseng_core::id::{IdKind, InodeId};
 use mooseng_core::namespace::{Attr, FileKind};
 use mooseng_core::time::WallTime;
+
+/// A storage class in few bits: `K - 1` in five, `M` in six, `strict` in one.
+const CLASS_BITS: u32 = 12;
+/// A version grows by one with each change and does not get there.
+const VERSION_MAX: u64 = (1 << (64 - CLASS_BITS)) - 1;
 
 /// Permission bits and set-id bits.
 pub(crate) const MODE_MASK: u16 = 0o7777;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Inode {
-    pub(crate) version: u64,
+    /// The version, and below it in [`CLASS_BITS`] bits the storage class.
+    version_and_class: u64,
+    /// How many bytes extents cover.
+    covered: u64,
     /// Of a directory its parent's id, of anything else its size: no inode has both.
     parent_or_size: u64,
     pub(crate) atime: WallTime,
@@ -24,12 +34,13 @@ pub(crate) struct Inode {
 }
 
 // A million of these make the memory of a million empty files.
-const _: () = assert!(size_of::<Inode>() == 56);
+const _: () = assert!(size_of::<Inode>() == 64);
 
 impl Inode {
     pub(crate) fn file(mode: u16, uid: u32, gid: u32, time: WallTime) -> Self {
         Self {
-            version: 1,
+            version_and_class: 1 << CLASS_BITS | class_bits(StorageClass::default()),
+            covered: 0,
             parent_or_size: 0,
             atime: time,
             mtime: time,
@@ -77,10 +88,39 @@ impl Inode {
         self.parent_or_size = size;
     }
 
+    pub(crate) fn version(&self) -> u64 {
+        self.version_and_class >> CLASS_BITS
+    }
+
+    pub(crate) fn class(&self) -> StorageClass {
+        let class = class_of_bits(self.version_and_class & ((1 << CLASS_BITS) - 1));
+        assert!(class.is_some(), "the bits were made from a class");
+        class.unwrap_or_default()
+    }
+
+    pub(crate) fn set_class(&mut self, class: StorageClass) {
+        self.version_and_class = self.version() << CLASS_BITS | class_bits(class);
+    }
+
+    /// How many bytes extents cover.
+    pub(crate) fn covered(&self) -> u64 {
+        self.covered
+    }
+
+    pub(crate) fn set_covered(&mut self, covered: u64) {
+        self.covered = covered;
+    }
+
+    /// What is cached of the data is out of date, though nothing that users see has changed.
+    pub(crate) fn moved(&mut self) {
+        assert!(self.version() < VERSION_MAX, "a version that only grows by one");
+        self.version_and_class += 1 << CLASS_BITS;
+    }
+
     /// Marks a change of the inode itself at `time`.
     pub(crate) fn changed(&mut self, time: WallTime) {
         self.ctime = time;
-        self.version += 1;
+        self.moved();
     }
 
     pub(crate) fn attr(&self, inode: InodeId) -> Attr {
@@ -95,9 +135,19 @@ impl Inode {
             atime: self.atime,
             mtime: self.mtime,
             ctime: self.ctime,
-            version: self.version,
+            version: self.version(),
+            class: self.class(),
+            blocks: self.covered.div_ceil(512),
         }
     }
+}
+
+fn class_bits(class: StorageClass) -> u64 {
+    u64::from(class.data() - 1) << 7 | u64::from(class.parity()) << 1 | u64::from(class.strict())
+}
+
+fn class_of_bits(bits: u64) -> Option<StorageClass> {
+    StorageClass::new((bits >> 7) as u8 + 1, (bits >> 1) as u8 & 0x3f, bits & 1 == 1)
 }
 
 /// The number of a kind in images, for good.
@@ -152,7 +202,9 @@ impl Record for Inode {
         sink.u64(self.atime.0.cast_unsigned());
         sink.u64(self.mtime.0.cast_unsigned());
         sink.u64(self.ctime.0.cast_unsigned());
-        sink.u64(self.version);
+        sink.u64(self.version());
+        sink.u32(self.class().to_raw());
+        sink.u64(self.covered);
     }
 
     fn take(reader: &mut Reader<'_>) -> Result<(InodeId, Self), &'static str> {
@@ -171,7 +223,47 @@ impl Record for Inode {
         }
         let mut time = |field| reader.u64(field).map(|nanos| WallTime(nanos.cast_signed()));
         let (atime, mtime, ctime) = (time("atime")?, time("mtime")?, time("ctime")?);
-        let version = reader.count("version")?;
-        Ok((id, Self { version, parent_or_size, atime, mtime, ctime, links, uid, gid, mode, kind }))
+        let version = reader.u64("version")?;
+        if version >= VERSION_MAX {
+            return Err("version");
+        }
+        let class = take_class(reader)?;
+        let version_and_class = version << CLASS_BITS | class_bits(class);
+        let covered = reader.u64("covered bytes")?;
+        Ok((
+            id,
+            Self {
+                version_and_class,
+                covered,
+                parent_or_size,
+                atime,
+                mtime,
+                ctime,
+                links,
+                uid,
+                gid,
+                mode,
+                kind,
+            },
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_fits_beside_any_version() {
+        let mut inode = Inode::root();
+        for raw in 0..1 << 18 {
+            let Some(class) = StorageClass::from_raw(raw) else { continue };
+            assert!(class_bits(class) < 1 << CLASS_BITS);
+            inode.changed(WallTime(0));
+            let version = inode.version();
+            inode.set_class(class);
+            assert_eq!((inode.class(), inode.version()), (class, version));
+        }
+        assert_eq!(inode.version(), 1 + 2 * 32 * 33);
     }
 }

@@ -3,7 +3,8 @@
 
 use super::inode::{kind_number, take_id, take_kind};
 use super::record::{Reader, Record, Sink};
-use mooseng_core::id::{ReplicaId, ServerId, SessionId, Slot};
+use super::slice::{take_class, take_slice};
+use mooseng_core::id::{ReplicaId, ServerId, SessionId, SliceId, Slot};
 use mooseng_core::namespace::{Answer, Attr, Outcome, Refusal};
 use mooseng_core::time::WallTime;
 
@@ -36,6 +37,7 @@ pub(crate) enum Kept {
     Done,
     Attr(Attr),
     Refused(Refusal),
+    Slices { first: SliceId, count: u32 },
 }
 
 impl Kept {
@@ -43,7 +45,10 @@ impl Kept {
         match outcome {
             Ok(Answer::Done) => Self::Done,
             Ok(Answer::Attr(attr)) => Self::Attr(*attr),
-            Ok(Answer::Entries { .. }) => unreachable!("no change answers with a listing"),
+            Ok(Answer::Slices { first, count }) => Self::Slices { first: *first, count: *count },
+            Ok(Answer::Entries { .. } | Answer::Map { .. }) => {
+                unreachable!("no change answers with a listing or a map")
+            }
             Err(refusal) => Self::Refused(*refusal),
         }
     }
@@ -53,6 +58,7 @@ impl Kept {
             Self::Done => Ok(Answer::Done),
             Self::Attr(attr) => Ok(Answer::Attr(*attr)),
             Self::Refused(refusal) => Err(*refusal),
+            Self::Slices { first, count } => Ok(Answer::Slices { first: *first, count: *count }),
         }
     }
 }
@@ -129,6 +135,11 @@ impl Record for Recorded {
                 sink.u8(3);
                 sink.u8(refusal_number(*refusal));
             }
+            Kept::Slices { first, count } => {
+                sink.u8(10);
+                sink.u64(first.raw());
+                sink.u32(*count);
+            }
         }
     }
 
@@ -140,6 +151,10 @@ impl Record for Recorded {
             1 => Kept::Done,
             2 => Kept::Attr(take_attr(reader)?),
             3 => Kept::Refused(refusal_of(reader.u8("refusal")?).ok_or("refusal")?),
+            10 => {
+                let first = take_slice(reader)?;
+                Kept::Slices { first, count: reader.u32("count of slices")? }
+            }
             _ => return Err("answer"),
         };
         Ok((AnswerKey { session, sequence }, Self { index, kept }))
@@ -175,6 +190,8 @@ fn put_attr<S: Sink>(attr: &Attr, sink: &mut S) {
     sink.u64(attr.mtime.0.cast_unsigned());
     sink.u64(attr.ctime.0.cast_unsigned());
     sink.u64(attr.version);
+    sink.u32(attr.class.to_raw());
+    sink.u64(attr.blocks);
 }
 
 fn take_attr(reader: &mut Reader<'_>) -> Result<Attr, &'static str> {
@@ -191,11 +208,13 @@ fn take_attr(reader: &mut Reader<'_>) -> Result<Attr, &'static str> {
         mtime: WallTime(reader.u64("mtime")?.cast_signed()),
         ctime: WallTime(reader.u64("ctime")?.cast_signed()),
         version: reader.u64("version")?,
+        class: take_class(reader)?,
+        blocks: reader.u64("blocks")?,
     })
 }
 
 /// The number of a refusal in images, for good.
-const REFUSALS: [(u8, Refusal); 11] = [
+const REFUSALS: [(u8, Refusal); 15] = [
     (1, Refusal::NotFound),
     (2, Refusal::Exists),
     (3, Refusal::NotDirectory),
@@ -207,6 +226,10 @@ const REFUSALS: [(u8, Refusal); 11] = [
     (9, Refusal::NotPermitted),
     (10, Refusal::Stale),
     (11, Refusal::NoSpace),
+    (30, Refusal::NotPending),
+    (31, Refusal::TooManyPending),
+    (32, Refusal::TooFragmented),
+    (33, Refusal::Conflict),
 ];
 
 fn refusal_number(refusal: Refusal) -> u8 {

@@ -1,6 +1,7 @@
 //! Operations and queries.
 
 use super::Malformed;
+use super::data::{class, extents, put_extents, put_slices, slice, slices};
 use super::field::{inode, mode, name, required, unknown};
 use crate::proto::namespace as proto;
 use crate::proto::namespace::op::Kind as OpKind;
@@ -48,6 +49,30 @@ impl From<&Op> for proto::Op {
             Op::SetAttr { inode, change } => {
                 OpKind::SetAttr(proto::SetAttr { inode: inode.raw(), change: Some((*change).into()) })
             }
+            Op::GrantSlices { inode, count } => {
+                OpKind::GrantSlices(proto::GrantSlices { inode: inode.raw(), count: *count })
+            }
+            Op::AbandonSlices { slices } => OpKind::AbandonSlices(proto::AbandonSlices {
+                slices: slices.iter().map(|slice| slice.raw()).collect(),
+            }),
+            Op::Commit { inode, slices, extents, mtime } => OpKind::Commit(proto::Commit {
+                inode: inode.raw(),
+                slices: put_slices(slices),
+                extents: put_extents(extents),
+                mtime: mtime.0,
+            }),
+            Op::Compact { inode, replaced, slices, extents } => OpKind::Compact(proto::Compact {
+                inode: inode.raw(),
+                replaced: put_extents(replaced),
+                slices: put_slices(slices),
+                extents: put_extents(extents),
+            }),
+            Op::Punch { inode, offset, length } => {
+                OpKind::Punch(proto::Punch { inode: inode.raw(), offset: *offset, length: *length })
+            }
+            Op::SetClass { inode, class } => {
+                OpKind::SetClass(proto::SetClass { inode: inode.raw(), class: class.to_raw() })
+            }
         };
         proto::Op { kind: Some(kind) }
     }
@@ -93,6 +118,32 @@ impl TryFrom<proto::Op> for Op {
             OpKind::SetAttr(op) => Op::SetAttr {
                 inode: inode("set_attr.inode", op.inode)?,
                 change: required("set_attr.change", op.change)?.try_into()?,
+            },
+            OpKind::GrantSlices(op) => {
+                Op::GrantSlices { inode: inode("grant_slices.inode", op.inode)?, count: op.count }
+            }
+            OpKind::AbandonSlices(op) => {
+                let each = op.slices.into_iter().map(|raw| slice("abandon_slices.slices", raw));
+                Op::AbandonSlices { slices: each.collect::<Result<_, Malformed>>()? }
+            }
+            OpKind::Commit(op) => Op::Commit {
+                inode: inode("commit.inode", op.inode)?,
+                slices: slices("commit.slices", op.slices)?,
+                extents: extents("commit.extents", op.extents)?,
+                mtime: WallTime(op.mtime),
+            },
+            OpKind::Compact(op) => Op::Compact {
+                inode: inode("compact.inode", op.inode)?,
+                replaced: extents("compact.replaced", op.replaced)?,
+                slices: slices("compact.slices", op.slices)?,
+                extents: extents("compact.extents", op.extents)?,
+            },
+            OpKind::Punch(op) => {
+                Op::Punch { inode: inode("punch.inode", op.inode)?, offset: op.offset, length: op.length }
+            }
+            OpKind::SetClass(op) => Op::SetClass {
+                inode: inode("set_class.inode", op.inode)?,
+                class: class("set_class.class", op.class)?,
             },
         })
     }
@@ -157,6 +208,9 @@ impl From<&Query> for proto::Query {
                 cookie: *cookie,
                 limit: *limit,
             }),
+            Query::Map { inode, offset, length } => {
+                QueryKind::Map(proto::MapRange { inode: inode.raw(), offset: *offset, length: *length })
+            }
         };
         proto::Query { kind: Some(kind) }
     }
@@ -176,6 +230,11 @@ impl TryFrom<proto::Query> for Query {
                 directory: inode("read_dir.directory", query.directory)?,
                 cookie: query.cookie,
                 limit: query.limit,
+            },
+            QueryKind::Map(query) => Query::Map {
+                inode: inode("map.inode", query.inode)?,
+                offset: query.offset,
+                length: query.length,
             },
         })
     }

@@ -1,6 +1,7 @@
 //! What an operation or a query came to.
 
 use super::Malformed;
+use super::data::{class, extents, put_extents, put_slices, slice, slices};
 use super::field::{inode, mode, name, required, unknown};
 use crate::proto::namespace as proto;
 use crate::proto::namespace::outcome::Kind;
@@ -15,6 +16,15 @@ impl From<&Outcome> for proto::Outcome {
             Ok(Answer::Done) => Kind::Done(proto::Done {}),
             Ok(Answer::Entries { entries, end }) => Kind::Entries(proto::Entries {
                 entries: entries.iter().map(proto::DirEntry::from).collect(),
+                end: *end,
+            }),
+            Ok(Answer::Slices { first, count }) => {
+                Kind::Slices(proto::Slices { first: first.raw(), count: *count })
+            }
+            Ok(Answer::Map { attr, extents, slices, end }) => Kind::Map(proto::Map {
+                attr: Some(attr.into()),
+                extents: put_extents(extents),
+                slices: put_slices(slices),
                 end: *end,
             }),
         };
@@ -36,6 +46,15 @@ impl TryFrom<proto::Outcome> for Outcome {
                     entries.entries.into_iter().map(DirEntry::try_from).collect::<Result<_, _>>()?;
                 Ok(Answer::Entries { entries, end })
             }
+            Kind::Slices(granted) => {
+                Ok(Answer::Slices { first: slice("slices.first", granted.first)?, count: granted.count })
+            }
+            Kind::Map(map) => Ok(Answer::Map {
+                attr: required("map.attr", map.attr)?.try_into()?,
+                extents: extents("map.extents", map.extents)?,
+                slices: slices("map.slices", map.slices)?,
+                end: map.end,
+            }),
         })
     }
 }
@@ -54,6 +73,8 @@ impl From<&Attr> for proto::Attr {
             mtime: attr.mtime.0,
             ctime: attr.ctime.0,
             version: attr.version,
+            class: attr.class.to_raw(),
+            blocks: attr.blocks,
         }
     }
 }
@@ -74,6 +95,8 @@ impl TryFrom<proto::Attr> for Attr {
             mtime: WallTime(attr.mtime),
             ctime: WallTime(attr.ctime),
             version: attr.version,
+            class: class("attr.class", attr.class)?,
+            blocks: attr.blocks,
         })
     }
 }
@@ -143,6 +166,10 @@ impl From<Refusal> for proto::Refusal {
             Refusal::NotPermitted => Self::NotPermitted,
             Refusal::Stale => Self::Stale,
             Refusal::NoSpace => Self::NoSpace,
+            Refusal::NotPending => Self::NotPending,
+            Refusal::TooManyPending => Self::TooManyPending,
+            Refusal::TooFragmented => Self::TooFragmented,
+            Refusal::Conflict => Self::Conflict,
         }
     }
 }
@@ -160,6 +187,10 @@ fn refusal(field: &'static str, raw: i32) -> Result<Refusal, Malformed> {
         Ok(proto::Refusal::NotPermitted) => Ok(Refusal::NotPermitted),
         Ok(proto::Refusal::Stale) => Ok(Refusal::Stale),
         Ok(proto::Refusal::NoSpace) => Ok(Refusal::NoSpace),
+        Ok(proto::Refusal::NotPending) => Ok(Refusal::NotPending),
+        Ok(proto::Refusal::TooManyPending) => Ok(Refusal::TooManyPending),
+        Ok(proto::Refusal::TooFragmented) => Ok(Refusal::TooFragmented),
+        Ok(proto::Refusal::Conflict) => Ok(Refusal::Conflict),
         Ok(proto::Refusal::Unspecified) | Err(_) => unknown(field, raw),
     }
 }

@@ -4,9 +4,11 @@ use super::*;
 use crate::proto::{cluster, log, metadata, namespace as proto, raft, rpc};
 use bytes::Bytes;
 use mooseng_core::chance::{Dice, stream};
-use mooseng_core::id::{IdKind, InodeId, Slot};
+use mooseng_core::class::StorageClass;
+use mooseng_core::id::{IdKind, InodeId, ServerId, SliceId, Slot};
 use mooseng_core::namespace::{
-    Answer, Attr, AttrChange, DirEntry, FileKind, Name, Op, Outcome, Query, Refusal, RenameMode,
+    Answer, Attr, AttrChange, DirEntry, FileExtent, FileKind, Name, Op, Outcome, Query, Refusal, RenameMode,
+    SliceInfo,
 };
 use mooseng_core::time::WallTime;
 use prost::Message;
@@ -22,7 +24,7 @@ const KINDS: [FileKind; 7] = [
     FileKind::BlockDevice,
 ];
 
-const REFUSALS: [Refusal; 11] = [
+const REFUSALS: [Refusal; 15] = [
     Refusal::NotFound,
     Refusal::Exists,
     Refusal::NotDirectory,
@@ -34,6 +36,10 @@ const REFUSALS: [Refusal; 11] = [
     Refusal::NotPermitted,
     Refusal::Stale,
     Refusal::NoSpace,
+    Refusal::NotPending,
+    Refusal::TooManyPending,
+    Refusal::TooFragmented,
+    Refusal::Conflict,
 ];
 
 const MODES: [RenameMode; 3] = [RenameMode::Replace, RenameMode::Keep, RenameMode::Exchange];
@@ -70,9 +76,32 @@ fn change(dice: &mut ChaCha8Rng) -> AttrChange {
     }
 }
 
+fn slice(dice: &mut ChaCha8Rng) -> SliceId {
+    let slot = Slot::new(dice.below(4096) as u16).unwrap();
+    SliceId::new(dice.below(64) as u8, slot, dice.between(1, (1 << 44) - 1)).unwrap()
+}
+
+fn class(dice: &mut ChaCha8Rng) -> StorageClass {
+    StorageClass::new(dice.between(1, 32) as u8, dice.below(33) as u8, dice.chance(500_000)).unwrap()
+}
+
+fn several<T>(dice: &mut ChaCha8Rng, mut draw: impl FnMut(&mut ChaCha8Rng) -> T) -> Vec<T> {
+    (0..dice.below(4)).map(|_| draw(dice)).collect()
+}
+
+fn extent(dice: &mut ChaCha8Rng) -> FileExtent {
+    let (length, slice_offset) = (dice.word() as u32, dice.word() as u32);
+    FileExtent { offset: dice.word(), length, slice: slice(dice), slice_offset }
+}
+
+fn info(dice: &mut ChaCha8Rng) -> SliceInfo {
+    let parts = several(dice, |dice| maybe(dice, |dice| ServerId(dice.between(1, 9))));
+    SliceInfo { slice: slice(dice), class: class(dice), length: dice.word() as u32, parts }
+}
+
 fn op(dice: &mut ChaCha8Rng) -> Op {
     let (mode, uid, gid) = (dice.below(0o10000) as u16, dice.word() as u32, dice.word() as u32);
-    match dice.below(7) {
+    match dice.below(13) {
         0 => Op::Mkdir { parent: inode(dice), name: name(dice), mode, uid, gid },
         1 => Op::Create { parent: inode(dice), name: name(dice), mode, uid, gid },
         2 => Op::Unlink { parent: inode(dice), name: name(dice) },
@@ -85,14 +114,31 @@ fn op(dice: &mut ChaCha8Rng) -> Op {
             mode: *dice.pick(&MODES),
         },
         5 => Op::Link { inode: inode(dice), parent: inode(dice), name: name(dice) },
+        6 => Op::GrantSlices { inode: inode(dice), count: dice.word() as u32 },
+        7 => Op::AbandonSlices { slices: several(dice, slice) },
+        8 => Op::Commit {
+            inode: inode(dice),
+            slices: several(dice, info),
+            extents: several(dice, extent),
+            mtime: time(dice),
+        },
+        9 => Op::Compact {
+            inode: inode(dice),
+            replaced: several(dice, extent),
+            slices: several(dice, info),
+            extents: several(dice, extent),
+        },
+        10 => Op::Punch { inode: inode(dice), offset: dice.word(), length: dice.word() },
+        11 => Op::SetClass { inode: inode(dice), class: class(dice) },
         _ => Op::SetAttr { inode: inode(dice), change: change(dice) },
     }
 }
 
 fn query(dice: &mut ChaCha8Rng) -> Query {
-    match dice.below(3) {
+    match dice.below(4) {
         0 => Query::Lookup { parent: inode(dice), name: name(dice) },
         1 => Query::GetAttr { inode: inode(dice) },
+        2 => Query::Map { inode: inode(dice), offset: dice.word(), length: dice.word() },
         _ => Query::ReadDir { directory: inode(dice), cookie: dice.word(), limit: dice.word() as u32 },
     }
 }
@@ -110,14 +156,23 @@ fn attr(dice: &mut ChaCha8Rng) -> Attr {
         mtime: time(dice),
         ctime: time(dice),
         version: dice.word(),
+        class: class(dice),
+        blocks: dice.word(),
     }
 }
 
 fn outcome(dice: &mut ChaCha8Rng) -> Outcome {
-    match dice.below(4) {
+    match dice.below(6) {
         0 => Err(*dice.pick(&REFUSALS)),
         1 => Ok(Answer::Attr(attr(dice))),
         2 => Ok(Answer::Done),
+        3 => Ok(Answer::Slices { first: slice(dice), count: dice.word() as u32 }),
+        4 => Ok(Answer::Map {
+            attr: attr(dice),
+            extents: several(dice, extent),
+            slices: several(dice, info),
+            end: dice.word(),
+        }),
         _ => {
             let entries = (0..dice.below(5))
                 .map(|_| DirEntry {
@@ -206,6 +261,13 @@ fn what_cannot_be_is_called_by_its_name() {
     }
     let set_attr = op(op::Kind::SetAttr(proto::SetAttr { inode: parent, change: None }));
     assert_eq!(Op::try_from(set_attr).unwrap_err().field, "set_attr.change");
+    let punched = proto::FileExtent::default();
+    let commit = proto::Commit { inode: 9, extents: vec![punched], ..Default::default() };
+    let blamed_for = |commit| Op::try_from(op(op::Kind::Commit(commit))).unwrap_err().field;
+    assert_eq!(blamed_for(commit), "commit.extents");
+    let classless = proto::SliceInfo { slice: 9, ..Default::default() };
+    let commit = proto::Commit { inode: 9, slices: vec![classless], ..Default::default() };
+    assert_eq!(blamed_for(commit), "commit.slices");
     let refusal = proto::Outcome { kind: Some(outcome::Kind::Refusal(99)) };
     let error = Outcome::try_from(refusal).unwrap_err();
     assert_eq!(error.to_string(), "outcome.refusal: value 99 is unknown here");
@@ -218,6 +280,8 @@ fn single_fields_are_doubted() {
     assert!(session("x", 0).is_err() && session("x", 1).is_ok());
     assert!(slot("x", 4095).is_ok() && slot("x", 4096).is_err() && slot("x", 65_536).is_err());
     assert!(count("x", 1).is_ok() && count("x", 0).is_err());
+    assert!(part_index("x", 63).is_ok() && part_index("x", 64).is_err() && part_index("x", 256).is_err());
+    assert_eq!((server(0), server(7)), (None, Some(ServerId(7))));
     assert_eq!(required::<u8>("x", None).unwrap_err().to_string(), "x: missing");
 }
 

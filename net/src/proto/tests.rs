@@ -47,6 +47,8 @@ fn a_metadata_reply() {
         mtime: -1,
         ctime: 1_000_000_000,
         version: 9,
+        class: 0x0000_0101,
+        blocks: 8,
     };
     let outcome = namespace::Outcome { kind: Some(namespace::outcome::Kind::Attr(attr)) };
     let reply = metadata::MutateReply { outcome: Some(outcome), index: 12 };

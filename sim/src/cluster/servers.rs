@@ -129,7 +129,12 @@ fn final_replica(number: u32, look: &Look, state: &State) -> Option<FinalReplica
         applied: look.applied,
         hash: state.hash(),
         serving: look.answer.standing == Standing::Serving && voter,
-        tree: Tree { inodes: state.attrs().collect(), entries: entries.collect() },
+        tree: Tree {
+            inodes: state.attrs().collect(),
+            entries: entries.collect(),
+            extents: state.extents().collect(),
+            live: state.slices_from(None).map(|info| info.slice).collect(),
+        },
     })
 }
 

@@ -3,8 +3,11 @@
 
 use super::{Limits, Model, Tree, TreeEntry};
 use mooseng_core::chance::{self, Dice};
-use mooseng_core::id::{InodeId, SessionId};
-use mooseng_core::namespace::{Answer, AttrChange, Name, Op, Outcome, Query, RenameMode};
+use mooseng_core::class::StorageClass;
+use mooseng_core::id::{IdKind, InodeId, ServerId, SessionId, SliceId};
+use mooseng_core::namespace::{
+    Answer, AttrChange, FileExtent, Name, NewSlice, Op, Outcome, Query, RenameMode,
+};
 use mooseng_core::time::{Stamp, WallTime};
 use mooseng_meta::apply::apply;
 use mooseng_meta::command::{Command, CommandKind, Reply};
@@ -18,7 +21,7 @@ const LINKS_MAX: u32 = 5;
 pub(crate) struct Shard {
     pub(crate) state: State,
     pub(crate) index: u64,
-    session: SessionId,
+    pub(crate) session: SessionId,
     sequence: u64,
 }
 
@@ -64,6 +67,8 @@ impl Shard {
                 tree.entries.push(TreeEntry { parent: id, name: entry.name, inode: entry.inode });
             }
         }
+        tree.extents = self.state.extents().collect();
+        tree.live = self.state.slices_from(None).map(|info| info.slice).collect();
         tree
     }
 }
@@ -72,9 +77,16 @@ impl Shard {
 pub(crate) struct Draw {
     pub(crate) dice: ChaCha8Rng,
     pub(crate) ids: Vec<InodeId>,
+    /// Slices that were granted at any time, and what files are made of as far as that was told.
+    pub(crate) slices: Vec<SliceId>,
+    pub(crate) mapped: Vec<(InodeId, Vec<FileExtent>)>,
 }
 
 impl Draw {
+    pub(crate) fn new(dice: ChaCha8Rng) -> Self {
+        Self { dice, ids: vec![InodeId::ROOT], slices: Vec::new(), mapped: Vec::new() }
+    }
+
     fn id(&mut self) -> InodeId {
         // Young ones are more likely to be there still.
         let recent = self.ids.len().saturating_sub(12);
@@ -89,7 +101,8 @@ impl Draw {
     pub(crate) fn op(&mut self) -> Op {
         let mode = self.dice.below(1 << 16) as u16;
         let (uid, gid) = (self.dice.below(3) as u32, self.dice.below(3) as u32);
-        match self.dice.below(12) {
+        match self.dice.below(18) {
+            12..=17 => self.data_op(),
             0..=2 => Op::Mkdir { parent: self.id(), name: self.name(), mode, uid, gid },
             3..=4 => Op::Create { parent: self.id(), name: self.name(), mode, uid, gid },
             5 => Op::Unlink { parent: self.id(), name: self.name() },
@@ -123,8 +136,87 @@ impl Draw {
         }
     }
 
+    /// What an answer tells that later operations may use.
+    pub(crate) fn learn(&mut self, op: &Op, outcome: &Outcome) {
+        match (op, outcome) {
+            (_, Ok(Answer::Attr(attr))) if !self.ids.contains(&attr.inode) => self.ids.push(attr.inode),
+            (_, Ok(Answer::Slices { first, count })) => {
+                self.slices.extend((0..u64::from(*count)).filter_map(|ahead| first.plus(ahead)));
+            }
+            _ => {}
+        }
+    }
+
+    /// What an answer tells of a file's data.
+    pub(crate) fn learn_map(&mut self, query: &Query, outcome: &Outcome) {
+        if let (Query::Map { inode, .. }, Ok(Answer::Map { extents, .. })) = (query, outcome)
+            && !extents.is_empty()
+        {
+            self.mapped.push((*inode, extents.clone()));
+        }
+    }
+
+    fn file(&mut self) -> InodeId {
+        let files: Vec<InodeId> = self.ids.iter().copied().filter(|id| id.kind() == IdKind::File).collect();
+        let recent = files.len().saturating_sub(3);
+        if files.is_empty() || self.dice.chance(50_000) {
+            self.id()
+        } else {
+            *self.dice.pick(&files[recent..])
+        }
+    }
+
+    fn data_op(&mut self) -> Op {
+        let inode = self.file();
+        match self.dice.below(9) {
+            0..=2 => Op::GrantSlices { inode, count: self.dice.below(4) as u32 },
+            3 => Op::Punch { inode, offset: self.dice.below(90), length: self.dice.below(60) },
+            4 => {
+                let class = *self.dice.pick(&["copies=2", "copies=3,strict", "ec=4+2"]);
+                Op::SetClass { inode, class: class.parse().unwrap() }
+            }
+            5 => Op::AbandonSlices { slices: self.some_slices() },
+            6 if !self.mapped.is_empty() => {
+                let (inode, replaced) = self.mapped.pop().unwrap();
+                let (slices, extents) = self.data(replaced[0].offset);
+                Op::Compact { inode, replaced, slices, extents }
+            }
+            _ => {
+                let (slices, extents) = self.data(0);
+                Op::Commit { inode, slices, extents, mtime: WallTime(self.dice.below(9) as i64) }
+            }
+        }
+    }
+
+    fn some_slices(&mut self) -> Vec<SliceId> {
+        let recent = self.slices.len().saturating_sub(4);
+        let recent = self.slices[recent..].to_vec();
+        recent.into_iter().filter(|_| self.dice.chance(400_000)).collect()
+    }
+
+    /// New slices and extents of them, now and then such that make no sense.
+    fn data(&mut self, base: u64) -> (Vec<NewSlice>, Vec<FileExtent>) {
+        let (mut slices, mut extents) = (Vec::new(), Vec::new());
+        for slice in self.some_slices() {
+            let class: StorageClass = self.dice.pick(&["copies=2", "copies=3"]).parse().unwrap();
+            let server =
+                |part| (part != 2).then_some(ServerId(self.dice.between(1, 40) + 40 * u64::from(part)));
+            let parts: Vec<Option<ServerId>> = (0..class.parts()).map(server).collect();
+            let length = self.dice.below(40) as u32;
+            slices.push(NewSlice { slice, class, length, parts });
+            for _ in 0..self.dice.between(1, 2) {
+                let slice_offset = self.dice.below(5) as u32;
+                let length = self.dice.between(1, u64::from(length.max(1))) as u32;
+                let offset = base + self.dice.below(50);
+                extents.push(FileExtent { offset, length, slice, slice_offset });
+            }
+        }
+        (slices, extents)
+    }
+
     pub(crate) fn query(&mut self) -> Query {
-        match self.dice.below(3) {
+        match self.dice.below(4) {
+            3 => Query::Map { inode: self.file(), offset: self.dice.below(70), length: self.dice.below(90) },
             0 => Query::Lookup { parent: self.id(), name: self.name() },
             1 => Query::GetAttr { inode: self.id() },
             _ => {
@@ -139,21 +231,18 @@ fn agree(seed: u64, config: StateConfig) -> [u32; 2] {
     let mut shard = Shard::new(config);
     let mut model =
         Model::new(Limits { links_max: config.links_max, numbers_max: (1 << 44) - config.first_counter });
-    let mut draw = Draw { dice: chance::stream(seed, "agreement", 0, 0), ids: vec![InodeId::ROOT] };
+    let mut draw = Draw::new(chance::stream(seed, "agreement", 0, 0));
     let mut counts = [0, 0];
     for number in 1..=300 {
         let op = draw.op();
         let outcome = shard.change(&op);
         counts[usize::from(outcome.is_err())] += 1;
-        if let Ok(Answer::Attr(attr)) = &outcome
-            && !draw.ids.contains(&attr.inode)
-        {
-            draw.ids.push(attr.inode);
-        }
-        let judged = model.carry_out(number, &op, Some(&outcome));
+        draw.learn(&op, &outcome);
+        let judged = model.carry_out_of(Some(shard.session), number, &op, Some(&outcome));
         judged.unwrap_or_else(|why| panic!("seed {seed}, {number}: {op:?} gave {outcome:?}, not {why}"));
         let query_one = draw.query();
         let outcome = query(&shard.state, &query_one);
+        draw.learn_map(&query_one, &outcome);
         let judged = model.answer(&query_one, &outcome);
         judged
             .unwrap_or_else(|why| panic!("seed {seed}, {number}: {query_one:?} gave {outcome:?}, not {why}"));

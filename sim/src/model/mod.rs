@@ -15,6 +15,7 @@
 //!
 //! Where several reasons to refuse hold at once, POSIX leaves the choice open and so does this.
 
+mod data;
 mod listing;
 mod rules;
 mod shown;
@@ -27,7 +28,9 @@ mod tests;
 
 pub use tree::{Tree, TreeEntry};
 
-use mooseng_core::id::{InodeId, Slot};
+use data::{Layer, Slices};
+use mooseng_core::class::StorageClass;
+use mooseng_core::id::{InodeId, SessionId, Slot};
 use mooseng_core::namespace::{Answer, FileKind, Name, Op, Outcome, Query, Refusal};
 use shown::Shown;
 use std::collections::BTreeMap;
@@ -80,9 +83,12 @@ struct Node {
     uid: u32,
     gid: u32,
     size: u64,
+    class: StorageClass,
     shown: Shown,
     /// Of a directory.
     entries: BTreeMap<Name, Entry>,
+    /// Of a file, the oldest first.
+    layers: Vec<Layer>,
 }
 
 /// See the module.
@@ -94,6 +100,7 @@ pub struct Model {
     limits: Limits,
     /// How many inodes each slot has given a number, whatever became of them.
     numbers: BTreeMap<Slot, u64>,
+    slices: Slices,
 }
 
 /// What a file system runs out of.
@@ -116,22 +123,33 @@ impl Model {
     /// A file system that holds a root directory, its owner and mode still to be seen.
     pub fn new(limits: impl Into<Limits>) -> Self {
         let (nodes, ids, numbers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut model = Self { nodes, ids, limits: limits.into(), numbers };
+        let mut model = Self { nodes, ids, limits: limits.into(), numbers, slices: Slices::default() };
         model.nodes.insert(ROOT, Node::new(FileKind::Directory, 0, 0, 0));
         model.name(ROOT, InodeId::ROOT);
         model
     }
 
-    /// An operation took effect now. `observed` is what the system answered, if anybody heard it.
-    /// After an error the model is of no further use.
+    /// An operation took effect now, of whichever session had the right to it. `observed` is what the
+    /// system answered, if anybody heard it. After an error the model is of no further use.
     pub fn carry_out(
         &mut self,
         maker: Maker,
         operation: &Op,
         observed: Option<&Outcome>,
     ) -> Result<(), Expected> {
+        self.carry_out_of(None, maker, operation, observed)
+    }
+
+    /// The same, of a session.
+    pub fn carry_out_of(
+        &mut self,
+        session: Option<SessionId>,
+        maker: Maker,
+        operation: &Op,
+        observed: Option<&Outcome>,
+    ) -> Result<(), Expected> {
         assert!(!self.nodes.contains_key(&maker), "operation {maker} is carried out twice");
-        let reasons = self.refusals(operation);
+        let reasons = self.refusals(session, operation);
         if !reasons.is_empty() {
             return match observed {
                 None => Ok(()),
@@ -140,6 +158,15 @@ impl Model {
             };
         }
         let showing = self.change(maker, operation);
+        if let Op::GrantSlices { inode, count } = operation {
+            return match observed {
+                None => Ok(()),
+                Some(Ok(Answer::Slices { first, count: granted })) if granted == count => {
+                    self.show_granted(session, *inode, (*first, *count))
+                }
+                Some(_) => Err(Expected::Shown(format!("{count} slices"))),
+            };
+        }
         match (observed, showing) {
             (None, _) | (Some(Ok(Answer::Done)), None) => Ok(()),
             (Some(Err(_)), _) => Err(Expected::CarriedOut),
@@ -167,6 +194,9 @@ impl Model {
             (Query::ReadDir { directory, cookie, limit }, Ok(Answer::Entries { entries, end })) => {
                 self.list(self.live(*directory), *cookie, *limit, entries, *end)
             }
+            (Query::Map { inode, offset, length }, Ok(Answer::Map { attr, extents, slices, end })) => {
+                self.show_map((*inode, *offset, *length), attr, (extents, slices, *end))
+            }
             _ => Err(Expected::Shown("an answer of the kind this question has".to_owned())),
         }
     }
@@ -176,7 +206,9 @@ impl Model {
         let (Op::Mkdir { mode, uid, gid, .. }, Ok(Answer::Attr(attr))) = (operation, observed) else {
             return Err(Expected::Shown("the making of a directory".to_owned()));
         };
-        self.nodes.insert(maker, Node::new(FileKind::Directory, *mode, *uid, *gid));
+        let node = Node::new(FileKind::Directory, *mode, *uid, *gid);
+        // Whatever its parent's was then.
+        self.nodes.insert(maker, Node { class: attr.class, ..node });
         self.show(maker, attr)
     }
 
@@ -259,8 +291,10 @@ impl Node {
             uid,
             gid,
             size: 0,
+            class: StorageClass::default(),
             shown: Shown::default(),
             entries: BTreeMap::new(),
+            layers: Vec::new(),
         }
     }
 }

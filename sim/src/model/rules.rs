@@ -1,7 +1,7 @@
 //! The rules of POSIX, one function for what forbids an operation and one for what it changes.
 
 use super::{Entry, MODE_MASK, Maker, Model, Node};
-use mooseng_core::id::{IdKind, InodeId};
+use mooseng_core::id::{IdKind, InodeId, SessionId};
 use mooseng_core::namespace::{AttrChange, FileKind, Name, Op, Query, Refusal, RenameMode};
 
 /// An offset in a file is a signed number to applications.
@@ -15,7 +15,7 @@ struct Side {
 
 impl Model {
     /// Every reason to refuse this operation; none if it has to be carried out.
-    pub(super) fn refusals(&self, operation: &Op) -> Vec<Refusal> {
+    pub(super) fn refusals(&self, session: Option<SessionId>, operation: &Op) -> Vec<Refusal> {
         let mut reasons = match operation {
             Op::Mkdir { parent, name, .. } | Op::Create { parent, name, .. } => {
                 let directory = matches!(operation, Op::Mkdir { .. });
@@ -64,6 +64,7 @@ impl Model {
                 Some(_) if change.size.is_some_and(|size| size > SIZE_MAX) => vec![Refusal::Invalid],
                 Some(_) => vec![],
             },
+            data => self.data_refusals(session, data),
         };
         reasons.sort();
         reasons.dedup();
@@ -78,6 +79,7 @@ impl Model {
             Query::GetAttr { inode } if self.find(*inode).is_none() => vec![Refusal::Stale],
             Query::GetAttr { .. } => vec![],
             Query::ReadDir { directory, .. } => self.at_directory(*directory, |_| vec![]),
+            Query::Map { inode, .. } => self.at_file(*inode),
         }
     }
 
@@ -203,16 +205,21 @@ impl Model {
             }
             Op::SetAttr { inode, change } => {
                 let node = self.live(*inode);
+                if let Some(size) = change.size {
+                    self.cut_off(node, size);
+                }
                 self.set_attributes(node, change);
                 Some(node)
             }
+            data => self.change_data(data),
         }
     }
 
     fn make(&mut self, maker: Maker, parent: InodeId, name: &Name, node: Node) -> Maker {
         *self.numbers.entry(parent.slot()).or_default() += 1;
         let parent = self.live(parent);
-        self.nodes.insert(maker, node);
+        let class = self.nodes[&parent].class;
+        self.nodes.insert(maker, Node { class, ..node });
         self.put(parent, name, maker, None);
         maker
     }

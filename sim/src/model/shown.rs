@@ -42,7 +42,14 @@ impl Shown {
         }
     }
 
-    /// The names in a directory change.
+    /// Bytes move to other slices: whatever is cached is out of date, though no time tells.
+    pub(super) fn data_moves(&mut self) {
+        if self.since != Since::NeverShown {
+            self.since = Since::Changed;
+        }
+    }
+
+    /// The names in a directory, or the bytes of a file, change.
     pub(super) fn content_changes(&mut self) {
         self.mtime = None;
         self.attributes_change();
@@ -64,7 +71,7 @@ impl Model {
     /// An answer shows this inode like that.
     pub(super) fn show(&mut self, maker: Maker, attr: &Attr) -> Result<(), Expected> {
         self.show_identity(maker, attr)?;
-        let links = self.links(maker);
+        let (links, blocks) = (self.links(maker), self.covered(maker).div_ceil(512));
         let node = self.node(maker);
         same("kind", node.kind, attr.kind)?;
         same("links", links, attr.links)?;
@@ -78,6 +85,8 @@ impl Model {
         if node.kind != FileKind::Directory {
             same("size", node.size, attr.size)?;
         }
+        same("class", node.class, attr.class)?;
+        same("blocks", blocks, attr.blocks)?;
         same_if_known("atime", node.shown.atime, attr.atime)?;
         same_if_known("mtime", node.shown.mtime, attr.mtime)?;
         same_if_known("ctime", node.shown.ctime, attr.ctime)?;

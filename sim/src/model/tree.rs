@@ -1,8 +1,8 @@
 //! A whole state from outside, as a replica holds it at the end, and its comparison with the model.
 
 use super::{Maker, Model, ROOT};
-use mooseng_core::id::InodeId;
-use mooseng_core::namespace::{Attr, Name};
+use mooseng_core::id::{InodeId, SliceId};
+use mooseng_core::namespace::{Attr, FileExtent, Name};
 use std::collections::BTreeMap;
 
 /// A name in a directory.
@@ -13,11 +13,13 @@ pub struct TreeEntry {
     pub inode: InodeId,
 }
 
-/// Every inode and every name of a state, in whatever order.
+/// Every inode, every name, every extent and every live slice of a state, in whatever order.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Tree {
     pub inodes: Vec<Attr>,
     pub entries: Vec<TreeEntry>,
+    pub extents: Vec<(InodeId, FileExtent)>,
+    pub live: Vec<SliceId>,
 }
 
 impl Model {
@@ -47,7 +49,7 @@ impl Model {
             let extra = inodes.keys().find(|id| !known.contains(id));
             return Err(format!("no inode {extra:?}"));
         }
-        Ok(())
+        self.compare_data(&tree.extents, &tree.live)
     }
 
     fn compare_inode(

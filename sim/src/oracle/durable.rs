@@ -56,7 +56,8 @@ impl Durable {
                 continue;
             };
             let heard = operation.answered().map(|(_, outcome, _)| outcome).or(entry.outcome.as_ref());
-            if model.carry_out(operation.maker(), change, heard).is_err() {
+            let session = operation.request.map(|request| request.session);
+            if model.carry_out_of(session, operation.maker(), change, heard).is_err() {
                 return Ok(()); // The answer was wrong: that is another promise.
             }
         }

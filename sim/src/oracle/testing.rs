@@ -5,6 +5,7 @@ use super::{End, FinalReplica, Observation, Oracle, Sight, Violation};
 use crate::history::{Asked, CommitLog, Committed, Ending, History, Request};
 use crate::model::{Tree, TreeEntry};
 use crate::plan::Member;
+use mooseng_core::class::StorageClass;
 use mooseng_core::event::Event;
 use mooseng_core::id::{GroupId, IdKind, InodeId, ReplicaId, SessionId, Slot};
 use mooseng_core::namespace::{Answer, Attr, FileKind, Name, Op, Outcome};
@@ -30,7 +31,22 @@ pub(crate) fn file(counter: u64) -> InodeId {
 pub(crate) fn attr(inode: InodeId, links: u32, version: u64) -> Attr {
     let kind = if inode.kind() == IdKind::Directory { FileKind::Directory } else { FileKind::Regular };
     let (mode, uid, gid, size, time) = (0o755, 0, 0, 0, WallTime(0));
-    Attr { inode, kind, mode, links, uid, gid, size, atime: time, mtime: time, ctime: time, version }
+    let (class, blocks) = (StorageClass::default(), 0);
+    Attr {
+        inode,
+        kind,
+        mode,
+        links,
+        uid,
+        gid,
+        size,
+        atime: time,
+        mtime: time,
+        ctime: time,
+        version,
+        class,
+        blocks,
+    }
 }
 
 pub(crate) fn entry(parent: InodeId, child: &str, inode: InodeId) -> TreeEntry {
@@ -38,7 +54,7 @@ pub(crate) fn entry(parent: InodeId, child: &str, inode: InodeId) -> TreeEntry {
 }
 
 pub(crate) fn root_tree() -> Tree {
-    Tree { inodes: vec![attr(InodeId::ROOT, 2, 1)], entries: vec![] }
+    Tree { inodes: vec![attr(InodeId::ROOT, 2, 1)], ..Tree::default() }
 }
 
 pub(crate) fn mkdir_in(parent: InodeId, child: &str) -> Op {

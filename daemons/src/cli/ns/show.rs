@@ -46,10 +46,11 @@ fn mode_letters(kind: FileKind, mode: u16) -> String {
 }
 
 pub(super) fn attr_lines(attr: &Attr) -> String {
-    let Attr { inode, kind, mode, links, uid, gid, size, atime, mtime, ctime, version } = attr;
+    let Attr { inode, kind, mode, links, uid, gid, size, atime, mtime, ctime, version, class, blocks } = attr;
     let (kind, raw) = (kind_name(*kind), inode.raw());
     format!(
         "{kind}, inode {raw}, version {version}\nmode {mode:04o}, {links} links, uid {uid}, gid {gid}, {size} bytes\n\
+         stored as {class}, {blocks} blocks of 512 bytes\n\
          read {}, written {}, changed {}",
         utc(*atime),
         utc(*mtime),
@@ -71,6 +72,8 @@ pub(super) fn attr_json(attr: &Attr) -> Value {
         "mtime": utc(attr.mtime),
         "ctime": utc(attr.ctime),
         "version": attr.version,
+        "class": attr.class.to_string(),
+        "blocks": attr.blocks,
     })
 }
 

@@ -86,19 +86,19 @@ fn a_transcript_is_pinned() {
 }
 
 const PINNED: &str = "
-2 d2977d6b d2@0.1317 mode 755 links 2 size 0 owner 1.2 times 20 20 20 version 1
-3 8be7341f f3@0.1317 mode 644 links 1 size 0 owner 1.2 times 30 30 30 version 1
-4 620190b2 Err(Exists)
-5 51981b67 f3@0.1317 mode 644 links 2 size 0 owner 1.2 times 30 30 50 version 2
-6 6f9c2437 f3@0.1317 mode 644 links 2 size 5 owner 9.2 times 30 60 60 version 3
-7 0a618051 Err(Exists)
-8 68582061 Ok(Done)
-9 5aa9f564 Err(NotFound)
-10 41447e33 Err(NotEmpty)
-11 d6129dc7 Ok(Done)
-12 51488ff1 Ok(Done)
-13 34776f08 Ok(Done)
-14 6b6e39e6 Err(Stale)
-15 90638507 Replica { replica: r1000 }
-16 6b4c53c0 Done
+2 fe5a9c95 d2@0.1317 mode 755 links 2 size 0 owner 1.2 times 20 20 20 version 1
+3 fe4a4a84 f3@0.1317 mode 644 links 1 size 0 owner 1.2 times 30 30 30 version 1
+4 d368285d Err(Exists)
+5 7dc5ec9f f3@0.1317 mode 644 links 2 size 0 owner 1.2 times 30 30 50 version 2
+6 33626dc9 f3@0.1317 mode 644 links 2 size 5 owner 9.2 times 30 60 60 version 3
+7 60497c2f Err(Exists)
+8 bf18a894 Ok(Done)
+9 d13522d8 Err(NotFound)
+10 2c7e638e Err(NotEmpty)
+11 15a06251 Ok(Done)
+12 a0f1e6fb Ok(Done)
+13 8832560a Ok(Done)
+14 0d6df994 Err(Stale)
+15 485ba830 Replica { replica: r1000 }
+16 9e1370f2 Done
 ";

@@ -4,10 +4,10 @@
 //! they touch. A directory would join its parent too, and with that everything to the root. But
 //! one that was made before anybody used it, and is never looked up, moved or removed, is just
 //! there for all who work in it: it is **settled**, given to their part as it was made, and only
-//! its making belongs to the part of its parent.
+//! its making belongs to the part of its parent. Slices belong to the file that they were granted for.
 
 use crate::history::{Asked, Ending, History, Operation};
-use mooseng_core::id::InodeId;
+use mooseng_core::id::{InodeId, SliceId};
 use mooseng_core::namespace::{Answer, Name, Op, Outcome, Query};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,7 +52,9 @@ pub(super) fn partition(history: &History) -> Vec<Part<'_>> {
     let counted = |operation: &&Operation| !matches!(operation.ending, Ending::NotCarriedOut { .. });
     let operations: Vec<&Operation> = history.operations().iter().filter(counted).collect();
     let made = made_directories(&operations);
-    let settled = settled(&operations, &made);
+    let granted = granted(&operations);
+    let touched = |operation: &Operation| touched(operation, &granted);
+    let settled = settled(&operations, &made, &touched);
 
     let mut together = Together::default();
     for operation in &operations {
@@ -85,6 +87,20 @@ pub(super) fn partition(history: &History) -> Vec<Part<'_>> {
     parts.into_values().collect()
 }
 
+/// For which file each slice was granted, as answers tell.
+fn granted(operations: &[&Operation]) -> BTreeMap<SliceId, InodeId> {
+    let mut granted = BTreeMap::new();
+    for operation in operations {
+        if let (Some(Op::GrantSlices { inode, .. }), Some((_, Ok(Answer::Slices { first, count }), _))) =
+            (operation.change(), operation.answered())
+        {
+            let slices = (0..u64::from(*count)).filter_map(|ahead| first.plus(ahead));
+            granted.extend(slices.map(|slice| (slice, *inode)));
+        }
+    }
+    granted
+}
+
 fn made_directories<'a>(operations: &[&'a Operation]) -> BTreeMap<InodeId, Made<'a>> {
     let mut made = BTreeMap::new();
     for operation in operations.iter().copied() {
@@ -99,7 +115,11 @@ fn made_directories<'a>(operations: &[&'a Operation]) -> BTreeMap<InodeId, Made<
 }
 
 /// The directories that are just there for all who work in them.
-fn settled(operations: &[&Operation], made: &BTreeMap<InodeId, Made<'_>>) -> BTreeSet<InodeId> {
+fn settled(
+    operations: &[&Operation],
+    made: &BTreeMap<InodeId, Made<'_>>,
+    touched: &dyn Fn(&Operation) -> Vec<InodeId>,
+) -> BTreeSet<InodeId> {
     let mut by_name: BTreeMap<(InodeId, &Name), Vec<InodeId>> = BTreeMap::new();
     for (id, making) in made {
         if let Some(Op::Mkdir { parent, name, .. }) = making.operation.change() {
@@ -155,7 +175,8 @@ fn names_at_stake(operation: &Operation) -> Vec<(InodeId, &Name)> {
 }
 
 /// The inodes an operation touches, the one it is asked of first.
-fn touched(operation: &Operation) -> Vec<InodeId> {
+fn touched(operation: &Operation, granted: &BTreeMap<SliceId, InodeId>) -> Vec<InodeId> {
+    let file_of = |slice: &SliceId| granted.get(slice).copied().unwrap_or(InodeId::ROOT);
     let mut touched = match &operation.asked {
         Asked::Change(change) => match change {
             Op::Mkdir { parent, .. }
@@ -164,11 +185,20 @@ fn touched(operation: &Operation) -> Vec<InodeId> {
             | Op::Rmdir { parent, .. } => vec![*parent],
             Op::Rename { source_parent, .. } => vec![*source_parent],
             Op::Link { inode, parent, .. } => vec![*parent, *inode],
-            Op::SetAttr { inode, .. } => vec![*inode],
+            Op::SetAttr { inode, .. }
+            | Op::GrantSlices { inode, .. }
+            | Op::Punch { inode, .. }
+            | Op::SetClass { inode, .. } => vec![*inode],
+            Op::Commit { inode, slices, .. } | Op::Compact { inode, slices, .. } => {
+                [*inode].into_iter().chain(slices.iter().map(|info| file_of(&info.slice))).collect()
+            }
+            Op::AbandonSlices { slices } if slices.is_empty() => vec![InodeId::ROOT],
+            Op::AbandonSlices { slices } => slices.iter().map(file_of).collect(),
         },
         Asked::Question(Query::Lookup { parent, .. }) => vec![*parent],
         Asked::Question(Query::GetAttr { inode }) => vec![*inode],
         Asked::Question(Query::ReadDir { directory, .. }) => vec![*directory],
+        Asked::Question(Query::Map { inode, .. }) => vec![*inode],
     };
     match operation.answered() {
         Some((_, Ok(Answer::Attr(attr)), _)) => touched.push(attr.inode),

@@ -7,7 +7,6 @@ use super::{Verdict, search, witness};
 use crate::history::{Asked, CommitLog, Committed, Ending, History, Request};
 use crate::model::agreement::{Draw, Shard};
 use mooseng_core::chance::{self, Dice};
-use mooseng_core::id::{InodeId, SessionId};
 use mooseng_core::namespace::{Answer, Outcome, Refusal};
 use mooseng_core::time::Instant;
 use mooseng_meta::query::query;
@@ -35,7 +34,7 @@ struct Concurrent {
 impl Concurrent {
     fn run(seed: u64, operations: usize) -> Self {
         let config = StateConfig { links_max: LINKS_MAX, ..StateConfig::default() };
-        let draw = Draw { dice: chance::stream(seed, "concurrent", 0, 0), ids: vec![InodeId::ROOT] };
+        let draw = Draw::new(chance::stream(seed, "concurrent", 0, 0));
         let stages = [const { None }; CLIENTS];
         let (history, log) = (History::default(), CommitLog::default());
         let mut run = Self { history, log, shard: Shard::new(config), draw, stages, now: 0 };
@@ -58,8 +57,9 @@ impl Concurrent {
                     self.history.end(number, Ending::Unknown { at });
                     return;
                 }
-                if let Ok(Answer::Attr(attr)) = &outcome {
-                    self.draw.ids.push(attr.inode);
+                match &self.history.operations()[number].asked {
+                    Asked::Change(op) => self.draw.learn(op, &outcome),
+                    Asked::Question(query) => self.draw.learn_map(query, &outcome),
                 }
                 self.history.end(number, Ending::Answered { at, outcome, index });
                 None
@@ -72,7 +72,8 @@ impl Concurrent {
         let asked = if change { Asked::Change(self.draw.op()) } else { Asked::Question(self.draw.query()) };
         let number = self.history.call(client, asked, at);
         if change {
-            let request = Request { session: SessionId(client as u64), sequence: number as u64 + 1 };
+            // Whoever asks, the shard is asked in one session.
+            let request = Request { session: self.shard.session, sequence: number as u64 + 1 };
             self.history.name(number, request);
         }
         Stage::Called(number)
@@ -141,6 +142,10 @@ impl Draw {
             }
             Ok(Answer::Entries { entries, end }) if !entries.is_empty() => {
                 Ok(Answer::Entries { entries: entries[1..].to_vec(), end: *end })
+            }
+            Ok(Answer::Map { attr, extents, slices, end }) if !extents.is_empty() => {
+                let (attr, extents, slices) = (*attr, extents[1..].to_vec(), slices.clone());
+                Ok(Answer::Map { attr, extents, slices, end: *end })
             }
             Err(_) if self.dice.chance(300_000) => Ok(Answer::Done),
             _ => Err(*self.dice.pick(&refusals)),

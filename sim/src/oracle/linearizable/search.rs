@@ -138,8 +138,11 @@ fn first_left(candidates: &[Candidate<'_>], placed: &[bool]) -> usize {
 
 fn takes_effect(model: &mut Model, operation: &Operation) -> bool {
     let heard = operation.answered().map(|(_, outcome, _)| outcome);
+    let session = operation.request.map(|request| request.session);
     match (&operation.asked, heard) {
-        (Asked::Change(change), heard) => model.carry_out(operation.maker(), change, heard).is_ok(),
+        (Asked::Change(change), heard) => {
+            model.carry_out_of(session, operation.maker(), change, heard).is_ok()
+        }
         (Asked::Question(query), Some(heard)) => model.answer(query, heard).is_ok(),
         (Asked::Question(_), None) => unreachable!("unanswered questions are no candidates"),
     }

@@ -128,7 +128,8 @@ fn replay(placed: &[Placed<'_>], log: &CommitLog, limits: Limits) -> Result<(), 
                     let what = format!("{operation} got {heard:?}, but the replicas answered {told:?}");
                     return Err(Wrong::of(operation, what));
                 }
-                model.carry_out(operation.maker(), change, heard.or(told))
+                let session = operation.request.map(|request| request.session);
+                model.carry_out_of(session, operation.maker(), change, heard.or(told))
             }
             Asked::Question(query) => model.answer(query, heard.expect("only answers have a place")),
         };
