@@ -125,12 +125,20 @@ impl Recipe {
                 let rest = sources[usize::from(*source)].get(start..).unwrap_or_default();
                 match rest.first_chunk::<BLOCK_BYTES>() {
                     Some(block) => add(&mut sum, block),
-                    None => sum.iter_mut().zip(rest).for_each(|(sum, byte)| *sum ^= byte),
+                    None => add(&mut sum, &padded(rest)),
                 }
             }
         }
         sum
     }
+}
+
+/// Whatever is done to a sum is done to all of it: else the compiler keeps it in memory, at half the
+/// speed.
+fn padded(rest: &[u8]) -> [u8; BLOCK_BYTES] {
+    let mut block = [0; BLOCK_BYTES];
+    block[..rest.len()].copy_from_slice(rest);
+    block
 }
 
 #[inline(always)]
