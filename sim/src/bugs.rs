@@ -213,6 +213,7 @@ pub const BUGS_ELSEWHERE: &[(&str, &str)] = &[
     ("chunk-delete-acked-before-durable", CHUNK_STORE),
     ("chunk-index-forgets-large-part", CHUNK_STORE),
     ("chunk-large-part-named-before-sync", CHUNK_STORE),
+    ("chunk-rebuild-trusts-sources", "chunk/tests/all/repair.rs"),
     ("chunk-takes-torn-part", CHUNK_STORE),
     ("parity-from-stale-part", "client/tests/all/plants.rs"),
     ("read-skips-checksum", "client/tests/all/plants.rs"),
@@ -221,6 +222,10 @@ pub const BUGS_ELSEWHERE: &[(&str, &str)] = &[
 
 /// Rare places that the standard run does not reach, and why.
 pub const PROBES_ELSEWHERE: &[(&str, &str)] = &[
+    ("reported part is bad", "a chunk server: its tests reach it"),
+    ("scrubbing found a bad part", "a chunk server: its tests reach it"),
+    ("source of a repair failed", "a chunk server: its tests reach it"),
+    ("source of a repair was rotten", "a chunk server: its tests reach it"),
     ("store batch served more than one", "a chunk store: the exhaustive chunk store reaches it"),
     ("store confirmed its last batch", "a chunk store: the exhaustive chunk store reaches it"),
     ("store segment removed", "a chunk store: the exhaustive chunk store reaches it"),

@@ -31,6 +31,8 @@ pub(super) enum Chore {
     Full { head: SegmentHead, used: u64, records: Vec<Record> },
     /// Perhaps there is space again.
     Prepare,
+    /// Nobody finishes this file any more.
+    Discard(String),
 }
 
 pub(super) fn table_name(sequence: u32) -> String {
@@ -48,6 +50,7 @@ pub(super) async fn run<E: Env>(shared: Arc<Shared<E>>, mut chores: UnboundedRec
         let done = match next {
             Chore::Full { head, used, records } => write_table(&shared, &head, used, records).await,
             Chore::Prepare => Ok(()),
+            Chore::Discard(path) => remove(&shared.env, &path).await,
         };
         if let Err(error) = async { done.and(stock(&shared).await) }.await {
             return shared.halt(&error);

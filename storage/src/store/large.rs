@@ -2,6 +2,7 @@
 //! name synced. A name that is there stands for a part that is whole.
 
 use super::index::{Entry, Place};
+use super::keeper::Chore;
 use super::shared::{Reserved, Shared, own_file};
 use super::{FileOf, Sealed, Store, StoreError};
 use crate::error::StorageError;
@@ -16,12 +17,22 @@ use mooseng_core::plant;
 /// What files on their way in are called; they are removed when a store is opened.
 pub(super) const INCOMING: &str = "incoming-";
 
-/// A large part on its way in. One that is dropped leaves its file until the store is opened
-/// again: [`Upload::discard`] removes it at once.
+/// A large part on its way in. One that is dropped is removed by the keeper, some time.
 pub struct Upload<E: Env> {
     store: Store<E>,
     file: FileOf<E>,
     path: String,
+    /// It has another name, or none.
+    over: bool,
+}
+
+impl<E: Env> Drop for Upload<E> {
+    fn drop(&mut self) {
+        if !self.over {
+            let path = std::mem::take(&mut self.path);
+            let _ = self.store.chores.unbounded_send(Chore::Discard(path));
+        }
+    }
 }
 
 impl<E: Env> Store<E> {
@@ -36,7 +47,7 @@ impl<E: Env> Store<E> {
             Err(DiskError::NoSpace { .. }) => return Err(StoreError::NoSpace),
             Err(error) => return Err(StorageError::from(error).into()),
         };
-        Ok(Upload { store: self.clone(), file, path })
+        Ok(Upload { store: self.clone(), file, path, over: false })
     }
 
     /// Is there room for new parts?
@@ -87,7 +98,7 @@ impl<E: Env> Upload<E> {
     }
 
     async fn finish(
-        self,
+        mut self,
         part: PartId,
         length: u32,
         sums: Vec<u32>,
@@ -117,7 +128,7 @@ impl<E: Env> Upload<E> {
             disk.sync_dir(&shared.own_directory()).await
         };
         match named.await {
-            Ok(()) => {}
+            Ok(()) => self.over = true,
             Err(DiskError::NoSpace { .. }) => {
                 self.discard().await?;
                 return Err(StoreError::NoSpace);
@@ -129,7 +140,8 @@ impl<E: Env> Upload<E> {
     }
 
     /// Gives the space back.
-    pub async fn discard(self) -> Result<(), StoreError> {
+    pub async fn discard(mut self) -> Result<(), StoreError> {
+        self.over = true;
         match self.store.shared.env.disk().remove(&self.path).await {
             Ok(()) | Err(DiskError::NotFound { .. }) => Ok(()),
             Err(error) => Err(StorageError::from(error).into()),
