@@ -255,6 +255,7 @@ pub const PROBES_ELSEWHERE: &[(&str, &str)] = &[
     ("part of a slice made from others", "a read of data: the client's tests reach it"),
     ("part of a slice sent to another server", "a write of data: the client's tests reach it"),
     ("slice committed with a deficit", "a write of data: the client's tests reach it"),
+    ("a fragmented chunk compacted", "a write of data: the client's tests reach it"),
     ("read again by a newer map", "a read of data: the client's tests reach it"),
     ("write-back failed", "a write of data: the client's tests reach it"),
     (

@@ -4,10 +4,12 @@
 //!
 //! The decisions are plain: [`state`] (what is where, in which order), [`dirty`] (what was written),
 //! [`pack`] (runs to slices), [`map`] (what a file is made of), [`ahead`] (how far to read ahead),
-//! [`budget`] (who waits for memory). [`shared`] and [`reading`] carry them out.
+//! [`budget`] (who waits for memory). [`shared`], [`reading`] and
+//! [`compacting`] carry them out.
 
 mod ahead;
 mod budget;
+mod compacting;
 mod dirty;
 mod error;
 mod grants;
@@ -16,6 +18,7 @@ mod open;
 mod pack;
 mod reading;
 mod service;
+mod session;
 mod shared;
 mod state;
 

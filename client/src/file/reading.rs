@@ -102,7 +102,7 @@ impl<E: Env, S: FileService> Shared<E, S> {
         }
     }
 
-    async fn fetch_map(&self, chunk: u64) -> Result<Arc<ChunkMap>, FileError> {
+    pub(super) async fn fetch_map(&self, chunk: u64) -> Result<Arc<ChunkMap>, FileError> {
         let asked = self.mounted.env.clock().now();
         let generation = self.with(|state| state.generation);
         let (mut at, end) = (chunk * CHUNK_BYTES, (chunk + 1).saturating_mul(CHUNK_BYTES));

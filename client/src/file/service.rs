@@ -44,6 +44,15 @@ pub trait FileService: Send + Sync + 'static {
         mtime: WallTime,
     ) -> impl Future<Output = Result<Size, FileError>> + Send;
 
+    /// Puts the same bytes into other slices, if `replaced` is what the file holds there.
+    fn compact(
+        &self,
+        inode: InodeId,
+        replaced: Vec<FileExtent>,
+        slices: Vec<NewSlice>,
+        extents: Vec<FileExtent>,
+    ) -> impl Future<Output = Result<Size, FileError>> + Send;
+
     fn map(
         &self,
         inode: InodeId,

@@ -17,8 +17,12 @@ use mooseng_core::env::{Clock, Env, sleep};
 use mooseng_core::event::Event;
 use mooseng_core::extent::{FileExtent, NewSlice};
 use mooseng_core::id::{InodeId, SliceId};
+use mooseng_core::namespace::Refusal;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// How often room is made for one commit.
+const COMPACTIONS_MAX: u32 = 8;
 
 /// What all files of a mount share.
 pub(super) struct Mounted<E: Env, S> {
@@ -164,8 +168,7 @@ impl<E: Env, S: FileService> Shared<E, S> {
         self.wait_for(|state| state.is_first(number).then_some(())).await;
         let (slices, extents) = kept?;
         let granted: Vec<SliceId> = slices.iter().map(|slice| slice.slice).collect();
-        let mtime = self.mounted.env.clock().wall();
-        match self.mounted.service.commit(self.inode, slices, extents, mtime).await {
+        match self.commit(class, slices, extents).await {
             Ok(size) => Ok(Some((size.bytes, size.version))),
             Err(error) => {
                 self.give_back(granted, &error).await;
@@ -174,8 +177,30 @@ impl<E: Env, S: FileService> Shared<E, S> {
         }
     }
 
+    /// Commits in its turn, making room in chunks that have as many extents as they may have.
+    async fn commit(
+        &self,
+        class: StorageClass,
+        slices: Vec<NewSlice>,
+        extents: Vec<FileExtent>,
+    ) -> Result<Size, FileError> {
+        let Mounted { env, service, .. } = &*self.mounted;
+        let mtime = env.clock().wall();
+        let mut tries = 0;
+        loop {
+            let committed = service.commit(self.inode, slices.clone(), extents.clone(), mtime).await;
+            match committed {
+                Err(FileError::Refused(Refusal::TooFragmented)) if tries < COMPACTIONS_MAX => {
+                    tries += 1;
+                    self.make_room(class, &extents).await?;
+                }
+                committed => return committed,
+            }
+        }
+    }
+
     /// Writes slices side by side, each under a number of its own.
-    async fn keep(
+    pub(super) async fn keep(
         &self,
         class: StorageClass,
         packed: &[Packed],
@@ -197,7 +222,7 @@ impl<E: Env, S: FileService> Shared<E, S> {
         }
     }
 
-    async fn give_back(&self, slices: Vec<SliceId>, why: &FileError) {
+    pub(super) async fn give_back(&self, slices: Vec<SliceId>, why: &FileError) {
         let Mounted { service, grants, .. } = &*self.mounted;
         if *why == FileError::SessionLost {
             grants.forget().await;

@@ -390,3 +390,51 @@ fn slices_are_granted_ahead() {
     let books = cluster.books.lock().unwrap();
     assert_eq!((books.commits, books.grants_asked), (40, 3));
 }
+
+/// Scattered writes fill a chunk's list; runs of it are written anew, and nothing changes but that.
+#[test]
+fn a_fragmented_chunk_is_written_anew() {
+    let mut cluster = Cluster::new(19, 4, FileConfig { slice_bytes_max: 512 << 10, ..small() });
+    cluster.books.lock().unwrap().extents_max = Some(60);
+    let mount = cluster.mount.clone();
+    let env = cluster.env();
+    let model = cluster.run(&mount, |mount| async move {
+        let file = mount.open(1, "copies=2");
+        let mut dice = env.rng("scattered", 0);
+        let mut model = vec![0u8; 2_000_000];
+        for round in 1..200u8 {
+            let at = dice.below(1_999_900) as usize;
+            file.write(at as u64, &[round; 100]).await.unwrap();
+            model[at..at + 100].fill(round);
+            if round % 20 == 0 {
+                file.fsync().await.unwrap();
+            }
+        }
+        file.flush().await.unwrap();
+        model.truncate(file.size() as usize);
+        assert!(file.read(0, 1 << 22).await.unwrap() == model);
+        model
+    });
+    assert!(cluster.books.lock().unwrap().compactions > 0);
+    let other = cluster.other("other", small());
+    cluster.run(&other, |mount| async move {
+        assert!(mount.open(1, "copies=2").read(0, 1 << 22).await.unwrap() == model);
+    });
+}
+
+/// Numbers that are kept for other slots are given back when there are no more to be had.
+#[test]
+fn numbers_that_lie_idle_are_given_back() {
+    let mut cluster = Cluster::new(20, 3, small());
+    cluster.books.lock().unwrap().pending_max = Some(20);
+    let mount = cluster.mount.clone();
+    cluster.run(&mount, |mount| async move {
+        for slot in 1..=6 {
+            let inode = InodeId::new(0, IdKind::File, Slot::new(slot).unwrap(), 1).unwrap();
+            let file = mount.files.open(inode, "copies=2".parse().unwrap(), Size { bytes: 0, version: 0 });
+            file.write(0, &[1; 500]).await.unwrap();
+            file.flush().await.unwrap();
+        }
+    });
+    assert!(cluster.books.lock().unwrap().abandoned.len() > 20);
+}

@@ -7,6 +7,7 @@ use mooseng_core::chance::Dice;
 use mooseng_core::env::{Env, sleep};
 use mooseng_core::extent::{FileExtent, NewSlice, SliceInfo};
 use mooseng_core::id::{InodeId, PartId, SliceId, Slot};
+use mooseng_core::namespace::Refusal;
 use mooseng_core::time::WallTime;
 use mooseng_sim::machine::SimEnv;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,10 @@ pub(crate) struct Books {
     pub(crate) commits: u32,
     /// What was committed and is not on its server.
     pub(crate) unkept: Vec<PartId>,
+    /// The most extents of a file, if there is such a limit, and of pending slices.
+    pub(crate) extents_max: Option<usize>,
+    pub(crate) pending_max: Option<usize>,
+    pub(crate) compactions: u32,
     /// The next commit is answered with this.
     pub(crate) commit_error: Option<FileError>,
 }
@@ -77,6 +82,9 @@ impl FileService for Meta {
         self.far_away().await;
         let mut books = self.books.lock().unwrap();
         books.grants_asked += 1;
+        if books.pending_max.is_some_and(|most| books.pending.len() + count as usize > most) {
+            return Err(FileError::Refused(Refusal::TooManyPending));
+        }
         let slot = Slot::new(inode.slot().get()).unwrap();
         let first = books.granted + 1;
         books.granted += u64::from(count);
@@ -109,6 +117,10 @@ impl FileService for Meta {
         if let Some(error) = books.commit_error.take() {
             return Err(error);
         }
+        let file = books.files.entry(inode).or_default();
+        if books.extents_max.is_some_and(|most| file.extents.len() + extents.len() > most) {
+            return Err(FileError::Refused(Refusal::TooFragmented));
+        }
         books.commits += 1;
         for slice in slices {
             assert!(books.pending.remove(&slice.slice), "{:?} is not pending", slice.slice);
@@ -130,6 +142,36 @@ impl FileService for Meta {
         }
         file.extents.sort_unstable();
         file.version += 1;
+        Ok(file.size())
+    }
+
+    async fn compact(
+        &self,
+        inode: InodeId,
+        replaced: Vec<FileExtent>,
+        slices: Vec<NewSlice>,
+        extents: Vec<FileExtent>,
+    ) -> Result<Size, FileError> {
+        self.far_away().await;
+        let mut books = self.books.lock().unwrap();
+        let books = &mut *books;
+        let file = books.files.entry(inode).or_default();
+        let (from, to) = (replaced[0].offset, replaced[replaced.len() - 1].end());
+        let there: Vec<FileExtent> =
+            file.extents.iter().filter_map(|extent| extent.clipped(from, to)).collect();
+        if there != replaced {
+            return Err(FileError::Refused(Refusal::Conflict));
+        }
+        books.compactions += 1;
+        file.cut(from, to);
+        assert!(extents.iter().all(|extent| extent.offset >= from && extent.end() <= to));
+        file.extents.extend(extents);
+        file.extents.sort_unstable();
+        file.version += 1;
+        for slice in slices {
+            assert!(books.pending.remove(&slice.slice), "{:?} is not pending", slice.slice);
+            books.slices.insert(slice.slice, slice);
+        }
         Ok(file.size())
     }
 

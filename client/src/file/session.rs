@@ -1,0 +1,84 @@
+//! The metadata service as an open file sees it, through a session. The permission was asked for
+//! when the file was opened, so what is asked here is asked in nobody's name.
+
+use super::error::FileError;
+use super::service::{FileService, RangeMap, Size};
+use crate::Session;
+use mooseng_core::env::Env;
+use mooseng_core::extent::{FileExtent, NewSlice};
+use mooseng_core::id::{InodeId, SliceId};
+use mooseng_core::namespace::{Answer, Attr, AttrChange, Op, Outcome, Query, Refusal};
+use mooseng_core::time::WallTime;
+
+impl<E: Env> FileService for Session<E> {
+    async fn grant(&self, inode: InodeId, count: u32) -> Result<Vec<SliceId>, FileError> {
+        match answer(self.mutate(&Op::GrantSlices { inode, count }).await?.outcome)? {
+            Answer::Slices { first, count } => {
+                Ok((0..u64::from(count)).filter_map(|at| first.plus(at)).collect())
+            }
+            other => Err(surprise(&other)),
+        }
+    }
+
+    async fn abandon(&self, slices: Vec<SliceId>) -> Result<(), FileError> {
+        answer(self.mutate(&Op::AbandonSlices { slices }).await?.outcome).map(|_| ())
+    }
+
+    async fn commit(
+        &self,
+        inode: InodeId,
+        slices: Vec<NewSlice>,
+        extents: Vec<FileExtent>,
+        mtime: WallTime,
+    ) -> Result<Size, FileError> {
+        size(answer(self.mutate(&Op::Commit { inode, slices, extents, mtime }).await?.outcome)?)
+    }
+
+    async fn compact(
+        &self,
+        inode: InodeId,
+        replaced: Vec<FileExtent>,
+        slices: Vec<NewSlice>,
+        extents: Vec<FileExtent>,
+    ) -> Result<Size, FileError> {
+        size(answer(self.mutate(&Op::Compact { inode, replaced, slices, extents }).await?.outcome)?)
+    }
+
+    async fn map(&self, inode: InodeId, offset: u64, length: u64) -> Result<RangeMap, FileError> {
+        match answer(self.query(&Query::Map { inode, offset, length }).await?.outcome)? {
+            Answer::Map { attr, extents, slices, end } => {
+                Ok(RangeMap { size: size_of(&attr), extents, slices, end })
+            }
+            other => Err(surprise(&other)),
+        }
+    }
+
+    async fn truncate(&self, inode: InodeId, bytes: u64) -> Result<Size, FileError> {
+        let change = AttrChange { size: Some(bytes), ..AttrChange::default() };
+        size(answer(self.mutate(&Op::SetAttr { inode, change }).await?.outcome)?)
+    }
+}
+
+/// A slice that is not pending for this session was granted to one that is gone.
+fn answer(outcome: Outcome) -> Result<Answer, FileError> {
+    outcome.map_err(|refusal| match refusal {
+        Refusal::NotPending => FileError::SessionLost,
+        other => FileError::Refused(other),
+    })
+}
+
+fn size(answer: Answer) -> Result<Size, FileError> {
+    match answer {
+        Answer::Attr(attr) => Ok(size_of(&attr)),
+        other => Err(surprise(&other)),
+    }
+}
+
+fn size_of(attr: &Attr) -> Size {
+    Size { bytes: attr.size, version: attr.version }
+}
+
+/// The service may be of another version, or broken: that is no reason to panic.
+fn surprise(answer: &Answer) -> FileError {
+    FileError::Io { what: format!("the metadata service answered something else: {answer:?}") }
+}
