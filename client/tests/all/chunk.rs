@@ -154,6 +154,12 @@ impl Chunk<SimEnv> for Server {
 #[derive(Clone)]
 pub(crate) struct Fixed(Vec<ChunkServer>);
 
+impl Fixed {
+    pub(crate) fn new(servers: Vec<ChunkServer>) -> Self {
+        Self(servers)
+    }
+}
+
 impl Directory for Fixed {
     fn chunk_servers(&self) -> impl Future<Output = Result<Vec<ChunkServer>, ClientError>> + Send {
         std::future::ready(Ok(self.0.clone()))

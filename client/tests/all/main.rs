@@ -1,5 +1,5 @@
-//! The drivers of the client on the simulator's machine, against chunk servers that keep parts in
-//! memory and misbehave on request. What real servers do is tried with the whole cluster.
+//! The drivers of the client on the simulator's machine: against chunk servers that keep parts in
+//! memory and misbehave on request, and against the servers that there really are.
 #![allow(clippy::unwrap_used, reason = "this is a test")]
 
 mod chunk;
@@ -7,3 +7,4 @@ mod data;
 mod file;
 mod meta;
 mod plants;
+mod whole;
