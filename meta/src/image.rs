@@ -30,13 +30,14 @@ use mooseng_core::plant;
 pub const FORMAT: u8 = 2;
 /// The size of a chunk unless another is asked for.
 pub const CHUNK_BYTES: usize = 256 * 1024;
-/// No chunk can be asked to be smaller: a few records fit.
-pub const CHUNK_BYTES_MIN: usize = 2 * RECORD_BYTES_MAX;
+/// No chunk can be asked to be smaller: any record fits.
+pub const CHUNK_BYTES_MIN: usize = 1_024;
 
 const MAGIC: &[u8; 7] = b"mng-img";
 const HEADER_BYTES: usize = 20;
 /// The longest record, a slice of 64 parts, has 533 bytes.
-const RECORD_BYTES_MAX: usize = 1_024;
+const RECORD_BYTES_MAX: usize = 560;
+const _: () = assert!(HEADER_BYTES + RECORD_BYTES_MAX <= CHUNK_BYTES_MIN);
 const HEAD: u8 = 0;
 const TRAILER: u8 = 255;
 
@@ -76,7 +77,7 @@ enum At {
 impl Image {
     /// No chunk is larger than `chunk_bytes`.
     pub fn new(state: State, chunk_bytes: usize) -> Self {
-        assert!(chunk_bytes >= CHUNK_BYTES_MIN, "a chunk holds a few records");
+        assert!(chunk_bytes >= CHUNK_BYTES_MIN, "a chunk holds any record");
         let chunk_bytes = plant!("control-small-chunks", chunk_bytes, CHUNK_BYTES_MIN);
         let state = plant!("snapshot-without-sessions", state, {
             let mut state = state;
