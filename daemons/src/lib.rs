@@ -4,5 +4,6 @@
 
 pub mod calendar;
 pub mod cli;
+pub mod http;
 pub mod machine;
 pub mod settings;

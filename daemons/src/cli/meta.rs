@@ -1,7 +1,10 @@
 //! `mooseng meta`: a metadata server; `mooseng format`: its first disk.
 
+mod door;
+
 use super::failure::Failure;
 use super::settings;
+use crate::http;
 use crate::machine::RealEnv;
 use crate::settings::{ByteSize, Key, Peer, Section, Settings};
 use clap::{Arg, ArgMatches, Command, value_parser};
@@ -15,6 +18,7 @@ use mooseng_storage::JournalConfig;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -46,6 +50,7 @@ pub(super) static SECTION: Section = Section {
             Some("true"),
             "May it ask for another replica by itself when its own is lost?",
         ),
+        key("http", "HOST:PORT", None, "Where /health, /ready and /metrics are served, if at all"),
         key("session-lifetime", "TIME", Some("60s"), "How long a session lives that is not heard of"),
         key("snapshot-every", "NUMBER", Some("10000"), "Changes between two snapshots"),
         key("journal-segment", "SIZE", Some("64MiB"), "How much the journal preallocates at a time"),
@@ -75,6 +80,12 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         let env = RealEnv::start(&data)?;
         // Only to spread elections: nothing depends on what is drawn.
         config.driver.group.seed = env.rng("elections", 0).word();
+        if let Some(http) = settings.find("http")? {
+            let role = Arc::new(door::MetaRole::new(&env, &config.address));
+            let listener = http::listen(&http).await;
+            let listener = listener.map_err(|error| Failure::Other(format!("http: {http}: {error}")))?;
+            tokio::spawn(http::serve(listener, role));
+        }
         eprintln!(
             "mooseng: {} listens at {}, its data is in {}",
             config.server,

@@ -1,0 +1,113 @@
+//! What a metadata server says at its HTTP door: its own `Status`, asked over its own port, so that what is
+//! said is what clients meet.
+
+use crate::http::Role;
+use crate::machine::RealEnv;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use mooseng_core::env::{Address, Clock, Env};
+use mooseng_net::proto::cluster::{ClusterClient, GroupStatus, StatusReply, StatusRequest};
+use mooseng_net::rpc::{CallError, Channel, ChannelConfig};
+use std::fmt::Write;
+use std::time::Duration;
+
+/// How long the server may take to say how it is.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+pub(super) struct MetaRole {
+    env: RealEnv,
+    client: ClusterClient<RealEnv>,
+}
+
+impl MetaRole {
+    pub(super) fn new(env: &RealEnv, address: &Address) -> Self {
+        let channel = Channel::new(env, address.clone(), ChannelConfig::default());
+        Self { env: env.clone(), client: ClusterClient::new(channel) }
+    }
+
+    async fn status(&self) -> Result<StatusReply, CallError> {
+        self.client.status(&StatusRequest {}, self.env.clock().now() + PATIENCE).await
+    }
+}
+
+impl Role for MetaRole {
+    fn ready(&self) -> BoxFuture<'_, Result<(), String>> {
+        async {
+            match self.status().await {
+                Ok(reply) => ready(&reply),
+                Err(error) => Err(format!("it does not answer: {error}")),
+            }
+        }
+        .boxed()
+    }
+
+    fn metrics(&self) -> BoxFuture<'_, String> {
+        async { metrics(self.status().await.as_ref().ok()) }.boxed()
+    }
+}
+
+/// Ready is who knows a leader for every group it has a replica of.
+fn ready(reply: &StatusReply) -> Result<(), String> {
+    if reply.groups.is_empty() {
+        return Err("it has no replica of any group yet".to_owned());
+    }
+    match reply.groups.iter().find(|group| group.leader == 0) {
+        Some(group) => Err(format!("no leader is known of g{}", group.group)),
+        None => Ok(()),
+    }
+}
+
+type Number = fn(&GroupStatus) -> u64;
+
+const NUMBERS: [(&str, &str, Number); 7] = [
+    ("term", "gauge", |group| group.term),
+    ("leads", "gauge", |group| u64::from(group.leader != 0 && group.leader == group.replica)),
+    ("log_last_index", "gauge", |group| group.last_index),
+    ("log_commit_index", "gauge", |group| group.commit),
+    ("log_applied_index", "gauge", |group| group.applied),
+    ("snapshot_index", "gauge", |group| group.snapshot_index),
+    ("sessions", "gauge", |group| group.sessions),
+];
+
+fn metrics(reply: Option<&StatusReply>) -> String {
+    let mut text = String::from("# TYPE mooseng_meta_answers gauge\n");
+    let _ = writeln!(text, "mooseng_meta_answers {}", u8::from(reply.is_some()));
+    for (name, kind, number) in NUMBERS {
+        let _ = writeln!(text, "# TYPE mooseng_group_{name} {kind}");
+        for group in reply.iter().flat_map(|reply| &reply.groups) {
+            let _ = writeln!(text, "mooseng_group_{name}{{group=\"{}\"}} {}", group.group, number(group));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(leader: u64) -> StatusReply {
+        let group =
+            GroupStatus { group: 1, replica: 3, leader, term: 7, applied: 40, ..GroupStatus::default() };
+        StatusReply { server: 3, groups: vec![group], ..StatusReply::default() }
+    }
+
+    #[test]
+    fn ready_is_who_knows_a_leader() {
+        assert_eq!(ready(&reply(2)), Ok(()));
+        assert_eq!(ready(&reply(0)), Err("no leader is known of g1".to_owned()));
+        assert!(ready(&StatusReply::default()).is_err());
+    }
+
+    #[test]
+    fn numbers_are_told_by_group() {
+        let text = metrics(Some(&reply(3)));
+        for line in [
+            "mooseng_meta_answers 1",
+            "mooseng_group_leads{group=\"1\"} 1",
+            "mooseng_group_log_applied_index{group=\"1\"} 40",
+        ] {
+            assert!(text.lines().any(|other| other == line), "{line} is not in\n{text}");
+        }
+        assert!(metrics(None).contains("mooseng_meta_answers 0\n"));
+    }
+}
