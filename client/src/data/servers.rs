@@ -85,6 +85,9 @@ impl<E: Env> Servers<E> {
 
     /// Sends a part and returns when it is durable there.
     pub(super) async fn put(&self, server: ServerId, encoded: &Encoded) -> Result<(), Refused> {
+        if self.env.buggify("chunk server passed over") {
+            return Err(Refused::Silent);
+        }
         for _ in 0..TRIES_MAX {
             match self.put_once(server, encoded).await {
                 Ok(PartOutcome::Done) => {

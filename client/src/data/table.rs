@@ -16,10 +16,16 @@ pub struct ChunkServer {
     pub server: ServerId,
     pub address: Address,
     pub rack: Arc<str>,
-    /// Bytes of its disk, and how many of them are free.
+    /// Bytes of its disk, and how many of them are free; a total of 0: nobody has said yet.
     pub total: u64,
     pub free: u64,
     pub alive: bool,
+}
+
+impl ChunkServer {
+    fn has_room(&self) -> bool {
+        self.total == 0 || self.free >= FREE_BYTES_MIN
+    }
 }
 
 /// The least room that makes a server worth asking.
@@ -57,16 +63,18 @@ impl Table {
     /// Who may be given `parts` parts. Servers that failed lately are among them only if there
     /// would be too few without.
     pub(super) fn candidates(&self, parts: usize, now: Instant) -> Vec<Candidate> {
+        // Whose disk nobody knows weighs as much as the largest.
+        let heaviest = self.servers.values().map(|known| known.total).max().unwrap_or(0).max(1);
         let candidate = |known: &ChunkServer| Candidate {
             server: known.server,
             rack: known.rack.clone(),
-            weight: known.total.max(1),
-            usable: known.alive && known.free >= FREE_BYTES_MIN && !self.is_suspect(known.server, now),
+            weight: if known.total == 0 { heaviest } else { known.total },
+            usable: known.alive && known.has_room() && !self.is_suspect(known.server, now),
         };
         let mut candidates: Vec<Candidate> = self.servers.values().map(candidate).collect();
         if candidates.iter().filter(|candidate| candidate.usable).count() < parts {
             for candidate in &mut candidates {
-                candidate.usable = self.servers[&candidate.server].free >= FREE_BYTES_MIN;
+                candidate.usable = self.servers[&candidate.server].has_room();
             }
         }
         candidates
@@ -174,6 +182,18 @@ mod tests {
         let mut table = Table::default();
         table.learn(servers);
         assert_eq!(usable(&table, 3, at(0)), [2, 3]);
+    }
+
+    /// A leader that is new has not heard of any disk yet.
+    #[test]
+    fn a_server_of_unknown_room_is_asked() {
+        let mut servers: Vec<ChunkServer> = (1..=3).map(server).collect();
+        (servers[2].total, servers[2].free) = (0, 0);
+        let mut table = Table::default();
+        table.learn(servers);
+        assert_eq!(usable(&table, 3, at(0)), [1, 2, 3]);
+        let weights: Vec<u64> = table.candidates(3, at(0)).iter().map(|one| one.weight).collect();
+        assert_eq!(weights, [1 << 40; 3]);
     }
 
     #[test]

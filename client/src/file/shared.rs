@@ -103,7 +103,9 @@ impl<E: Env, S: FileService> Shared<E, S> {
             Some(all) => all.join(share),
             None => inner.share = Some(share),
         }
-        let due = inner.state.dirty_bytes() >= config.flush_bytes || inner.state.dirty_runs() >= RUNS_MAX;
+        let due = inner.state.dirty_bytes() >= config.flush_bytes
+            || inner.state.dirty_runs() >= RUNS_MAX
+            || self.mounted.env.buggify("write-back at once");
         if due && inner.state.batches() < config.batches_max {
             drop(guard);
             self.depart();
