@@ -6,7 +6,7 @@
 use criterion::{BatchSize, Criterion, Throughput};
 use mooseng_core::chance::mix;
 use mooseng_core::id::{InodeId, SessionId};
-use mooseng_core::namespace::{Answer, Name, Op, Query, RenameMode};
+use mooseng_core::namespace::{Answer, Caller, Name, Op, Query, RenameMode};
 use mooseng_core::time::{Stamp, WallTime};
 use mooseng_meta::apply::apply;
 use mooseng_meta::command::{Command, CommandKind, Reply};
@@ -59,7 +59,14 @@ impl Shard {
         self.sequence += 1;
         let (session, sequence) = (self.session, self.sequence);
         let slot = op.slot();
-        match self.apply(CommandKind::Mutate { session, sequence, low_water: sequence, slot, op }) {
+        match self.apply(CommandKind::Mutate {
+            session,
+            sequence,
+            low_water: sequence,
+            slot,
+            op,
+            caller: Caller::ROOT,
+        }) {
             Reply::Outcome { outcome: Ok(Answer::Attr(attr)), .. } => Some(attr.inode),
             Reply::Outcome { outcome: Ok(Answer::Done), .. } => None,
             other => panic!("carried out, not {other:?}"),
@@ -202,13 +209,13 @@ fn measure(criterion: &mut Criterion) {
         let ask = |number: u64| {
             let number = mix(number) % 100_000;
             let lookup = Query::Lookup { parent: base.directory(number), name: file_name(number) };
-            assert!(query(&base.state, &lookup).is_ok());
+            assert!(query(&base.state, &Caller::ROOT, &lookup).is_ok());
         };
         bencher.iter(|| (0..1_000).for_each(ask));
     });
     group.bench_function("list", |bencher| {
         let listing = Query::ReadDir { directory: base.directories[0], cookie: 0, limit: 1_000 };
-        bencher.iter(|| black_box(query(&base.state, &listing)));
+        bencher.iter(|| black_box(query(&base.state, &Caller::ROOT, &listing)));
     });
     group.finish();
 }

@@ -8,8 +8,9 @@ use futures::channel::oneshot;
 use mooseng_core::chance::Dice;
 use mooseng_core::env::{Address, Clock, Env, sleep};
 use mooseng_core::id::SessionId;
-use mooseng_core::namespace::{Op, Outcome, Query};
+use mooseng_core::namespace::{Caller, Op, Outcome, Query};
 use mooseng_core::time::Instant;
+use mooseng_net::convert::write_caller;
 use mooseng_net::proto::metadata::{self as wire, MetadataClient};
 use mooseng_net::rpc::{CallError, Channel, ChannelConfig, Code};
 use rand_chacha::ChaCha8Rng;
@@ -119,9 +120,14 @@ impl<E: Env> Session<E> {
         self.shared.lock().lost
     }
 
-    /// Carries out a change, once.
+    /// Carries out a change as root, once.
     pub async fn mutate(&self, op: &Op) -> Result<Answered, ClientError> {
-        self.begin().await.carry_out(op).await
+        self.mutate_as(&Caller::ROOT, op).await
+    }
+
+    /// Carries out a change in somebody's name, once.
+    pub async fn mutate_as(&self, caller: &Caller, op: &Op) -> Result<Answered, ClientError> {
+        self.begin().await.carry_out_as(caller, op).await
     }
 
     /// Takes the number of the next change, waiting while the window is full.
@@ -141,13 +147,19 @@ impl<E: Env> Session<E> {
         }
     }
 
-    /// Asks a question whose answer is true at some moment between the call and the answer.
+    /// Asks, as root, a question whose answer is true at some moment between the call and the answer.
     pub async fn query(&self, query: &Query) -> Result<Answered, ClientError> {
+        self.query_as(&Caller::ROOT, query).await
+    }
+
+    /// Asks a question in somebody's name.
+    pub async fn query_as(&self, caller: &Caller, query: &Query) -> Result<Answered, ClientError> {
         let request = wire::QueryRequest {
             session: self.shared.id.0,
             slot: u32::from(query.slot().get()),
             slot_table_version: 0,
             query: Some(query.into()),
+            caller: write_caller(caller),
         };
         let reply = self
             .shared
@@ -182,7 +194,12 @@ impl<E: Env> Change<E> {
         self.sequence
     }
 
+    /// As root.
     pub async fn carry_out(self, op: &Op) -> Result<Answered, ClientError> {
+        self.carry_out_as(&Caller::ROOT, op).await
+    }
+
+    pub async fn carry_out_as(self, caller: &Caller, op: &Op) -> Result<Answered, ClientError> {
         let mut request = wire::MutateRequest {
             session: self.shared.id.0,
             sequence: self.sequence,
@@ -190,6 +207,7 @@ impl<E: Env> Change<E> {
             slot: u32::from(op.slot().get()),
             slot_table_version: 0,
             op: Some(op.into()),
+            caller: write_caller(caller),
         };
         let ask = self.shared.ask(|client, deadline| {
             request.low_water = self.shared.lock().window.low_water();

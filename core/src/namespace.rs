@@ -1,50 +1,20 @@
 //! The vocabulary of the namespace: what can be asked of it and what it answers. Shared by the
 //! shard that applies it, the client that asks, and the model that judges both.
 
+mod caller;
+mod name;
+
+pub use caller::{Access, CALLER_GROUPS_MAX, Caller};
+pub use name::{NAME_BYTES_MAX, Name, TARGET_BYTES_MAX, Target};
+
 use crate::class::StorageClass;
 use crate::id::{InodeId, SliceId, Slot};
 use crate::time::WallTime;
-use bytes::Bytes;
-use std::fmt;
 
 pub use crate::extent::{FileExtent, NewSlice, SliceInfo};
 
-/// The longest name of a directory entry, in bytes.
-pub const NAME_BYTES_MAX: usize = 255;
 /// The most names one inode may have. ext4 allows 65,000; tools cope with that.
 pub const LINKS_MAX: u32 = 65_000;
-
-/// The name of a directory entry: 1 to 255 bytes, neither `.` nor `..`, no `/`, no NUL.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name(Bytes);
-
-impl Name {
-    pub fn new(name: impl Into<Bytes>) -> Result<Self, Refusal> {
-        let name = name.into();
-        if name.len() > NAME_BYTES_MAX {
-            return Err(Refusal::NameTooLong);
-        }
-        let forbidden = name.is_empty() || &name[..] == b"." || &name[..] == b"..";
-        if forbidden || name.iter().any(|byte| matches!(byte, 0 | b'/')) {
-            return Err(Refusal::Invalid);
-        }
-        Ok(Self(name))
-    }
-
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    pub fn into_bytes(self) -> Bytes {
-        self.0
-    }
-}
-
-impl fmt::Debug for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", String::from_utf8_lossy(&self.0))
-    }
-}
 
 /// What kind of thing an inode is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -78,6 +48,8 @@ pub struct Attr {
     pub class: StorageClass,
     /// Blocks of 512 bytes that its data fills, holes not counted.
     pub blocks: u64,
+    /// Of a device its number, else 0.
+    pub rdev: u32,
 }
 
 /// The attributes a caller wants changed; `None` leaves one as it is.
@@ -87,8 +59,19 @@ pub struct AttrChange {
     pub uid: Option<u32>,
     pub gid: Option<u32>,
     pub size: Option<u64>,
-    pub atime: Option<WallTime>,
-    pub mtime: Option<WallTime>,
+    pub atime: Option<NewTime>,
+    pub mtime: Option<NewTime>,
+    /// Asked through a file that is open for writing: what the caller could do when it was opened
+    /// goes on, so a size and the time of now need no permission again.
+    pub by_handle: bool,
+}
+
+/// What a time is set to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum NewTime {
+    /// When the change takes effect, by the clock of the server.
+    Now,
+    At(WallTime),
 }
 
 /// What a rename may do to its target.
@@ -102,7 +85,8 @@ pub enum RenameMode {
     Exchange,
 }
 
-/// A change of the namespace.
+/// A change of the namespace. What is made belongs to `uid` and `gid`, in a directory with the set-gid
+/// bit to the directory's group; only root makes something in another's name.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Op {
     Mkdir {
@@ -182,6 +166,25 @@ pub enum Op {
         inode: InodeId,
         class: StorageClass,
     },
+    Symlink {
+        parent: InodeId,
+        name: Name,
+        target: Target,
+        uid: u32,
+        gid: u32,
+    },
+    /// Makes what is neither a directory nor a symbolic link: a regular file, a fifo, a socket or a
+    /// device.
+    Mknod {
+        parent: InodeId,
+        name: Name,
+        kind: FileKind,
+        mode: u16,
+        /// Of a device its number, else 0.
+        rdev: u32,
+        uid: u32,
+        gid: u32,
+    },
 }
 
 impl Op {
@@ -192,7 +195,9 @@ impl Op {
             | Op::Create { parent, .. }
             | Op::Unlink { parent, .. }
             | Op::Rmdir { parent, .. }
-            | Op::Link { parent, .. } => parent.slot(),
+            | Op::Link { parent, .. }
+            | Op::Symlink { parent, .. }
+            | Op::Mknod { parent, .. } => parent.slot(),
             Op::Rename { source_parent, .. } => source_parent.slot(),
             Op::SetAttr { inode, .. }
             | Op::GrantSlices { inode, .. }
@@ -229,6 +234,15 @@ pub enum Query {
         offset: u64,
         length: u64,
     },
+    /// What a symbolic link says.
+    ReadLink {
+        inode: InodeId,
+    },
+    /// May the caller do all this? Answered with the attributes.
+    Access {
+        inode: InodeId,
+        access: Access,
+    },
 }
 
 impl Query {
@@ -236,7 +250,9 @@ impl Query {
     pub fn slot(&self) -> Slot {
         match self {
             Query::Lookup { parent, .. } => parent.slot(),
-            Query::GetAttr { inode } => inode.slot(),
+            Query::GetAttr { inode } | Query::ReadLink { inode } | Query::Access { inode, .. } => {
+                inode.slot()
+            }
             Query::ReadDir { directory, .. } => directory.slot(),
             Query::Map { inode, .. } => inode.slot(),
         }
@@ -255,7 +271,8 @@ pub struct DirEntry {
 /// What an [`Op`] or a [`Query`] that was carried out gives.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Answer {
-    /// Of Mkdir, Create, Link, SetAttr, Commit, Compact, Punch, SetClass, Lookup and GetAttr.
+    /// Of Mkdir, Create, Link, SetAttr, Symlink, Mknod, Commit, Compact, Punch, SetClass, Lookup,
+    /// GetAttr and Access.
     Attr(Attr),
     /// Of Unlink, Rmdir, Rename and AbandonSlices.
     Done,
@@ -267,6 +284,8 @@ pub enum Answer {
     /// reads as zeros. `slices` are those that appear, each once. All of it speaks for the range up
     /// to `end`: where that is less than was asked for, the rest is to be asked for again.
     Map { attr: Attr, extents: Vec<FileExtent>, slices: Vec<SliceInfo>, end: u64 },
+    /// Of ReadLink.
+    Target(Target),
 }
 
 /// Why something was not carried out; nothing has changed. Each has one errno at the FUSE edge.
@@ -288,6 +307,7 @@ pub enum Refusal {
     NameTooLong,
     #[error("the inode has all the names it may have")]
     TooManyLinks,
+    /// Only the owner, or root, may do that, or nobody (EPERM).
     #[error("not permitted")]
     NotPermitted,
     /// No such inode any more: the handle outlived it.
@@ -307,22 +327,10 @@ pub enum Refusal {
     /// The client looks again at what is there.
     #[error("what was to be replaced is not what is there")]
     Conflict,
+    /// The permission bits forbid it (EACCES).
+    #[error("access denied")]
+    AccessDenied,
 }
 
 /// The outcome of an [`Op`] or a [`Query`].
 pub type Outcome = Result<Answer, Refusal>;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_that_no_directory_can_hold_are_refused() {
-        for bad in [&b""[..], b".", b"..", b"a/b", b"a\0b"] {
-            assert_eq!(Name::new(bad), Err(Refusal::Invalid), "{bad:?}");
-        }
-        assert_eq!(Name::new(vec![b'x'; 256]), Err(Refusal::NameTooLong));
-        assert!(Name::new(vec![b'x'; 255]).is_ok());
-        assert!(Name::new(&b"..."[..]).is_ok());
-    }
-}

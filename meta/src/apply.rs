@@ -19,16 +19,17 @@ use crate::command::{Applied, Command, CommandKind, Effect, Reply};
 use crate::sessions;
 use crate::state::{Allotted, State};
 use mooseng_core::id::{InodeId, ReplicaId, ServerId, SessionId};
-use mooseng_core::namespace::{Op, Outcome};
+use mooseng_core::namespace::{Caller, Op, Outcome};
 use mooseng_core::time::WallTime;
 
-/// When and where a command takes effect.
+/// When and where a command takes effect, and in whose name.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment {
+pub(crate) struct Moment<'a> {
     pub(crate) time: WallTime,
     pub(crate) region: u8,
     /// Whose request it is, if it is one.
     pub(crate) session: SessionId,
+    pub(crate) caller: &'a Caller,
 }
 
 /// Applies the command at `index` of the log, which lies beyond every one applied before.
@@ -36,7 +37,6 @@ pub fn apply(state: &mut State, index: u64, command: &Command) -> Applied {
     assert!(index > state.marks.applied, "index {index} after {}", state.marks.applied);
     state.marks.applied = index;
     state.marks.stamp = state.marks.stamp.max(command.stamp);
-    let moment = Moment { time: command.time, region: command.region, session: SessionId(0) };
     let mut effects = Vec::new();
     let reply = match &command.kind {
         CommandKind::Noop => Reply::Done,
@@ -51,9 +51,10 @@ pub fn apply(state: &mut State, index: u64, command: &Command) -> Applied {
             }
             Reply::Done
         }
-        CommandKind::Mutate { session, sequence, low_water, slot: _, op } => {
+        CommandKind::Mutate { session, sequence, low_water, slot: _, op, caller } => {
+            let (time, region) = (command.time, command.region);
+            let moment = Moment { time, region, session: *session, caller };
             let request = sessions::Request { session: *session, sequence: *sequence, low_water: *low_water };
-            let moment = Moment { session: *session, ..moment };
             sessions::once(state, index, &request, |state| carry_out(state, &moment, op))
         }
         CommandKind::AllotReplica { server, nonce } => allot_replica(state, *server, *nonce),
@@ -69,13 +70,19 @@ pub fn apply(state: &mut State, index: u64, command: &Command) -> Applied {
     Applied { reply, effects }
 }
 
-fn carry_out(state: &mut State, moment: &Moment, op: &Op) -> Outcome {
+fn carry_out(state: &mut State, moment: &Moment<'_>, op: &Op) -> Outcome {
     match op {
         Op::Mkdir { parent, name, mode, uid, gid } => {
             create::directory(state, moment, *parent, name, (*mode, *uid, *gid))
         }
         Op::Create { parent, name, mode, uid, gid } => {
             create::file(state, moment, *parent, name, (*mode, *uid, *gid))
+        }
+        Op::Symlink { parent, name, target, uid, gid } => {
+            create::symlink(state, moment, *parent, name, target, (*uid, *gid))
+        }
+        Op::Mknod { parent, name, kind, mode, rdev, uid, gid } => {
+            create::node(state, moment, *parent, name, (*kind, *rdev), (*mode, *uid, *gid))
         }
         Op::Unlink { parent, name } => unlink::file(state, moment, *parent, name),
         Op::Rmdir { parent, name } => unlink::directory(state, moment, *parent, name),
@@ -100,7 +107,7 @@ fn carry_out(state: &mut State, moment: &Moment, op: &Op) -> Outcome {
 }
 
 /// The entries of a directory changed, and its links by as much as it gained subdirectories.
-fn touch(state: &mut State, moment: &Moment, directory: InodeId, links: i32) {
+fn touch(state: &mut State, moment: &Moment<'_>, directory: InodeId, links: i32) {
     let changed = state.inodes.change(&directory, |inode| {
         inode.mtime = moment.time;
         inode.changed(moment.time);

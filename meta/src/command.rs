@@ -10,7 +10,7 @@ pub use codec::{DecodeError, FORMAT};
 
 use crate::state::Nonce;
 use mooseng_core::id::{ReplicaId, ServerId, SessionId, SliceId, Slot};
-use mooseng_core::namespace::{Op, Outcome, Refusal};
+use mooseng_core::namespace::{Caller, Op, Outcome, Refusal};
 use mooseng_core::time::{Stamp, WallTime};
 
 /// One line of the log.
@@ -46,6 +46,8 @@ pub enum CommandKind {
         /// The slot the request was sent to.
         slot: Slot,
         op: Op,
+        /// In whose name.
+        caller: Caller,
     },
     /// A server asks for a number for a new life as a member of the group.
     AllotReplica {

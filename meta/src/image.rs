@@ -7,7 +7,7 @@
 //!              7 bytes          1 byte     from 0        of records  of all else
 //!
 //!   records  0 | configuration | marks           once, first
-//!            1..15 | record                      tables ascending, keys ascending
+//!            1..16 | record                      tables ascending, keys ascending
 //!            255 | hash u128                     once, last
 //! ```
 //!
@@ -30,16 +30,17 @@ use mooseng_core::plant;
 pub const FORMAT: u8 = 2;
 /// The size of a chunk unless another is asked for.
 pub const CHUNK_BYTES: usize = 256 * 1024;
-/// No chunk can be asked to be smaller: any record fits.
+/// No chunk can be asked to be smaller: a few ordinary records fit. A record that is longer than a
+/// chunk has one for itself.
 pub const CHUNK_BYTES_MIN: usize = 1_024;
 
 const MAGIC: &[u8; 7] = b"mng-img";
 const HEADER_BYTES: usize = 20;
-/// The longest record, a slice of 64 parts, has 533 bytes.
-const RECORD_BYTES_MAX: usize = 560;
-const _: () = assert!(HEADER_BYTES + RECORD_BYTES_MAX <= CHUNK_BYTES_MIN);
+/// The longest record, a symbolic link with the longest target, has 4,108 bytes.
+const RECORD_BYTES_MAX: usize = 8_192;
 const HEAD: u8 = 0;
 const TRAILER: u8 = 255;
+const TRAILER_BYTES: usize = 17;
 
 /// The chunks of a state's image, in the usual size.
 pub fn image(state: &State) -> Image {
@@ -70,12 +71,13 @@ enum At {
     Condemned(Option<SliceId>),
     SliceCounters(Option<u16>),
     ChunkServers(Option<ServerId>),
+    Targets(Option<InodeId>),
     Trailer,
     End,
 }
 
 impl Image {
-    /// No chunk is larger than `chunk_bytes`.
+    /// No chunk is larger than `chunk_bytes`, save one of a single record.
     pub fn new(state: State, chunk_bytes: usize) -> Self {
         assert!(chunk_bytes >= CHUNK_BYTES_MIN, "a chunk holds any record");
         let chunk_bytes = plant!("control-small-chunks", chunk_bytes, CHUNK_BYTES_MIN);
@@ -103,74 +105,91 @@ impl Image {
         Self { state, chunk_bytes, ordinal: 0, at: At::Head }
     }
 
-    fn step(&mut self, out: &mut Vec<u8>) {
+    /// Writes what comes next; says whether the chunk is full.
+    fn step(&mut self, out: &mut Vec<u8>) -> bool {
         let state = &self.state;
         let room = self.chunk_bytes;
-        self.at = match self.at {
+        let (at, full) = match self.at {
             At::Head => {
                 out.u8(HEAD);
                 state.config.put(out);
                 state.marks.put(out);
-                At::Inodes(None)
+                (At::Inodes(None), false)
             }
-            At::Inodes(after) => put_after(&state.inodes, after, out, room)
-                .map_or(At::Entries(None), |last| At::Inodes(Some(last))),
-            At::Entries(after) => put_after(&state.entries, after, out, room)
-                .map_or(At::Counters(None), |last| At::Entries(Some(last))),
-            At::Counters(after) => put_after(&state.counters, after, out, room)
-                .map_or(At::Sessions(None), |last| At::Counters(Some(last))),
-            At::Sessions(after) => put_after(&state.sessions, after, out, room)
-                .map_or(At::Answers(None), |last| At::Sessions(Some(last))),
-            At::Answers(after) => put_after(&state.answers, after, out, room)
-                .map_or(At::Replicas(None), |last| At::Answers(Some(last))),
-            At::Replicas(after) => put_after(&state.replicas, after, out, room)
-                .map_or(At::Extents(None), |last| At::Replicas(Some(last))),
-            At::Extents(after) => put_after(&state.extents, after, out, room)
-                .map_or(At::Live(None), |last| At::Extents(Some(last))),
-            At::Live(after) => put_after(&state.live, after, out, room)
-                .map_or(At::Pending(None), |last| At::Live(Some(last))),
-            At::Pending(after) => put_after(&state.pending, after, out, room)
-                .map_or(At::Condemned(None), |last| At::Pending(Some(last))),
-            At::Condemned(after) => put_after(&state.condemned, after, out, room)
-                .map_or(At::SliceCounters(None), |last| At::Condemned(Some(last))),
-            At::SliceCounters(after) => put_after(&state.slice_counters, after, out, room)
-                .map_or(At::ChunkServers(None), |last| At::SliceCounters(Some(last))),
-            At::ChunkServers(after) => put_after(&state.chunk_servers, after, out, room)
-                .map_or(At::Trailer, |last| At::ChunkServers(Some(last))),
+            At::Inodes(after) => go(&state.inodes, after, out, room, At::Inodes, At::Entries(None)),
+            At::Entries(after) => go(&state.entries, after, out, room, At::Entries, At::Counters(None)),
+            At::Counters(after) => go(&state.counters, after, out, room, At::Counters, At::Sessions(None)),
+            At::Sessions(after) => go(&state.sessions, after, out, room, At::Sessions, At::Answers(None)),
+            At::Answers(after) => go(&state.answers, after, out, room, At::Answers, At::Replicas(None)),
+            At::Replicas(after) => go(&state.replicas, after, out, room, At::Replicas, At::Targets(None)),
+            At::Targets(after) => go(&state.targets, after, out, room, At::Targets, At::Extents(None)),
+            At::Extents(after) => go(&state.extents, after, out, room, At::Extents, At::Live(None)),
+            At::Live(after) => go(&state.live, after, out, room, At::Live, At::Pending(None)),
+            At::Pending(after) => go(&state.pending, after, out, room, At::Pending, At::Condemned(None)),
+            At::Condemned(after) => {
+                go(&state.condemned, after, out, room, At::Condemned, At::SliceCounters(None))
+            }
+            At::SliceCounters(after) => {
+                go(&state.slice_counters, after, out, room, At::SliceCounters, At::ChunkServers(None))
+            }
+            At::ChunkServers(after) => {
+                go(&state.chunk_servers, after, out, room, At::ChunkServers, At::Trailer)
+            }
+            At::Trailer if out.len() + TRAILER_BYTES > room && out.len() > HEADER_BYTES => {
+                (At::Trailer, true)
+            }
             At::Trailer => {
                 out.u8(TRAILER);
                 out.extend_from_slice(&state.hash().to_le_bytes());
-                At::End
+                (At::End, true)
             }
-            At::End => At::End,
+            At::End => (At::End, true),
         };
+        self.at = at;
+        full
     }
 }
 
-/// Writes the records after a key, as many as there is room for, one at least; gives the last of
-/// them unless that is the table's last.
+/// Writes on in a table; gives where to go on, and whether the chunk is full.
+fn go<R: Record>(
+    table: &Table<R>,
+    after: Option<R::Key>,
+    out: &mut Vec<u8>,
+    room: usize,
+    same: fn(Option<R::Key>) -> At,
+    next: At,
+) -> (At, bool) {
+    match put_after(table, after, out, room) {
+        Ok(()) => (next, false),
+        Err(last) => (same(last), true),
+    }
+}
+
+/// Writes the records after a key, into an empty chunk one at least. An error if there is no room
+/// for all: the key of the last one written.
 fn put_after<R: Record>(
     table: &Table<R>,
     after: Option<R::Key>,
     out: &mut Vec<u8>,
     room: usize,
-) -> Option<R::Key> {
+) -> Result<(), Option<R::Key>> {
     let from = match &after {
         Some(key) => table.iter_from(key),
         None => table.iter(),
     };
     let mut last = after.clone();
     for (key, record) in from.filter(|(key, _)| after.as_ref() != Some(*key)) {
-        if out.len() + RECORD_BYTES_MAX > room && last != after {
-            return last;
-        }
         let before = out.len();
         out.u8(R::TABLE);
         record.put(key, out);
         assert!(out.len() - before <= RECORD_BYTES_MAX, "no record is longer");
+        if out.len() > room && before > HEADER_BYTES {
+            out.truncate(before);
+            return Err(last);
+        }
         last = Some(key.clone());
     }
-    None
+    Ok(())
 }
 
 impl Iterator for Image {
@@ -182,10 +201,9 @@ impl Iterator for Image {
         }
         let mut chunk = Vec::with_capacity(self.chunk_bytes);
         chunk.resize(HEADER_BYTES, 0);
-        while !matches!(self.at, At::End) && chunk.len() + RECORD_BYTES_MAX <= self.chunk_bytes {
-            self.step(&mut chunk);
-        }
-        assert!(chunk.len() > HEADER_BYTES && chunk.len() <= self.chunk_bytes, "a chunk of a bounded size");
+        while !self.step(&mut chunk) {}
+        let bytes_max = self.chunk_bytes.max(HEADER_BYTES + RECORD_BYTES_MAX);
+        assert!(chunk.len() > HEADER_BYTES && chunk.len() <= bytes_max, "a chunk of a bounded size");
         let header = header(self.ordinal, &chunk[HEADER_BYTES..]);
         chunk[..HEADER_BYTES].copy_from_slice(&header);
         self.ordinal += 1;

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod command;
 pub mod group;
 pub mod image;
+mod permission;
 pub mod query;
 pub mod server;
 mod sessions;

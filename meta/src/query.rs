@@ -1,8 +1,11 @@
-//! Questions to a shard: they change nothing.
+//! Questions to a shard: they change nothing, and show only what the caller may see.
 
+use crate::permission;
 use crate::state::State;
 use mooseng_core::id::{InodeId, SliceId};
-use mooseng_core::namespace::{Answer, DirEntry, FileExtent, FileKind, Name, Outcome, Query, Refusal};
+use mooseng_core::namespace::{
+    Access, Answer, Caller, DirEntry, FileExtent, FileKind, Name, Outcome, Query, Refusal,
+};
 use mooseng_core::{plant, probe};
 use std::collections::BTreeSet;
 
@@ -11,23 +14,35 @@ pub const ENTRIES_MAX: u32 = 1_000;
 /// The most extents of one answer.
 pub const EXTENTS_MAX: usize = 512;
 
-pub fn query(state: &State, query: &Query) -> Outcome {
+pub fn query(state: &State, caller: &Caller, query: &Query) -> Outcome {
     match query {
         Query::Lookup { parent, name } => {
-            state.directory(*parent)?;
+            permission::may_search(caller, state.directory(*parent)?)?;
             let (_, inode) = state.find(*parent, name)?;
             Ok(Answer::Attr(state.named(inode)?.attr(inode)))
         }
         Query::GetAttr { inode } => state.attr(*inode).map(Answer::Attr).ok_or(Refusal::Stale),
-        Query::ReadDir { directory, cookie, limit } => list(state, *directory, *cookie, *limit),
         Query::Map { inode, offset, length } => map(state, *inode, *offset, *length),
+        Query::ReadDir { directory, cookie, limit } => {
+            permission::may(caller, state.directory(*directory)?, Access::READ)?;
+            list(state, *directory, *cookie, *limit)
+        }
+        Query::ReadLink { inode } => match state.targets.get(inode) {
+            Some(says) => says.target().map(Answer::Target),
+            None if state.inodes.get(inode).is_some() => Err(Refusal::Invalid),
+            None => Err(Refusal::Stale),
+        },
+        Query::Access { inode, access } => {
+            let held = state.inodes.get(inode).ok_or(Refusal::Stale)?;
+            permission::may(caller, held, *access)?;
+            Ok(Answer::Attr(held.attr(*inode)))
+        }
     }
 }
 
 /// What continues after a cookie is what has greater ones, whether the cookie's own name still
 /// stands or not.
 fn list(state: &State, directory: InodeId, cookie: u64, limit: u32) -> Outcome {
-    state.directory(directory)?;
     let limit = limit.min(ENTRIES_MAX) as usize;
     let limit = plant!("control-short-listings", limit, limit.div_ceil(2));
     let after = plant!("readdir-cookie-by-position", cookie, 0);

@@ -16,6 +16,7 @@ mod record;
 mod session;
 mod slice;
 mod table;
+mod target;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use session::Nonce;
 pub(crate) use session::{Allotted, AnswerKey, Counter, Kept, Recorded, Session};
 pub(crate) use slice::{Condemned, Live, Pending, Servers, SliceCounter};
 pub(crate) use table::Table;
+pub(crate) use target::Says;
 
 use crate::tree::Tree;
 use digest::Digest;
@@ -39,6 +41,9 @@ use mooseng_core::id::{IdKind, InodeId, ReplicaId, ServerId, SessionId, SliceId,
 use mooseng_core::namespace::{Attr, FileKind, Name, Refusal};
 use mooseng_core::time::Stamp;
 use mooseng_core::{plant, probe};
+
+/// How many tables a state has.
+const TABLES: usize = 13;
 
 /// Everything a replica of a shard knows, save what Raft itself keeps.
 #[derive(Clone)]
@@ -60,6 +65,8 @@ pub struct State {
     pub(crate) chunk_servers: Table<ChunkServer>,
     /// Pending slices by their session: derived, as the nonces are.
     pub(crate) pending_of: Tree<(SessionId, SliceId), ()>,
+    /// What symbolic links say.
+    pub(crate) targets: Table<Says>,
     /// Sessions by their nonce: derived, so neither hashed nor in an image.
     pub(crate) nonces: Tree<Nonce, SessionId>,
     pub(crate) marks: Marks,
@@ -108,6 +115,7 @@ impl State {
             slice_counters: Table::default(),
             chunk_servers: Table::default(),
             pending_of: Tree::default(),
+            targets: Table::default(),
             nonces: Tree::default(),
             marks,
         }
@@ -142,6 +150,7 @@ impl State {
             self.condemned.sum(),
             self.slice_counters.sum(),
             self.chunk_servers.sum(),
+            self.targets.sum(),
         ];
         self.hash_with(tables)
     }
@@ -161,11 +170,12 @@ impl State {
             self.condemned.sum_from_scratch(),
             self.slice_counters.sum_from_scratch(),
             self.chunk_servers.sum_from_scratch(),
+            self.targets.sum_from_scratch(),
         ];
         self.hash_with(tables)
     }
 
-    fn hash_with(&self, tables: [u128; 12]) -> u128 {
+    fn hash_with(&self, tables: [u128; TABLES]) -> u128 {
         let mut digest = Digest::new(0);
         self.config.put(&mut digest);
         self.marks.put(&mut digest);
@@ -223,6 +233,7 @@ impl State {
             + self.slice_counters.footprint()
             + self.chunk_servers.footprint()
             + self.pending_of.footprint()
+            + self.targets.footprint()
             + self.nonces.footprint()
     }
 
@@ -327,6 +338,14 @@ impl State {
     pub(crate) fn oldest_answer(&self, session: SessionId) -> Option<AnswerKey> {
         let (key, _) = self.answers.first_from(&AnswerKey { session, sequence: 0 })?;
         (key.session == session).then_some(*key)
+    }
+
+    /// Takes an inode out that no name leads to any more, and all that belongs to it.
+    pub(crate) fn forget(&mut self, inode: InodeId) {
+        let held = self.inodes.remove(&inode);
+        if held.is_some_and(|held| held.kind == FileKind::Symlink) {
+            self.targets.remove(&inode);
+        }
     }
 
     pub(crate) fn allotted(&self, server: ServerId) -> Option<(Nonce, ReplicaId)> {

@@ -9,6 +9,7 @@ mod outcome;
 
 pub use data::{class, part_index, server, slice};
 pub use field::{Malformed, NONCE_BYTES, count, nonce, required, session, slot};
+pub use op::{caller, write_caller};
 
 #[cfg(test)]
 mod tests;

@@ -28,6 +28,7 @@ pub const BUGS: &[Bug] = &[
     Bug { name: "apply-reads-ambient-counter", oracles: &["tree", "linearizable", "replicas", "durable"] },
     Bug { name: "call-number-reused", oracles: &["durable", "linearizable", "exactly-once"] },
     Bug { name: "commit-accepts-condemned-slice", oracles: &["data", "linearizable", "replicas", "durable"] },
+    Bug { name: "chown-keeps-setuid", oracles: &["tree", "linearizable", "replicas", "durable"] },
     Bug { name: "commit-of-old-term", oracles: &["leaders", "replicas", "durable", "linearizable"] },
     Bug { name: "compact-without-compare", oracles: &["data", "linearizable", "replicas", "durable"] },
     Bug {
@@ -111,6 +112,8 @@ pub const BUGS: &[Bug] = &[
     Bug { name: "snapshot-tried-again-at-once", oracles: &["spin"] },
     Bug { name: "stale-read-from-deposed-leader", oracles: &["leaders", "linearizable", "progress"] },
     Bug { name: "truncate-keeps-tail", oracles: &["data", "linearizable", "replicas", "durable"] },
+    Bug { name: "sticky-bit-ignored", oracles: &["tree", "linearizable", "replicas", "durable"] },
+    Bug { name: "symlink-target-truncated", oracles: &["tree", "linearizable", "replicas", "durable"] },
     Bug {
         name: "vote-answered-before-persist",
         oracles: &["leaders", "replicas", "durable", "linearizable"],
@@ -150,6 +153,7 @@ pub const CONTROLS: &[Bug] = &[
 pub const PROBES: &[&str] = &[
     "a session ends with pending slices",
     "an extent is split in two",
+    "access denied",
     "answer served from the table",
     "inode counter exhausted",
     "journal confirmed an unproven batch",
@@ -195,6 +199,7 @@ pub const PROBES: &[&str] = &[
     "snapshot offered while another is fetched",
     "snapshot that the journal does not point to",
     "snapshot torn temp cleaned",
+    "sticky directory",
     "two names of a directory share a hash",
     "vote refused below the phantom end",
     "vote refused to keep a promise",

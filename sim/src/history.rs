@@ -2,7 +2,7 @@
 //! Everything the oracles judge by; it judges nothing itself.
 
 use mooseng_core::id::SessionId;
-use mooseng_core::namespace::{Op, Outcome, Query};
+use mooseng_core::namespace::{Caller, Op, Outcome, Query};
 use mooseng_core::time::Instant;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -48,6 +48,8 @@ pub struct Operation {
     pub number: usize,
     /// Clients count from 0, in the order of the plan.
     pub client: usize,
+    /// In whose name it asked.
+    pub caller: Caller,
     /// Of a change that got as far as having one.
     pub request: Option<Request>,
     pub asked: Asked,
@@ -88,6 +90,9 @@ impl Operation {
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "operation {} of client-{} ", self.number, self.client + 1)?;
+        if self.caller != Caller::ROOT {
+            write!(f, "by {} ", self.caller.uid)?;
+        }
         match &self.asked {
             Asked::Change(operation) => write!(f, "{operation:?}"),
             Asked::Question(query) => write!(f, "{query:?}"),
@@ -104,13 +109,14 @@ pub struct History {
 
 impl History {
     /// A call begins; gives its number.
-    pub fn call(&mut self, client: usize, asked: Asked, at: Instant) -> usize {
+    pub fn call(&mut self, client: usize, caller: Caller, asked: Asked, at: Instant) -> usize {
         let number = self.operations.len();
         let last = self.operations.last().map_or(Instant::ZERO, |operation| operation.called);
         assert!(last <= at, "calls are written down in the order of true time");
         self.operations.push(Operation {
             number,
             client,
+            caller,
             request: None,
             asked,
             called: at,

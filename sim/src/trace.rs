@@ -235,6 +235,10 @@ pub fn asked(asked: &Asked) -> String {
                 format!("{verb} {source_name:?} in {source_parent:?} to {target_name:?} in {target_parent:?}")
             }
             Op::Link { inode, parent, name } => format!("link {inode:?} as {name:?} in {parent:?}"),
+            Op::Symlink { parent, name, target, .. } => format!("symlink {name:?} in {parent:?} {target:?}"),
+            Op::Mknod { parent, name, kind, mode, .. } => {
+                format!("make a {kind:?} {name:?} in {parent:?}, mode {mode:o}")
+            }
             Op::SetAttr { inode, change } => format!("set attributes of {inode:?}: {change:?}"),
             Op::GrantSlices { inode, count } => format!("ask for {count} slices for {inode:?}"),
             Op::AbandonSlices { slices } => format!("give back {slices:?}"),
@@ -252,6 +256,8 @@ pub fn asked(asked: &Asked) -> String {
         Asked::Question(query) => match query {
             Query::Lookup { parent, name } => format!("look up {name:?} in {parent:?}"),
             Query::GetAttr { inode } => format!("attributes of {inode:?}"),
+            Query::ReadLink { inode } => format!("what {inode:?} says"),
+            Query::Access { inode, access } => format!("access {:o} to {inode:?}", access.bits()),
             Query::ReadDir { directory, cookie, limit } => {
                 format!("list {directory:?} after {cookie}, at most {limit}")
             }
@@ -282,6 +288,7 @@ fn outcome_in_words(outcome: &Outcome) -> String {
     match outcome {
         Err(refusal) => format!("refused: {refusal}"),
         Ok(Answer::Done) => "done".to_owned(),
+        Ok(Answer::Target(target)) => format!("{target:?}"),
         Ok(Answer::Attr(attr)) => format!(
             "{:?}: {:?}, mode {:o}, {} links, {}:{}, {} bytes, version {}",
             attr.inode, attr.kind, attr.mode, attr.links, attr.uid, attr.gid, attr.size, attr.version

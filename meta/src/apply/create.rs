@@ -1,9 +1,10 @@
-//! mkdir and create.
+//! mkdir, create, mknod and symlink.
 
 use super::{Moment, touch};
-use crate::state::{Entry, Inode, Place, State};
+use crate::permission;
+use crate::state::{Entry, Inode, Place, Says, State};
 use mooseng_core::id::{IdKind, InodeId};
-use mooseng_core::namespace::{Answer, Name, Outcome, Refusal};
+use mooseng_core::namespace::{Answer, FileKind, Name, Outcome, Refusal, Target};
 use mooseng_core::{plant, probe};
 
 /// Mode, owner, group.
@@ -11,7 +12,7 @@ type Owner = (u16, u32, u32);
 
 pub(super) fn directory(
     state: &mut State,
-    moment: &Moment,
+    moment: &Moment<'_>,
     parent: InodeId,
     name: &Name,
     (mode, uid, gid): Owner,
@@ -22,7 +23,7 @@ pub(super) fn directory(
 
 pub(super) fn file(
     state: &mut State,
-    moment: &Moment,
+    moment: &Moment<'_>,
     parent: InodeId,
     name: &Name,
     (mode, uid, gid): Owner,
@@ -32,19 +33,56 @@ pub(super) fn file(
     make(state, moment, parent, name, Inode::file(mode, uid, gid, moment.time))
 }
 
-/// Refuses, in this order: no such parent, a parent that is no directory, a name that is taken, a
-/// parent with all the subdirectories it may have, no space for the name, no number for the inode.
-fn make(state: &mut State, moment: &Moment, parent: InodeId, name: &Name, mut inode: Inode) -> Outcome {
+pub(super) fn symlink(
+    state: &mut State,
+    moment: &Moment<'_>,
+    parent: InodeId,
+    name: &Name,
+    target: &Target,
+    (uid, gid): (u32, u32),
+) -> Outcome {
+    let outcome = make(state, moment, parent, name, Inode::symlink(target, uid, gid, moment.time));
+    if let Ok(Answer::Attr(attr)) = &outcome {
+        let says = plant!("symlink-target-truncated", Says::new(target), {
+            let bytes = target.as_bytes();
+            Says::new(&Target::new(bytes[..bytes.len().min(9)].to_vec())?)
+        });
+        state.targets.insert(attr.inode, says);
+    }
+    outcome
+}
+
+/// Directories and symbolic links are not made so.
+pub(super) fn node(
+    state: &mut State,
+    moment: &Moment<'_>,
+    parent: InodeId,
+    name: &Name,
+    (kind, rdev): (FileKind, u32),
+    (mode, uid, gid): Owner,
+) -> Outcome {
+    let file = Inode::file(mode, uid, gid, moment.time);
+    make(state, moment, parent, name, Inode::node(kind, rdev, file).ok_or(Refusal::Invalid)?)
+}
+
+/// Refuses, in the order Linux does: no such parent, a parent that is no directory, one that may not
+/// be searched, a name that is taken, a parent that may not be written, another's name to make it
+/// in, a parent with all the subdirectories it may have, no space for the name, no number for the
+/// inode.
+fn make(state: &mut State, moment: &Moment<'_>, parent: InodeId, name: &Name, mut inode: Inode) -> Outcome {
     let is_directory = inode.is_directory();
-    let held = state.directory(parent)?;
-    let parent_links = held.links;
-    inode.set_class(held.class());
+    let directory = state.directory(parent)?;
+    permission::may_search(moment.caller, directory)?;
     let key = match state.place(parent, name) {
         Place::Taken(..) => return Err(Refusal::Exists),
         Place::Free(key) => Some(key),
         Place::Full => None,
     };
-    if is_directory && parent_links >= state.config.links_max {
+    permission::may_add(moment.caller, directory)?;
+    permission::may_own(moment.caller, inode.uid, inode.gid)?;
+    inode.set_class(directory.class());
+    (inode.gid, inode.mode) = permission::inherited(moment.caller, directory, &inode);
+    if is_directory && directory.links >= state.config.links_max {
         probe!("link limit of a directory");
         return Err(Refusal::TooManyLinks);
     }
@@ -54,9 +92,7 @@ fn make(state: &mut State, moment: &Moment, parent: InodeId, name: &Name, mut in
         probe!("inode counter exhausted");
         plant!("enospc-leaves-half-an-inode", (), {
             let never_made = InodeId::new(moment.region, IdKind::File, parent.slot(), 1).unwrap_or(parent);
-            state
-                .entries
-                .insert(key, Entry::new(name, never_made, mooseng_core::namespace::FileKind::Regular));
+            state.entries.insert(key, Entry::new(name, never_made, FileKind::Regular));
         });
         return Err(Refusal::NoSpace);
     };

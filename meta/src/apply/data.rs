@@ -7,6 +7,7 @@ mod rules;
 pub(super) use commit::{commit, compact};
 
 use super::Moment;
+use crate::permission;
 use crate::state::{SliceState, State};
 use mooseng_core::class::StorageClass;
 use mooseng_core::extent::{GRANT_MAX, SIZE_MAX};
@@ -14,7 +15,7 @@ use mooseng_core::id::{InodeId, SliceId};
 use mooseng_core::namespace::{Answer, FileKind, Outcome, Refusal};
 use mooseng_core::{plant, probe};
 
-pub(super) fn grant(state: &mut State, moment: &Moment, inode: InodeId, count: u32) -> Outcome {
+pub(super) fn grant(state: &mut State, moment: &Moment<'_>, inode: InodeId, count: u32) -> Outcome {
     check_file(state, inode)?;
     if !(1..=GRANT_MAX).contains(&count) {
         return Err(Refusal::Invalid);
@@ -30,7 +31,7 @@ pub(super) fn grant(state: &mut State, moment: &Moment, inode: InodeId, count: u
 }
 
 /// All of them or none.
-pub(super) fn abandon(state: &mut State, moment: &Moment, slices: &[SliceId]) -> Outcome {
+pub(super) fn abandon(state: &mut State, moment: &Moment<'_>, slices: &[SliceId]) -> Outcome {
     let slot = slices.first().ok_or(Refusal::Invalid)?.slot();
     if slices.len() > GRANT_MAX as usize || slices.iter().any(|slice| slice.slot() != slot) {
         return Err(Refusal::Invalid);
@@ -42,7 +43,13 @@ pub(super) fn abandon(state: &mut State, moment: &Moment, slices: &[SliceId]) ->
     Ok(Answer::Done)
 }
 
-pub(super) fn punch(state: &mut State, moment: &Moment, inode: InodeId, offset: u64, length: u64) -> Outcome {
+pub(super) fn punch(
+    state: &mut State,
+    moment: &Moment<'_>,
+    inode: InodeId,
+    offset: u64,
+    length: u64,
+) -> Outcome {
     check_file(state, inode)?;
     let to = offset.saturating_add(length);
     if length == 0 || to > SIZE_MAX {
@@ -56,6 +63,7 @@ pub(super) fn punch(state: &mut State, moment: &Moment, inode: InodeId, offset: 
     let changed = state.inodes.change(&inode, |held| {
         held.set_covered(held.covered().saturating_sub(cleared));
         held.mtime = moment.time;
+        held.mode = permission::written_mode(moment.caller, held.mode);
         held.changed(moment.time);
     });
     changed.map(|held| Answer::Attr(held.attr(inode))).ok_or(Refusal::Stale)
@@ -74,11 +82,17 @@ pub(super) fn drop_all(state: &mut State, inode: InodeId) {
     clear(state, inode, 0, u64::MAX);
 }
 
-pub(super) fn set_class(state: &mut State, moment: &Moment, inode: InodeId, class: StorageClass) -> Outcome {
-    let kind = state.inodes.get(&inode).ok_or(Refusal::Stale)?.kind;
-    if !matches!(kind, FileKind::Regular | FileKind::Directory) {
+pub(super) fn set_class(
+    state: &mut State,
+    moment: &Moment<'_>,
+    inode: InodeId,
+    class: StorageClass,
+) -> Outcome {
+    let held = state.inodes.get(&inode).ok_or(Refusal::Stale)?;
+    if !matches!(held.kind, FileKind::Regular | FileKind::Directory) {
         return Err(Refusal::Invalid);
     }
+    permission::must_own(moment.caller, held)?;
     let changed = state.inodes.change(&inode, |held| {
         held.set_class(class);
         held.changed(moment.time);

@@ -1,29 +1,32 @@
 //! link.
 
 use super::{Moment, touch};
+use crate::permission;
 use crate::state::{Entry, Place, State};
 use mooseng_core::id::InodeId;
 use mooseng_core::namespace::{Answer, Name, Outcome, Refusal};
 use mooseng_core::{plant, probe};
 
-/// Refuses, in this order: no such inode, no such parent, a parent that is no directory, a name
-/// that is taken, an inode that is a directory, one that has all the names it may have, no space
-/// for the name.
+/// Refuses, in this order: no such inode, no such parent, a parent that is no directory, one that may
+/// not be searched, a name that is taken, a parent that may not be written, an inode that is a
+/// directory, one that has all the names it may have, no space for the name.
 pub(super) fn link(
     state: &mut State,
-    moment: &Moment,
+    moment: &Moment<'_>,
     inode: InodeId,
     parent: InodeId,
     name: &Name,
 ) -> Outcome {
     let held = state.inodes.get(&inode).ok_or(Refusal::Stale)?;
     let (kind, links, is_directory) = (held.kind, held.links, held.is_directory());
-    state.directory(parent)?;
+    let directory = state.directory(parent)?;
+    permission::may_search(moment.caller, directory)?;
     let key = match state.place(parent, name) {
         Place::Taken(..) => return Err(Refusal::Exists),
         Place::Free(key) => Some(key),
         Place::Full => None,
     };
+    permission::may_add(moment.caller, directory)?;
     if is_directory {
         plant!("link-to-directory-allowed", return Err(Refusal::NotPermitted), ());
     }

@@ -2,9 +2,10 @@
 
 use super::unlink::lose_name;
 use super::{Moment, touch};
+use crate::permission;
 use crate::state::{Entry, EntryKey, Inode, Place, State};
 use mooseng_core::id::InodeId;
-use mooseng_core::namespace::{Answer, Name, Outcome, Refusal, RenameMode};
+use mooseng_core::namespace::{Access, Answer, Name, Outcome, Refusal, RenameMode};
 use mooseng_core::{plant, probe};
 
 /// A name that stands, and what it stands for.
@@ -16,18 +17,19 @@ struct Named {
 }
 
 /// Refuses, in the order Linux does: no such parent (of the source, then of the target), or one that
-/// is no directory; no source; a target that must not be there, or must be and is not; a source
-/// above its target; a target above its source; a target of the wrong kind; too many links; a
-/// target that is not empty; no space for the name. Two names of one inode stay as they are.
+/// is no directory, or may not be searched; no source; a target that must not be there, or must be
+/// and is not; a source above its target; a target above its source; names that the caller may not
+/// take away or give; a target of the wrong kind; too many links; a target that is not empty; no
+/// space for the name. Two names of one inode stay as they are.
 pub(super) fn rename(
     state: &mut State,
-    moment: &Moment,
+    moment: &Moment<'_>,
     (source_parent, source_name): (InodeId, &Name),
     (target_parent, target_name): (InodeId, &Name),
     mode: RenameMode,
 ) -> Outcome {
-    state.directory(source_parent)?;
-    state.directory(target_parent)?;
+    permission::may_search(moment.caller, state.directory(source_parent)?)?;
+    permission::may_search(moment.caller, state.directory(target_parent)?)?;
     let (key, id) = state.find(source_parent, source_name)?;
     let source = Named { parent: source_parent, key, id, inode: state.named(id)?.clone() };
     let place = state.place(target_parent, target_name);
@@ -43,14 +45,17 @@ pub(super) fn rename(
     match (target, place) {
         (Some(target), _) if target.id == source.id => {}
         (Some(target), _) if mode == RenameMode::Exchange => {
+            check_permission(state, moment, &source, target_parent, Some(&target), mode)?;
             check_links(state, &source, &target)?;
             exchange(state, moment, &source, &target);
         }
         (Some(target), _) => {
+            check_permission(state, moment, &source, target_parent, Some(&target), mode)?;
             check_replaced(state, &source, &target)?;
             replace(state, moment, &source, &target);
         }
         (None, place) => {
+            check_permission(state, moment, &source, target_parent, None, mode)?;
             if source.inode.is_directory() {
                 check_limit(state, source_parent, target_parent)?;
             }
@@ -86,6 +91,37 @@ fn check_ancestry(
     Ok(())
 }
 
+/// May the caller take the names away, and may the directories that come into another one be
+/// changed, for their `..` is?
+fn check_permission(
+    state: &State,
+    moment: &Moment<'_>,
+    source: &Named,
+    target_parent: InodeId,
+    target: Option<&Named>,
+    mode: RenameMode,
+) -> Result<(), Refusal> {
+    let caller = moment.caller;
+    permission::may_take(caller, state.directory(source.parent)?, &source.inode)?;
+    let directory = state.directory(target_parent)?;
+    match target {
+        Some(target) => permission::may_take(caller, directory, &target.inode)?,
+        None => permission::may_add(caller, directory)?,
+    }
+    if source.parent == target_parent {
+        return Ok(());
+    }
+    if source.inode.is_directory() {
+        permission::may(caller, &source.inode, Access::WRITE)?;
+    }
+    match target {
+        Some(target) if mode == RenameMode::Exchange && target.inode.is_directory() => {
+            permission::may(caller, &target.inode, Access::WRITE)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// May a directory that is in `from` come to be in `to`?
 fn check_limit(state: &State, from: InodeId, to: InodeId) -> Result<(), Refusal> {
     if from != to && state.directory(to)?.links >= state.config.links_max {
@@ -112,7 +148,7 @@ fn check_replaced(state: &State, source: &Named, target: &Named) -> Result<(), R
     }
 }
 
-fn move_to(state: &mut State, moment: &Moment, source: &Named, key: EntryKey, name: &Name) {
+fn move_to(state: &mut State, moment: &Moment<'_>, source: &Named, key: EntryKey, name: &Name) {
     let left = state.entries.remove(&source.key);
     let before = state.entries.insert(key, Entry::new(name, source.id, source.inode.kind));
     assert!(left.is_some() && before.is_none(), "the name stood there, and the target's place was free");
@@ -122,7 +158,7 @@ fn move_to(state: &mut State, moment: &Moment, source: &Named, key: EntryKey, na
 }
 
 /// The target's name, with its cookie, goes on standing: a listing under way sees it once.
-fn replace(state: &mut State, moment: &Moment, source: &Named, target: &Named) {
+fn replace(state: &mut State, moment: &Moment<'_>, source: &Named, target: &Named) {
     let left = state.entries.remove(&source.key);
     let taken = state.entries.change(&target.key, |entry| entry.point_to(source.id, source.inode.kind));
     assert!(left.is_some() && taken.is_some(), "both names stood there");
@@ -135,7 +171,7 @@ fn replace(state: &mut State, moment: &Moment, source: &Named, target: &Named) {
     touch_parents(state, moment, (source.parent, -moved), (target.parent, 0));
 }
 
-fn exchange(state: &mut State, moment: &Moment, source: &Named, target: &Named) {
+fn exchange(state: &mut State, moment: &Moment<'_>, source: &Named, target: &Named) {
     assert!(source.key != target.key && source.id != target.id, "two names of two inodes");
     state.entries.change(&source.key, |entry| entry.point_to(target.id, target.inode.kind));
     state.entries.change(&target.key, |entry| entry.point_to(source.id, source.inode.kind));
@@ -150,7 +186,7 @@ fn exchange(state: &mut State, moment: &Moment, source: &Named, target: &Named) 
 }
 
 /// An inode that got another name, perhaps in another directory.
-fn settle(state: &mut State, moment: &Moment, named: &Named, parent: InodeId) {
+fn settle(state: &mut State, moment: &Moment<'_>, named: &Named, parent: InodeId) {
     let changed = state.inodes.change(&named.id, |inode| {
         inode.changed(moment.time);
         if inode.is_directory() {
@@ -161,7 +197,7 @@ fn settle(state: &mut State, moment: &Moment, named: &Named, parent: InodeId) {
 }
 
 /// Each parent counts as changed once, even if the two are one.
-fn touch_parents(state: &mut State, moment: &Moment, source: (InodeId, i32), target: (InodeId, i32)) {
+fn touch_parents(state: &mut State, moment: &Moment<'_>, source: (InodeId, i32), target: (InodeId, i32)) {
     if source.0 == target.0 {
         touch(state, moment, source.0, source.1 + target.1);
         return;

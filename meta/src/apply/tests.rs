@@ -2,6 +2,7 @@
 
 mod data;
 mod model;
+mod permission;
 mod posix;
 mod random;
 mod script;
@@ -12,7 +13,7 @@ use super::apply;
 use crate::command::{Applied, Command, CommandKind, Reply};
 use crate::state::{State, StateConfig, check};
 use mooseng_core::id::SessionId;
-use mooseng_core::namespace::{Op, Outcome};
+use mooseng_core::namespace::{Caller, Op, Outcome};
 use mooseng_core::time::{Stamp, WallTime};
 
 /// A state with one session that asks for one thing after the other.
@@ -36,15 +37,20 @@ impl Shard {
         apply(&mut self.state, index, &command(time, kind))
     }
 
-    /// The outcome of a fresh request. A refusal has changed nothing in the tree.
+    /// The outcome of a fresh request of root's.
     fn ask(&mut self, time: i64, op: Op) -> Outcome {
+        self.ask_as(&Caller::ROOT, time, op)
+    }
+
+    /// A refusal has changed nothing in the tree.
+    fn ask_as(&mut self, caller: &Caller, time: i64, op: Op) -> Outcome {
         self.sequence += 1;
         let (session, sequence) = (self.session, self.sequence);
         let tree = |state: &State| (state.inodes.sum(), state.entries.sum(), state.counters.sum());
         let before = tree(&self.state);
-        let slot = op.slot();
-        let applied =
-            self.apply(time, CommandKind::Mutate { session, sequence, low_water: sequence, slot, op });
+        let (slot, caller) = (op.slot(), caller.clone());
+        let applied = self
+            .apply(time, CommandKind::Mutate { session, sequence, low_water: sequence, slot, op, caller });
         let Reply::Outcome { outcome, index } = applied.reply else { panic!("an outcome: {applied:?}") };
         assert_eq!(index, self.state.applied());
         if outcome.is_err() {

@@ -1,15 +1,15 @@
 //! unlink and rmdir.
 
 use super::{Moment, data, touch};
-use crate::state::State;
+use crate::permission;
+use crate::state::{EntryKey, State};
 use mooseng_core::id::InodeId;
 use mooseng_core::namespace::{Answer, Name, Outcome, Refusal};
 use mooseng_core::{plant, probe};
 
 /// Refuses a directory; the last name of an inode takes it along.
-pub(super) fn file(state: &mut State, moment: &Moment, parent: InodeId, name: &Name) -> Outcome {
-    state.directory(parent)?;
-    let (key, inode) = state.find(parent, name)?;
+pub(super) fn file(state: &mut State, moment: &Moment<'_>, parent: InodeId, name: &Name) -> Outcome {
+    let (key, inode) = victim(state, moment, parent, name)?;
     if state.named(inode)?.is_directory() {
         return Err(Refusal::IsDirectory);
     }
@@ -21,9 +21,8 @@ pub(super) fn file(state: &mut State, moment: &Moment, parent: InodeId, name: &N
 }
 
 /// Refuses what is no directory, and then what is not empty.
-pub(super) fn directory(state: &mut State, moment: &Moment, parent: InodeId, name: &Name) -> Outcome {
-    state.directory(parent)?;
-    let (key, inode) = state.find(parent, name)?;
+pub(super) fn directory(state: &mut State, moment: &Moment<'_>, parent: InodeId, name: &Name) -> Outcome {
+    let (key, inode) = victim(state, moment, parent, name)?;
     if !state.named(inode)?.is_directory() {
         return Err(Refusal::NotDirectory);
     }
@@ -37,11 +36,25 @@ pub(super) fn directory(state: &mut State, moment: &Moment, parent: InodeId, nam
     Ok(Answer::Done)
 }
 
+/// The name that goes, if the caller may take it away, and what it stands for.
+fn victim(
+    state: &State,
+    moment: &Moment<'_>,
+    parent: InodeId,
+    name: &Name,
+) -> Result<(EntryKey, InodeId), Refusal> {
+    let directory = state.directory(parent)?;
+    permission::may_search(moment.caller, directory)?;
+    let (key, inode) = state.find(parent, name)?;
+    permission::may_take(moment.caller, directory, state.named(inode)?)?;
+    Ok((key, inode))
+}
+
 /// One name of the inode is gone already. A directory has no other.
-pub(super) fn lose_name(state: &mut State, moment: &Moment, inode: InodeId) {
+pub(super) fn lose_name(state: &mut State, moment: &Moment<'_>, inode: InodeId) {
     if state.named(inode).is_ok_and(|held| held.is_directory() || held.links <= 1) {
         data::drop_all(state, inode);
-        state.inodes.remove(&inode);
+        state.forget(inode);
         return;
     }
     probe!("one of several names is gone");

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use mooseng_core::id::{ServerId, SessionId};
 use mooseng_core::namespace::Op;
 use mooseng_core::time::{Stamp, WallTime};
-use mooseng_net::convert::{self, Malformed, count, nonce, part_index, required, session, slice, slot};
+use mooseng_net::convert::{
+    self, Malformed, caller, count, nonce, part_index, required, session, slice, slot, write_caller,
+};
 use mooseng_net::proto::log as proto;
 use prost::Message;
 
@@ -68,13 +70,14 @@ fn encode_kind(kind: &CommandKind) -> proto::command_record::Kind {
             let sessions = sessions.iter().map(|session| session.0).collect();
             Kind::ExpireSessions(proto::ExpireSessionsCommand { sessions })
         }
-        CommandKind::Mutate { session, sequence, low_water, slot, op } => {
+        CommandKind::Mutate { session, sequence, low_water, slot, op, caller } => {
             Kind::Mutate(proto::MutateCommand {
                 session: session.0,
                 sequence: *sequence,
                 low_water: *low_water,
                 slot: u32::from(slot.get()),
                 op: Some(op.into()),
+                caller: write_caller(caller),
             })
         }
         CommandKind::AllotReplica { server, nonce } => Kind::AllotReplica(proto::AllotReplicaCommand {
@@ -121,6 +124,7 @@ fn decode_kind(kind: proto::command_record::Kind) -> Result<CommandKind, Malform
             low_water: mutate.low_water,
             slot: slot("mutate.slot", mutate.slot)?,
             op: Op::try_from(required("mutate.op", mutate.op)?)?,
+            caller: caller("mutate.caller", mutate.caller)?,
         },
         Kind::AllotReplica(allot) => CommandKind::AllotReplica {
             server: ServerId(allot.server),

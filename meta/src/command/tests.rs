@@ -5,7 +5,9 @@ use bytes::Bytes;
 use mooseng_core::chance::{self, Dice};
 use mooseng_core::class::StorageClass;
 use mooseng_core::id::{InodeId, ServerId, SessionId, SliceId};
-use mooseng_core::namespace::{AttrChange, FileExtent, Name, NewSlice, Op, RenameMode};
+use mooseng_core::namespace::{
+    AttrChange, Caller, FileExtent, FileKind, Name, NewSlice, NewTime, Op, RenameMode, Target,
+};
 use mooseng_core::time::{Stamp, WallTime};
 use mooseng_net::proto::log as proto;
 use prost::Message;
@@ -17,7 +19,13 @@ fn name(name: &str) -> Name {
 fn every_kind() -> Vec<CommandKind> {
     let parent = InodeId::ROOT;
     let inode = InodeId::from_raw(77).unwrap();
-    let change = AttrChange { size: Some(9), mtime: Some(WallTime(-9)), ..Default::default() };
+    let change = AttrChange {
+        size: Some(9),
+        mtime: Some(NewTime::At(WallTime(-9))),
+        atime: Some(NewTime::Now),
+        by_handle: true,
+        ..Default::default()
+    };
     let slice = SliceId::from_raw(78).unwrap();
     let extent = FileExtent { offset: 1 << 50, length: 7, slice, slice_offset: 3 };
     let parts = vec![Some(ServerId(4)), None];
@@ -45,6 +53,16 @@ fn every_kind() -> Vec<CommandKind> {
         Op::Compact { inode, replaced: vec![extent, extent], slices: vec![info], extents: vec![extent] },
         Op::Punch { inode, offset: u64::MAX, length: 1 },
         Op::SetClass { inode, class: StorageClass::default() },
+        Op::Symlink { parent, name: name("s"), target: Target::new(&b"../x"[..]).unwrap(), uid: 1, gid: 2 },
+        Op::Mknod {
+            parent,
+            name: name("n"),
+            kind: FileKind::CharDevice,
+            mode: 0o600,
+            rdev: 259,
+            uid: 1,
+            gid: 2,
+        },
     ];
     let mutate = |op: Op| CommandKind::Mutate {
         session: SessionId(3),
@@ -52,6 +70,7 @@ fn every_kind() -> Vec<CommandKind> {
         low_water: 0,
         slot: op.slot(),
         op,
+        caller: Caller { uid: 7, gid: 8, groups: vec![9, u32::MAX] },
     };
     let mut kinds = vec![
         CommandKind::Noop,

@@ -10,7 +10,7 @@ use crate::state::State;
 use futures::channel::oneshot;
 use mooseng_core::env::Address;
 use mooseng_core::id::{GroupId, ReplicaId, SessionId};
-use mooseng_core::namespace::{Outcome, Query};
+use mooseng_core::namespace::{Caller, Outcome, Query};
 use mooseng_storage::Manifest;
 use raft::eraftpb::Message;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ pub enum Seen {
 pub struct Read {
     pub session: SessionId,
     /// `None`: only whether the session lives, and that it may live on.
-    pub query: Option<Query>,
+    pub query: Option<(Caller, Query)>,
     pub reply: Answering<Seen>,
 }
 
@@ -166,8 +166,8 @@ impl Handle {
         self.ask(|reply| Input::Propose { kind, reply }).await
     }
 
-    pub async fn query(&self, session: SessionId, query: Query) -> Result<Seen, Denied> {
-        self.ask(|reply| Input::Read(Read { session, query: Some(query), reply })).await
+    pub async fn query(&self, session: SessionId, caller: Caller, query: Query) -> Result<Seen, Denied> {
+        self.ask(|reply| Input::Read(Read { session, query: Some((caller, query)), reply })).await
     }
 
     pub async fn keep_alive(&self, session: SessionId) -> Result<Seen, Denied> {

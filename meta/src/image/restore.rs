@@ -4,7 +4,7 @@
 use super::{FORMAT, HEAD, HEADER_BYTES, MAGIC, TRAILER, header};
 use crate::state::{
     Allotted, ChunkServer, Condemned, Counter, Entry, Extent, Inode, Live, Marks, Pending, Reader, Record,
-    Recorded, Session, SliceCounter, State, StateConfig, Table,
+    Recorded, Says, Session, SliceCounter, State, StateConfig, Table,
 };
 use bytes::Bytes;
 
@@ -120,6 +120,7 @@ impl Restorer {
                     None => Ok(()),
                 }
             }
+            Says::TABLE => put(&mut state.targets, reader),
             Session::TABLE => {
                 let (id, session) = Session::take(reader)?;
                 if state.nonces.insert(session.nonce, id).is_some() {

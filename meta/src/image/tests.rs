@@ -1,6 +1,6 @@
 //! Images there and back, damaged and foreign.
 
-use super::{CHUNK_BYTES_MIN, HEADER_BYTES, Image, Restorer, header, image, restore};
+use super::{CHUNK_BYTES_MIN, HEADER_BYTES, Image, RECORD_BYTES_MAX, Restorer, header, image, restore};
 use crate::apply::apply;
 use crate::command::{Command, CommandKind};
 use crate::state::{State, StateConfig, check};
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use mooseng_core::chance::{self, Dice};
 use mooseng_core::class::StorageClass;
 use mooseng_core::id::{IdKind, InodeId, ServerId, SessionId, SliceId};
-use mooseng_core::namespace::{FileExtent, Name, NewSlice, Op};
+use mooseng_core::namespace::{Caller, FileExtent, Name, NewSlice, Op, Target};
 use mooseng_core::time::{Stamp, WallTime};
 
 /// A state with something in every table, names of every length among them.
@@ -26,13 +26,24 @@ fn populated(files: u64) -> State {
         let mut name = sequence.to_string().into_bytes();
         name.resize(name.len().max(dice.between(1, 255) as usize), b'x');
         let (parent, name) = (InodeId::ROOT, Name::new(name).unwrap());
-        let op = match dice.below(3) {
+        let op = match dice.below(4) {
             0 => Op::Mkdir { parent, name, mode: 0o755, uid: 3, gid: 4 },
             1 => Op::Create { parent, name, mode: 0o644, uid: 3, gid: 4 },
+            2 => {
+                let target = Target::new(vec![b't'; dice.between(1, 4_095) as usize]).unwrap();
+                Op::Symlink { parent, name, target, uid: 3, gid: 4 }
+            }
             _ => Op::Unlink { parent, name },
         };
         let low_water = sequence.saturating_sub(7).max(1);
-        kinds.push(CommandKind::Mutate { session, sequence, low_water, slot: op.slot(), op });
+        kinds.push(CommandKind::Mutate {
+            session,
+            sequence,
+            low_water,
+            slot: op.slot(),
+            op,
+            caller: Caller::ROOT,
+        });
     }
     for (index, kind) in (1..).zip(kinds) {
         let command = Command { time: WallTime(-5), stamp: Stamp(index * 3), region: 2, kind };
@@ -66,7 +77,14 @@ fn data(seed: u64) -> Vec<CommandKind> {
     ops.push(Op::Punch { inode: file, offset: 0, length: 10_000 });
     let mut kinds: Vec<CommandKind> = (1..)
         .zip(ops)
-        .map(|(sequence, op)| CommandKind::Mutate { session, sequence, low_water: 1, slot: op.slot(), op })
+        .map(|(sequence, op)| CommandKind::Mutate {
+            session,
+            sequence,
+            low_water: 1,
+            slot: op.slot(),
+            op,
+            caller: Caller::ROOT,
+        })
         .collect();
     let (address, rack) = ("chunk-1:9422".into(), "left".into());
     kinds.push(CommandKind::RegisterServer { server: ServerId(1), address, rack });
@@ -80,7 +98,8 @@ fn what_is_restored_is_the_same() {
         assert!(state.extents().count() > 5 && state.condemned().count() > 0 && state.pending().count() == 9);
         for chunk_bytes in [CHUNK_BYTES_MIN, 5_000, 1 << 20] {
             let chunks: Vec<Bytes> = Image::new(state.clone(), chunk_bytes).collect();
-            assert!(chunks.iter().all(|chunk| chunk.len() <= chunk_bytes));
+            let bytes_max = chunk_bytes.max(HEADER_BYTES + RECORD_BYTES_MAX);
+            assert!(chunks.iter().all(|chunk| chunk.len() <= bytes_max));
             let restored = restore(chunks).unwrap();
             assert_eq!(restored.hash(), state.hash());
             assert_eq!(check(&restored), Ok(()));
@@ -98,7 +117,14 @@ fn a_restored_state_goes_on_as_the_original() {
     for sequence in 294..400 {
         let name = Name::new(format!("later {sequence}").into_bytes()).unwrap();
         let op = Op::Create { parent: InodeId::ROOT, name, mode: 0, uid: 0, gid: 0 };
-        let kind = CommandKind::Mutate { session, sequence, low_water: 294, slot: op.slot(), op };
+        let kind = CommandKind::Mutate {
+            session,
+            sequence,
+            low_water: 294,
+            slot: op.slot(),
+            op,
+            caller: Caller::ROOT,
+        };
         let command = Command { time: WallTime(1), stamp: Stamp(1), region: 0, kind };
         let index = original.applied() + 1;
         // The first few are retries of what was applied before the image was taken.
@@ -117,8 +143,14 @@ fn an_image_is_of_the_moment_it_was_asked_for() {
         let name = Name::new(format!("new {number}").into_bytes()).unwrap();
         let op = Op::Mkdir { parent: InodeId::ROOT, name, mode: 0, uid: 0, gid: 0 };
         let sequence = 1_000 + u64::from(number);
-        let kind =
-            CommandKind::Mutate { session: SessionId(2), sequence, low_water: sequence, slot: op.slot(), op };
+        let kind = CommandKind::Mutate {
+            session: SessionId(2),
+            sequence,
+            low_water: sequence,
+            slot: op.slot(),
+            op,
+            caller: Caller::ROOT,
+        };
         let index = state.applied() + 1;
         apply(&mut state, index, &Command { time: WallTime(0), stamp: Stamp(0), region: 0, kind });
         taken.extend(chunks.next());
@@ -209,7 +241,7 @@ fn written_twice() -> Vec<CommandKind> {
     let ops = [Op::GrantSlices { inode, count: 3 }, commit(1, 100), commit(2, 200)];
     let mutate = |(sequence, op): (u64, Op)| {
         let (session, low_water, slot) = (SessionId(1), sequence, op.slot());
-        CommandKind::Mutate { session, sequence, low_water, slot, op }
+        CommandKind::Mutate { session, sequence, low_water, slot, op, caller: Caller::ROOT }
     };
     let mut kinds: Vec<CommandKind> = (2..).zip(ops).map(mutate).collect();
     let (address, rack) = ("h:1".into(), "r".into());
@@ -223,8 +255,14 @@ fn the_bytes_of_a_small_image_are_pinned() {
     let mut state = State::new(StateConfig::default());
     let (parent, name) = (InodeId::ROOT, Name::new(&b"f"[..]).unwrap());
     let op = Op::Create { parent, name, mode: 0o640, uid: 1, gid: 2 };
-    let mutate =
-        CommandKind::Mutate { session: SessionId(1), sequence: 1, low_water: 1, slot: op.slot(), op };
+    let mutate = CommandKind::Mutate {
+        session: SessionId(1),
+        sequence: 1,
+        low_water: 1,
+        slot: op.slot(),
+        op,
+        caller: Caller::ROOT,
+    };
     let allot = CommandKind::AllotReplica { server: ServerId(5), nonce: [4; 16] };
     let mut kinds = vec![CommandKind::OpenSession { nonce: [3; 16] }, mutate, allot];
     kinds.extend(written_twice());
@@ -241,7 +279,7 @@ fn the_bytes_of_a_small_image_are_pinned() {
 }
 
 const PINNED: [&str; 20] = [
-    "6d6e672d696d670200000000560200009383c177003700000002000000000000",
+    "6d6e672d696d6702000000005a020000bf4528b2003700000002000000000000",
     "00e803000000000000e8fd00000001000000000000a086010000000000000400",
     "0000100000070000000000000009000000000000000200000000000000e90300",
     "000000000001010000000000000102ed01020000000000000000000000010000",
@@ -254,11 +292,11 @@ const PINNED: [&str; 20] = [
     "0000000000050100000000000000040000000000000006000000000000000202",
     "0000000050520401a001010000000100000002000000c7100000000000000700",
     "0000000000000800000000000000070000000000000003000000000000000101",
-    "0000010000000000000006050000000000000004040404040404040404040404",
-    "040404e8030000000000000a0200000000505204c71000000000000002000000",
-    "0050520401000000c70000000b020000000050520401000000c8000000010100",
-    "00060000000000000007000000000000000c0300000000505204010000000000",
-    "00000d010000000050520401010000060000000000000007000000000000000e",
-    "250504000000000000000f060000000000000003683a310172ffde8ecefb6ff8",
-    "5018100d2add8387d7e1",
+    "0000010000000000000000000000060500000000000000040404040404040404",
+    "04040404040404e8030000000000000a0200000000505204c710000000000000",
+    "020000000050520401000000c70000000b020000000050520401000000c80000",
+    "0001010000060000000000000007000000000000000c03000000005052040100",
+    "0000000000000d01000000005052040101000006000000000000000700000000",
+    "0000000e250504000000000000000f060000000000000003683a310172ffd241",
+    "63db854c3079cc6668a05225e4a7",
 ];

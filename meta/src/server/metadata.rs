@@ -111,6 +111,7 @@ impl<E: Env> Metadata<E> for Service<E> {
             low_water: request.low_water,
             slot: convert::slot("slot", request.slot)?,
             op,
+            caller: convert::caller("caller", request.caller)?,
         };
         match self.group()?.propose(kind).await.map_err(status)? {
             (Reply::Outcome { outcome, index }, _) => {
@@ -123,7 +124,8 @@ impl<E: Env> Metadata<E> for Service<E> {
     async fn query(&self, _: Call, request: QueryRequest) -> Result<QueryReply, Status> {
         let query = Query::try_from(convert::required("query", request.query)?)?;
         let session = convert::session("session", request.session)?;
-        match self.group()?.query(session, query).await.map_err(status)? {
+        let caller = convert::caller("caller", request.caller)?;
+        match self.group()?.query(session, caller, query).await.map_err(status)? {
             Seen::Outcome(outcome, index) => Ok(QueryReply { outcome: Some((&outcome).into()), index }),
             Seen::UnknownSession | Seen::Alive(_) => Err(unknown_session()),
         }

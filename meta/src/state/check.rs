@@ -3,8 +3,9 @@
 
 mod data;
 
-use super::{EntryKey, State, entry};
+use super::{EntryKey, Says, State, entry};
 use mooseng_core::id::InodeId;
+use mooseng_core::namespace::FileKind;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Checks every invariant:
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 ///   its hash gives, and no directory has a name twice;
 /// - a file has as many links as names, and at least one; a directory but the root has one name, in
 ///   the directory it calls its parent, and two links more than subdirectories;
+/// - a symbolic link says as much as its size, and nothing else says anything;
 /// - every directory is reached from the root, and none twice: no cycles, no orphans;
 /// - extents lie in files, within their size and within their slices, none over another, no more in
 ///   a chunk than may be; every slice is live, pending (of a session there is), condemned or
@@ -26,6 +28,7 @@ pub fn check(state: &State) -> Result<(), String> {
     state.sessions.check()?;
     state.answers.check()?;
     state.replicas.check()?;
+    state.targets.check()?;
     state.nonces.check()?;
     data::check_tables(state)?;
     if state.hash() != state.hash_from_scratch() {
@@ -33,6 +36,7 @@ pub fn check(state: &State) -> Result<(), String> {
     }
     let names = check_entries(state)?;
     check_inodes(state, &names)?;
+    check_targets(state)?;
     check_reach(state)?;
     check_counters(state)?;
     check_sessions(state)?;
@@ -103,6 +107,20 @@ fn check_inodes(state: &State, named: &BTreeMap<InodeId, Named>) -> Result<(), S
         if links != 2 + of.subdirectories {
             return Err(format!("{id:?}: {} subdirectories, but {links} links", of.subdirectories));
         }
+    }
+    Ok(())
+}
+
+/// Every symbolic link says something as long as its size, and nothing else does.
+fn check_targets(state: &State) -> Result<(), String> {
+    for (id, held) in state.inodes.iter().filter(|(_, held)| held.kind == FileKind::Symlink) {
+        if state.targets.get(id).map(Says::len) != Some(held.size()) {
+            return Err(format!("{id:?}: a symbolic link that does not say as much as its size"));
+        }
+    }
+    let links = state.inodes.iter().filter(|(_, held)| held.kind == FileKind::Symlink).count();
+    if links != state.targets.len() {
+        return Err(format!("{} targets of {links} symbolic links", state.targets.len()));
     }
     Ok(())
 }

@@ -57,6 +57,10 @@ impl Sink for Digest {
         self.word(value);
     }
 
+    fn long(&mut self, value: &[u8]) {
+        self.bytes(value);
+    }
+
     fn bytes(&mut self, value: &[u8]) {
         self.word(value.len() as u64);
         let (words, rest) = value.as_chunks::<8>();

@@ -4,7 +4,7 @@ use super::record::{Reader, Record, Sink};
 use super::slice::take_class;
 use mooseng_core::class::StorageClass;
 use mooseng_core::id::{IdKind, InodeId};
-use mooseng_core::namespace::{Attr, FileKind};
+use mooseng_core::namespace::{Attr, FileKind, Target};
 use mooseng_core::time::WallTime;
 
 /// A storage class in few bits: `K - 1` in five, `M` in six, `strict` in one.
@@ -21,8 +21,9 @@ pub(crate) struct Inode {
     version_and_class: u64,
     /// How many bytes extents cover.
     covered: u64,
-    /// Of a directory its parent's id, of anything else its size: no inode has both.
-    parent_or_size: u64,
+    /// Of a directory its parent's id, of a device its number, of anything else its size: no inode
+    /// has two of them.
+    own: u64,
     pub(crate) atime: WallTime,
     pub(crate) mtime: WallTime,
     pub(crate) ctime: WallTime,
@@ -41,7 +42,7 @@ impl Inode {
         Self {
             version_and_class: 1 << CLASS_BITS | class_bits(StorageClass::default()),
             covered: 0,
-            parent_or_size: 0,
+            own: 0,
             atime: time,
             mtime: time,
             ctime: time,
@@ -55,7 +56,21 @@ impl Inode {
 
     pub(crate) fn directory(parent: InodeId, mode: u16, uid: u32, gid: u32, time: WallTime) -> Self {
         let file = Self::file(mode, uid, gid, time);
-        Self { kind: FileKind::Directory, links: 2, parent_or_size: parent.raw(), ..file }
+        Self { kind: FileKind::Directory, links: 2, own: parent.raw(), ..file }
+    }
+
+    pub(crate) fn symlink(target: &Target, uid: u32, gid: u32, time: WallTime) -> Self {
+        let file = Self::file(0o777, uid, gid, time);
+        Self { kind: FileKind::Symlink, own: target.as_bytes().len() as u64, ..file }
+    }
+
+    /// A regular file, fifo, socket or device; `None` for what is made in another way.
+    pub(crate) fn node(kind: FileKind, rdev: u32, file: Self) -> Option<Self> {
+        match kind {
+            FileKind::Directory | FileKind::Symlink => None,
+            FileKind::CharDevice | FileKind::BlockDevice => Some(Self { kind, own: u64::from(rdev), ..file }),
+            FileKind::Regular | FileKind::Fifo | FileKind::Socket => Some(Self { kind, ..file }),
+        }
     }
 
     /// The root directory is its own parent.
@@ -69,23 +84,32 @@ impl Inode {
 
     pub(crate) fn parent(&self) -> InodeId {
         assert!(self.is_directory(), "only a directory has a parent");
-        let parent = InodeId::from_raw(self.parent_or_size);
+        let parent = InodeId::from_raw(self.own);
         assert!(parent.is_some(), "a parent is set from an id, and checked when an image is read");
         parent.unwrap_or(InodeId::ROOT)
     }
 
     pub(crate) fn set_parent(&mut self, parent: InodeId) {
         assert!(self.is_directory(), "only a directory has a parent");
-        self.parent_or_size = parent.raw();
+        self.own = parent.raw();
     }
 
     pub(crate) fn size(&self) -> u64 {
-        if self.is_directory() { 0 } else { self.parent_or_size }
+        if self.is_directory() || self.is_device() { 0 } else { self.own }
+    }
+
+    fn is_device(&self) -> bool {
+        matches!(self.kind, FileKind::CharDevice | FileKind::BlockDevice)
+    }
+
+    fn rdev(&self) -> u32 {
+        // Set from 32 bits, and checked when an image is read.
+        if self.is_device() { self.own as u32 } else { 0 }
     }
 
     pub(crate) fn set_size(&mut self, size: u64) {
-        assert!(!self.is_directory(), "a directory has no size");
-        self.parent_or_size = size;
+        assert!(self.kind == FileKind::Regular, "of a regular file alone the size is set");
+        self.own = size;
     }
 
     pub(crate) fn version(&self) -> u64 {
@@ -138,6 +162,7 @@ impl Inode {
             version: self.version(),
             class: self.class(),
             blocks: self.covered.div_ceil(512),
+            rdev: self.rdev(),
         }
     }
 }
@@ -198,7 +223,7 @@ impl Record for Inode {
         sink.u32(self.links);
         sink.u32(self.uid);
         sink.u32(self.gid);
-        sink.u64(self.parent_or_size);
+        sink.u64(self.own);
         sink.u64(self.atime.0.cast_unsigned());
         sink.u64(self.mtime.0.cast_unsigned());
         sink.u64(self.ctime.0.cast_unsigned());
@@ -217,9 +242,14 @@ impl Record for Inode {
         let links = reader.u32("links")?;
         let uid = reader.u32("uid")?;
         let gid = reader.u32("gid")?;
-        let parent_or_size = reader.u64("parent or size")?;
-        if kind == FileKind::Directory && InodeId::from_raw(parent_or_size).is_none() {
-            return Err("parent");
+        let own = reader.u64("parent, number or size")?;
+        let sound = match kind {
+            FileKind::Directory => InodeId::from_raw(own).is_some(),
+            FileKind::CharDevice | FileKind::BlockDevice => own <= u64::from(u32::MAX),
+            FileKind::Regular | FileKind::Symlink | FileKind::Fifo | FileKind::Socket => true,
+        };
+        if !sound {
+            return Err("parent, number or size");
         }
         let mut time = |field| reader.u64(field).map(|nanos| WallTime(nanos.cast_signed()));
         let (atime, mtime, ctime) = (time("atime")?, time("mtime")?, time("ctime")?);
@@ -230,22 +260,7 @@ impl Record for Inode {
         let class = take_class(reader)?;
         let version_and_class = version << CLASS_BITS | class_bits(class);
         let covered = reader.u64("covered bytes")?;
-        Ok((
-            id,
-            Self {
-                version_and_class,
-                covered,
-                parent_or_size,
-                atime,
-                mtime,
-                ctime,
-                links,
-                uid,
-                gid,
-                mode,
-                kind,
-            },
-        ))
+        Ok((id, Self { version_and_class, covered, own, atime, mtime, ctime, links, uid, gid, mode, kind }))
     }
 }
 

@@ -10,6 +10,8 @@ pub(crate) trait Sink {
     fn u64(&mut self, value: u64);
     /// At most 255 bytes.
     fn bytes(&mut self, value: &[u8]);
+    /// Bytes of any length.
+    fn long(&mut self, value: &[u8]);
 }
 
 /// A kind of record: what it is keyed by and how it is written down.
@@ -42,6 +44,11 @@ impl Sink for Vec<u8> {
     fn bytes(&mut self, value: &[u8]) {
         assert!(value.len() <= 255, "the length is one byte");
         self.push(value.len() as u8);
+        self.extend_from_slice(value);
+    }
+
+    fn long(&mut self, value: &[u8]) {
+        self.u32(u32::try_from(value.len()).unwrap_or(u32::MAX));
         self.extend_from_slice(value);
     }
 }
@@ -94,6 +101,16 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn bytes(&mut self, field: &'static str) -> Result<&'a [u8], &'static str> {
         let length = usize::from(self.u8(field)?);
+        self.take(length, field)
+    }
+
+    /// Bytes of any length.
+    pub(crate) fn long(&mut self, field: &'static str) -> Result<&'a [u8], &'static str> {
+        let length = usize::try_from(self.u32(field)?).map_err(|_| field)?;
+        self.take(length, field)
+    }
+
+    fn take(&mut self, length: usize, field: &'static str) -> Result<&'a [u8], &'static str> {
         let (head, rest) = self.left.split_at_checked(length).ok_or(field)?;
         self.left = rest;
         Ok(head)

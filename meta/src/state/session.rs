@@ -46,8 +46,8 @@ impl Kept {
             Ok(Answer::Done) => Self::Done,
             Ok(Answer::Attr(attr)) => Self::Attr(*attr),
             Ok(Answer::Slices { first, count }) => Self::Slices { first: *first, count: *count },
-            Ok(Answer::Entries { .. } | Answer::Map { .. }) => {
-                unreachable!("no change answers with a listing or a map")
+            Ok(Answer::Entries { .. } | Answer::Map { .. } | Answer::Target(_)) => {
+                unreachable!("no change answers with a listing, a map or a target")
             }
             Err(refusal) => Self::Refused(*refusal),
         }
@@ -192,6 +192,7 @@ fn put_attr<S: Sink>(attr: &Attr, sink: &mut S) {
     sink.u64(attr.version);
     sink.u32(attr.class.to_raw());
     sink.u64(attr.blocks);
+    sink.u32(attr.rdev);
 }
 
 fn take_attr(reader: &mut Reader<'_>) -> Result<Attr, &'static str> {
@@ -210,11 +211,12 @@ fn take_attr(reader: &mut Reader<'_>) -> Result<Attr, &'static str> {
         version: reader.u64("version")?,
         class: take_class(reader)?,
         blocks: reader.u64("blocks")?,
+        rdev: reader.u32("rdev")?,
     })
 }
 
 /// The number of a refusal in images, for good.
-const REFUSALS: [(u8, Refusal); 15] = [
+const REFUSALS: [(u8, Refusal); 16] = [
     (1, Refusal::NotFound),
     (2, Refusal::Exists),
     (3, Refusal::NotDirectory),
@@ -230,6 +232,7 @@ const REFUSALS: [(u8, Refusal); 15] = [
     (31, Refusal::TooManyPending),
     (32, Refusal::TooFragmented),
     (33, Refusal::Conflict),
+    (12, Refusal::AccessDenied),
 ];
 
 fn refusal_number(refusal: Refusal) -> u8 {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use mooseng_core::id::{InodeId, SLOTS, SessionId, Slot};
-use mooseng_core::namespace::Name;
+use mooseng_core::namespace::{Name, Target};
 
 /// Bytes of a nonce.
 pub const NONCE_BYTES: usize = 16;
@@ -55,6 +55,12 @@ pub(super) fn inode(field: &'static str, raw: u64) -> Result<InodeId, Malformed>
 pub(super) fn name(field: &'static str, bytes: Bytes) -> Result<Name, Malformed> {
     let length = bytes.len();
     Name::new(bytes).map_err(|refusal| Malformed::new(field, format!("a name of {length} bytes: {refusal}")))
+}
+
+pub(super) fn target(field: &'static str, bytes: Bytes) -> Result<Target, Malformed> {
+    let length = bytes.len();
+    Target::new(bytes)
+        .map_err(|refusal| Malformed::new(field, format!("a target of {length} bytes: {refusal}")))
 }
 
 pub(super) fn mode(field: &'static str, raw: u32) -> Result<u16, Malformed> {

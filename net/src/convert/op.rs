@@ -2,11 +2,14 @@
 
 use super::Malformed;
 use super::data::{class, extents, put_extents, put_slices, slice, slices};
-use super::field::{inode, mode, name, required, unknown};
+use super::field::{inode, mode, name, required, target, unknown};
+use super::outcome::file_kind;
 use crate::proto::namespace as proto;
 use crate::proto::namespace::op::Kind as OpKind;
 use crate::proto::namespace::query::Kind as QueryKind;
-use mooseng_core::namespace::{AttrChange, Op, Query, RenameMode};
+use mooseng_core::namespace::{
+    Access, AttrChange, CALLER_GROUPS_MAX, Caller, NewTime, Op, Query, RenameMode,
+};
 use mooseng_core::time::WallTime;
 
 impl From<&Op> for proto::Op {
@@ -73,6 +76,22 @@ impl From<&Op> for proto::Op {
             Op::SetClass { inode, class } => {
                 OpKind::SetClass(proto::SetClass { inode: inode.raw(), class: class.to_raw() })
             }
+            Op::Symlink { parent, name, target, uid, gid } => OpKind::Symlink(proto::Symlink {
+                parent: parent.raw(),
+                name: name.clone().into_bytes(),
+                target: target.clone().into_bytes(),
+                uid: *uid,
+                gid: *gid,
+            }),
+            Op::Mknod { parent, name, kind, mode, rdev, uid, gid } => OpKind::Mknod(proto::Mknod {
+                parent: parent.raw(),
+                name: name.clone().into_bytes(),
+                kind: proto::FileKind::from(*kind) as i32,
+                mode: u32::from(*mode),
+                rdev: *rdev,
+                uid: *uid,
+                gid: *gid,
+            }),
         };
         proto::Op { kind: Some(kind) }
     }
@@ -145,19 +164,42 @@ impl TryFrom<proto::Op> for Op {
                 inode: inode("set_class.inode", op.inode)?,
                 class: class("set_class.class", op.class)?,
             },
+            OpKind::Symlink(op) => Op::Symlink {
+                parent: inode("symlink.parent", op.parent)?,
+                name: name("symlink.name", op.name)?,
+                target: target("symlink.target", op.target)?,
+                uid: op.uid,
+                gid: op.gid,
+            },
+            OpKind::Mknod(op) => Op::Mknod {
+                parent: inode("mknod.parent", op.parent)?,
+                name: name("mknod.name", op.name)?,
+                kind: file_kind("mknod.kind", op.kind)?,
+                mode: mode("mknod.mode", op.mode)?,
+                rdev: op.rdev,
+                uid: op.uid,
+                gid: op.gid,
+            },
         })
     }
 }
 
 impl From<AttrChange> for proto::AttrChange {
     fn from(change: AttrChange) -> Self {
+        let at = |time: Option<NewTime>| match time {
+            Some(NewTime::At(time)) => Some(time.0),
+            Some(NewTime::Now) | None => None,
+        };
         Self {
             mode: change.mode.map(u32::from),
             uid: change.uid,
             gid: change.gid,
             size: change.size,
-            atime: change.atime.map(|time| time.0),
-            mtime: change.mtime.map(|time| time.0),
+            atime: at(change.atime),
+            mtime: at(change.mtime),
+            atime_now: change.atime == Some(NewTime::Now),
+            mtime_now: change.mtime == Some(NewTime::Now),
+            by_handle: change.by_handle,
         }
     }
 }
@@ -166,15 +208,41 @@ impl TryFrom<proto::AttrChange> for AttrChange {
     type Error = Malformed;
 
     fn try_from(change: proto::AttrChange) -> Result<Self, Malformed> {
+        let time = |at: Option<i64>, now: bool| match at {
+            _ if now => Some(NewTime::Now),
+            at => at.map(|at| NewTime::At(WallTime(at))),
+        };
         Ok(Self {
             mode: change.mode.map(|raw| mode("set_attr.change.mode", raw)).transpose()?,
             uid: change.uid,
             gid: change.gid,
             size: change.size,
-            atime: change.atime.map(WallTime),
-            mtime: change.mtime.map(WallTime),
+            atime: time(change.atime, change.atime_now),
+            mtime: time(change.mtime, change.mtime_now),
+            by_handle: change.by_handle,
         })
     }
+}
+
+impl From<&Caller> for proto::Caller {
+    fn from(caller: &Caller) -> Self {
+        Self { uid: caller.uid, gid: caller.gid, groups: caller.groups.clone() }
+    }
+}
+
+/// Who asks; who does not say is root.
+pub fn caller(field: &'static str, caller: Option<proto::Caller>) -> Result<Caller, Malformed> {
+    let Some(proto::Caller { uid, gid, groups }) = caller else { return Ok(Caller::ROOT) };
+    if groups.len() > CALLER_GROUPS_MAX {
+        let why = format!("{} groups are more than {CALLER_GROUPS_MAX}", groups.len());
+        return Err(Malformed::new(field, why));
+    }
+    Ok(Caller { uid, gid, groups })
+}
+
+/// How a caller is written down: root not at all.
+pub fn write_caller(caller: &Caller) -> Option<proto::Caller> {
+    (*caller != Caller::ROOT).then(|| caller.into())
 }
 
 impl From<RenameMode> for proto::RenameMode {
@@ -211,6 +279,10 @@ impl From<&Query> for proto::Query {
             Query::Map { inode, offset, length } => {
                 QueryKind::Map(proto::MapRange { inode: inode.raw(), offset: *offset, length: *length })
             }
+            Query::ReadLink { inode } => QueryKind::ReadLink(proto::ReadLink { inode: inode.raw() }),
+            Query::Access { inode, access } => {
+                QueryKind::Access(proto::Access { inode: inode.raw(), access: u32::from(access.bits()) })
+            }
         };
         proto::Query { kind: Some(kind) }
     }
@@ -236,6 +308,17 @@ impl TryFrom<proto::Query> for Query {
                 offset: query.offset,
                 length: query.length,
             },
+            QueryKind::ReadLink(query) => Query::ReadLink { inode: inode("read_link.inode", query.inode)? },
+            QueryKind::Access(query) => Query::Access {
+                inode: inode("access.inode", query.inode)?,
+                access: access("access.access", query.access)?,
+            },
         })
     }
+}
+
+fn access(field: &'static str, raw: u32) -> Result<Access, Malformed> {
+    let access = u8::try_from(raw).ok().and_then(Access::new);
+    access
+        .ok_or_else(|| Malformed::new(field, format!("{raw:#o} has bits beyond reading, writing, executing")))
 }

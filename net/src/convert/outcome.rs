@@ -2,7 +2,7 @@
 
 use super::Malformed;
 use super::data::{class, extents, put_extents, put_slices, slice, slices};
-use super::field::{inode, mode, name, required, unknown};
+use super::field::{inode, mode, name, required, target, unknown};
 use crate::proto::namespace as proto;
 use crate::proto::namespace::outcome::Kind;
 use mooseng_core::namespace::{Answer, Attr, DirEntry, FileKind, Outcome, Refusal};
@@ -27,6 +27,7 @@ impl From<&Outcome> for proto::Outcome {
                 slices: put_slices(slices),
                 end: *end,
             }),
+            Ok(Answer::Target(target)) => Kind::Target(target.clone().into_bytes()),
         };
         proto::Outcome { kind: Some(kind) }
     }
@@ -55,6 +56,7 @@ impl TryFrom<proto::Outcome> for Outcome {
                 slices: slices("map.slices", map.slices)?,
                 end: map.end,
             }),
+            Kind::Target(bytes) => Ok(Answer::Target(target("outcome.target", bytes)?)),
         })
     }
 }
@@ -75,6 +77,7 @@ impl From<&Attr> for proto::Attr {
             version: attr.version,
             class: attr.class.to_raw(),
             blocks: attr.blocks,
+            rdev: attr.rdev,
         }
     }
 }
@@ -97,6 +100,7 @@ impl TryFrom<proto::Attr> for Attr {
             version: attr.version,
             class: class("attr.class", attr.class)?,
             blocks: attr.blocks,
+            rdev: attr.rdev,
         })
     }
 }
@@ -139,7 +143,7 @@ impl From<FileKind> for proto::FileKind {
     }
 }
 
-fn file_kind(field: &'static str, raw: i32) -> Result<FileKind, Malformed> {
+pub(super) fn file_kind(field: &'static str, raw: i32) -> Result<FileKind, Malformed> {
     match proto::FileKind::try_from(raw) {
         Ok(proto::FileKind::Regular) => Ok(FileKind::Regular),
         Ok(proto::FileKind::Directory) => Ok(FileKind::Directory),
@@ -170,6 +174,7 @@ impl From<Refusal> for proto::Refusal {
             Refusal::TooManyPending => Self::TooManyPending,
             Refusal::TooFragmented => Self::TooFragmented,
             Refusal::Conflict => Self::Conflict,
+            Refusal::AccessDenied => Self::AccessDenied,
         }
     }
 }
@@ -191,6 +196,7 @@ fn refusal(field: &'static str, raw: i32) -> Result<Refusal, Malformed> {
         Ok(proto::Refusal::TooManyPending) => Ok(Refusal::TooManyPending),
         Ok(proto::Refusal::TooFragmented) => Ok(Refusal::TooFragmented),
         Ok(proto::Refusal::Conflict) => Ok(Refusal::Conflict),
+        Ok(proto::Refusal::AccessDenied) => Ok(Refusal::AccessDenied),
         Ok(proto::Refusal::Unspecified) | Err(_) => unknown(field, raw),
     }
 }

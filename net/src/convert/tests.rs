@@ -7,8 +7,8 @@ use mooseng_core::chance::{Dice, stream};
 use mooseng_core::class::StorageClass;
 use mooseng_core::id::{IdKind, InodeId, ServerId, SliceId, Slot};
 use mooseng_core::namespace::{
-    Answer, Attr, AttrChange, DirEntry, FileExtent, FileKind, Name, Op, Outcome, Query, Refusal, RenameMode,
-    SliceInfo,
+    Access, Answer, Attr, AttrChange, Caller, DirEntry, FileExtent, FileKind, Name, NewTime, Op, Outcome,
+    Query, Refusal, RenameMode, SliceInfo, Target,
 };
 use mooseng_core::time::WallTime;
 use prost::Message;
@@ -24,7 +24,7 @@ const KINDS: [FileKind; 7] = [
     FileKind::BlockDevice,
 ];
 
-const REFUSALS: [Refusal; 15] = [
+const REFUSALS: [Refusal; 16] = [
     Refusal::NotFound,
     Refusal::Exists,
     Refusal::NotDirectory,
@@ -40,6 +40,7 @@ const REFUSALS: [Refusal; 15] = [
     Refusal::TooManyPending,
     Refusal::TooFragmented,
     Refusal::Conflict,
+    Refusal::AccessDenied,
 ];
 
 const MODES: [RenameMode; 3] = [RenameMode::Replace, RenameMode::Keep, RenameMode::Exchange];
@@ -61,6 +62,14 @@ fn time(dice: &mut ChaCha8Rng) -> WallTime {
     WallTime(dice.word() as i64)
 }
 
+fn new_time(dice: &mut ChaCha8Rng) -> NewTime {
+    if dice.chance(500_000) { NewTime::Now } else { NewTime::At(time(dice)) }
+}
+
+fn target(dice: &mut ChaCha8Rng) -> Target {
+    Target::new(vec![b'/'; dice.between(1, 4_095) as usize]).unwrap()
+}
+
 fn maybe<T>(dice: &mut ChaCha8Rng, draw: impl FnOnce(&mut ChaCha8Rng) -> T) -> Option<T> {
     dice.chance(500_000).then(|| draw(dice))
 }
@@ -71,8 +80,9 @@ fn change(dice: &mut ChaCha8Rng) -> AttrChange {
         uid: maybe(dice, |dice| dice.word() as u32),
         gid: maybe(dice, |dice| dice.word() as u32),
         size: maybe(dice, |dice| dice.word()),
-        atime: maybe(dice, time),
-        mtime: maybe(dice, time),
+        atime: maybe(dice, new_time),
+        mtime: maybe(dice, new_time),
+        by_handle: dice.chance(500_000),
     }
 }
 
@@ -101,7 +111,7 @@ fn info(dice: &mut ChaCha8Rng) -> SliceInfo {
 
 fn op(dice: &mut ChaCha8Rng) -> Op {
     let (mode, uid, gid) = (dice.below(0o10000) as u16, dice.word() as u32, dice.word() as u32);
-    match dice.below(13) {
+    match dice.below(15) {
         0 => Op::Mkdir { parent: inode(dice), name: name(dice), mode, uid, gid },
         1 => Op::Create { parent: inode(dice), name: name(dice), mode, uid, gid },
         2 => Op::Unlink { parent: inode(dice), name: name(dice) },
@@ -130,15 +140,22 @@ fn op(dice: &mut ChaCha8Rng) -> Op {
         },
         10 => Op::Punch { inode: inode(dice), offset: dice.word(), length: dice.word() },
         11 => Op::SetClass { inode: inode(dice), class: class(dice) },
+        12 => Op::Symlink { parent: inode(dice), name: name(dice), target: target(dice), uid, gid },
+        13 => {
+            let (kind, rdev) = (*dice.pick(&KINDS), dice.word() as u32);
+            Op::Mknod { parent: inode(dice), name: name(dice), kind, mode, rdev, uid, gid }
+        }
         _ => Op::SetAttr { inode: inode(dice), change: change(dice) },
     }
 }
 
 fn query(dice: &mut ChaCha8Rng) -> Query {
-    match dice.below(4) {
+    match dice.below(6) {
         0 => Query::Lookup { parent: inode(dice), name: name(dice) },
         1 => Query::GetAttr { inode: inode(dice) },
-        2 => Query::Map { inode: inode(dice), offset: dice.word(), length: dice.word() },
+        2 => Query::ReadLink { inode: inode(dice) },
+        3 => Query::Access { inode: inode(dice), access: Access::new(dice.below(8) as u8).unwrap() },
+        4 => Query::Map { inode: inode(dice), offset: dice.word(), length: dice.word() },
         _ => Query::ReadDir { directory: inode(dice), cookie: dice.word(), limit: dice.word() as u32 },
     }
 }
@@ -158,11 +175,12 @@ fn attr(dice: &mut ChaCha8Rng) -> Attr {
         version: dice.word(),
         class: class(dice),
         blocks: dice.word(),
+        rdev: dice.word() as u32,
     }
 }
 
 fn outcome(dice: &mut ChaCha8Rng) -> Outcome {
-    match dice.below(6) {
+    match dice.below(7) {
         0 => Err(*dice.pick(&REFUSALS)),
         1 => Ok(Answer::Attr(attr(dice))),
         2 => Ok(Answer::Done),
@@ -173,6 +191,7 @@ fn outcome(dice: &mut ChaCha8Rng) -> Outcome {
             slices: several(dice, info),
             end: dice.word(),
         }),
+        5 => Ok(Answer::Target(target(dice))),
         _ => {
             let entries = (0..dice.below(5))
                 .map(|_| DirEntry {
@@ -268,9 +287,26 @@ fn what_cannot_be_is_called_by_its_name() {
     let classless = proto::SliceInfo { slice: 9, ..Default::default() };
     let commit = proto::Commit { inode: 9, slices: vec![classless], ..Default::default() };
     assert_eq!(blamed_for(commit), "commit.slices");
+    let symlink = proto::Symlink { parent, name, target: Bytes::new(), uid: 0, gid: 0 };
+    assert_eq!(Op::try_from(op(op::Kind::Symlink(symlink))).unwrap_err().field, "symlink.target");
+    let access = proto::query::Kind::Access(proto::Access { inode: parent, access: 8 });
+    assert_eq!(Query::try_from(proto::Query { kind: Some(access) }).unwrap_err().field, "access.access");
     let refusal = proto::Outcome { kind: Some(outcome::Kind::Refusal(99)) };
     let error = Outcome::try_from(refusal).unwrap_err();
     assert_eq!(error.to_string(), "outcome.refusal: value 99 is unknown here");
+}
+
+#[test]
+fn a_caller_comes_back_and_none_is_root() {
+    for sent in [
+        Caller::ROOT,
+        Caller { uid: 0, gid: 7, groups: vec![] },
+        Caller { uid: 1, gid: 2, groups: vec![3, 3] },
+    ] {
+        assert_eq!(caller("caller", write_caller(&sent)), Ok(sent));
+    }
+    let crowd = proto::Caller { uid: 1, gid: 1, groups: vec![9; 1_025] };
+    assert_eq!(caller("x", Some(crowd)).unwrap_err().to_string(), "x: 1025 groups are more than 1024");
 }
 
 #[test]

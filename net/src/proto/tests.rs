@@ -29,8 +29,12 @@ fn a_metadata_request() {
         slot: 1317,
         slot_table_version: 1,
         op: Some(mkdir()),
+        caller: Some(namespace::Caller { uid: 5, gid: 6, groups: vec![7, 300] }),
     };
-    assert_eq!(hex(&request), "080710ac0218ab0220a50a280132150a13090100000000000001120365746318ed032864");
+    assert_eq!(
+        hex(&request),
+        "080710ac0218ab0220a50a280132150a13090100000000000001120365746318ed0328643a09080510061a0307ac02"
+    );
 }
 
 #[test]
@@ -49,6 +53,7 @@ fn a_metadata_reply() {
         version: 9,
         class: 0x0000_0101,
         blocks: 8,
+        rdev: 0,
     };
     let outcome = namespace::Outcome { kind: Some(namespace::outcome::Kind::Attr(attr)) };
     let reply = metadata::MutateReply { outcome: Some(outcome), index: 12 };
@@ -93,8 +98,14 @@ fn a_part_on_its_way() {
 
 #[test]
 fn a_line_of_a_log() {
-    let mutate =
-        log::MutateCommand { session: 7, sequence: 300, low_water: 299, slot: 1317, op: Some(mkdir()) };
+    let mutate = log::MutateCommand {
+        session: 7,
+        sequence: 300,
+        low_water: 299,
+        slot: 1317,
+        op: Some(mkdir()),
+        caller: None,
+    };
     let record = log::CommandRecord {
         format: 1,
         time: 1_700_000_000_000_000_000,

@@ -7,6 +7,7 @@ use crate::machine::Control;
 use crate::oracle::{Judge, Violation};
 use mooseng_client::{Answered, ClientError};
 use mooseng_core::id::InodeId;
+use mooseng_core::namespace::Caller;
 use mooseng_core::time::Instant;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -54,9 +55,9 @@ impl Record {
         value
     }
 
-    pub(super) fn call(&self, client: usize, asked: Asked) -> usize {
+    pub(super) fn call(&self, client: usize, caller: &Caller, asked: Asked) -> usize {
         let now = self.now();
-        self.judge(|judge| judge.call(now, client, asked))
+        self.judge(|judge| judge.call(now, client, caller.clone(), asked))
     }
 
     pub(super) fn name(&self, number: usize, request: Request) {

@@ -8,7 +8,7 @@ use crate::plan::{Action, Base, Place, Step};
 use mooseng_client::{Answered, ClientError, Session, SessionConfig};
 use mooseng_core::env::sleep;
 use mooseng_core::id::InodeId;
-use mooseng_core::namespace::{Answer, Name, Op, Query};
+use mooseng_core::namespace::{Answer, Caller, FileKind, Name, Op, Query};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -69,7 +69,7 @@ impl Client {
             if !step.wait.is_zero() {
                 sleep(&env, step.wait).await;
             }
-            let Ok(walker) = self.walker(&env).await else { continue };
+            let Ok(walker) = self.walker(&env, step.caller.clone()).await else { continue };
             if let Err(Stop::Failed(ClientError::SessionLost)) = walker.act(&step.action, step.label).await {
                 drop(self.progress().session.take());
             }
@@ -80,7 +80,7 @@ impl Client {
     /// compare with everything that was acknowledged.
     pub(super) async fn look_around(self: Arc<Self>, env: SimEnv) {
         for attempt in 0..3 {
-            let Ok(walker) = self.walker(&env).await else { continue };
+            let Ok(walker) = self.walker(&env, Caller::ROOT).await else { continue };
             let name = format!("after-{}-{attempt}", self.number + 1);
             let at = Place { base: Base::Root, names: vec![Name::new(name).expect("a plain name")] };
             match walker.look_around(at).await {
@@ -91,7 +91,7 @@ impl Client {
         }
     }
 
-    async fn walker(&self, env: &SimEnv) -> Result<Walker<'_>, ClientError> {
+    async fn walker(&self, env: &SimEnv, caller: Caller) -> Result<Walker<'_>, ClientError> {
         let known = self.progress().session.clone().filter(|session| !session.is_lost());
         let session = match known {
             Some(session) => session,
@@ -101,14 +101,15 @@ impl Client {
                 session
             }
         };
-        Ok(Walker { client: self, session })
+        Ok(Walker { client: self, session, caller })
     }
 }
 
-/// A client with a session.
+/// A client with a session, in somebody's name.
 struct Walker<'a> {
     client: &'a Client,
     session: Session<SimEnv>,
+    caller: Caller,
 }
 
 impl Walker<'_> {
@@ -119,6 +120,12 @@ impl Walker<'_> {
                 self.ask(Query::Lookup { parent, name }).await?
             }
             Action::GetAttr { inode } => self.ask(Query::GetAttr { inode: self.find(inode).await? }).await?,
+            Action::ReadLink { inode } => {
+                self.ask(Query::ReadLink { inode: self.find(inode).await? }).await?
+            }
+            Action::Access { inode, access } => {
+                self.ask(Query::Access { inode: self.find(inode).await?, access: *access }).await?
+            }
             Action::ReadDir { directory, page } => {
                 let directory = self.find(directory).await?;
                 self.list(directory, *page).await?;
@@ -136,7 +143,8 @@ impl Walker<'_> {
     }
 
     async fn op(&self, action: &Action) -> Result<Op, Stop> {
-        let (uid, gid) = (UID, GID);
+        let root = self.caller.is_root();
+        let (uid, gid) = if root { (UID, GID) } else { (self.caller.uid, self.caller.gid) };
         Ok(match action {
             Action::Mkdir { at, mode } => {
                 let (parent, name) = self.directory_of(at).await?;
@@ -167,9 +175,21 @@ impl Walker<'_> {
             Action::SetAttr { inode, change } => {
                 Op::SetAttr { inode: self.find(inode).await?, change: *change }
             }
-            Action::Lookup { .. } | Action::GetAttr { .. } | Action::ReadDir { .. } => {
-                unreachable!("questions are asked elsewhere")
+            Action::Symlink { at, target } => {
+                let (parent, name) = self.directory_of(at).await?;
+                Op::Symlink { parent, name, target: target.clone(), uid, gid }
             }
+            Action::Mknod { at, rdev } => {
+                let (parent, name) = self.directory_of(at).await?;
+                let kind = rdev.map_or(FileKind::Fifo, |_| FileKind::CharDevice);
+                let rdev = rdev.unwrap_or_default();
+                Op::Mknod { parent, name, kind, mode: 0o644, rdev, uid, gid }
+            }
+            Action::Lookup { .. }
+            | Action::GetAttr { .. }
+            | Action::ReadDir { .. }
+            | Action::ReadLink { .. }
+            | Action::Access { .. } => unreachable!("questions are asked elsewhere"),
         })
     }
 
@@ -226,18 +246,18 @@ impl Walker<'_> {
 
     async fn ask(&self, query: Query) -> Result<Answered, Stop> {
         let record = &self.client.watch.record;
-        let number = record.call(self.client.number, Asked::Question(query.clone()));
-        let result = self.session.query(&query).await;
+        let number = record.call(self.client.number, &self.caller, Asked::Question(query.clone()));
+        let result = self.session.query_as(&self.caller, &query).await;
         record.end(number, &result);
         Ok(result?)
     }
 
     async fn change(&self, op: Op) -> Result<Answered, Stop> {
         let record = &self.client.watch.record;
-        let number = record.call(self.client.number, Asked::Change(op.clone()));
+        let number = record.call(self.client.number, &self.caller, Asked::Change(op.clone()));
         let change = self.session.begin().await;
         record.name(number, Request { session: self.session.id(), sequence: change.sequence() });
-        let result = change.carry_out(&op).await;
+        let result = change.carry_out_as(&self.caller, &op).await;
         record.end(number, &result);
         if result.is_ok() {
             self.client.watch.answered();

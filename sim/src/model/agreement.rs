@@ -6,7 +6,8 @@ use mooseng_core::chance::{self, Dice};
 use mooseng_core::class::StorageClass;
 use mooseng_core::id::{IdKind, InodeId, ServerId, SessionId, SliceId};
 use mooseng_core::namespace::{
-    Answer, AttrChange, FileExtent, Name, NewSlice, Op, Outcome, Query, RenameMode,
+    Access, Answer, AttrChange, Caller, FileExtent, FileKind, Name, NewSlice, NewTime, Op, Outcome, Query,
+    RenameMode, Target,
 };
 use mooseng_core::time::{Stamp, WallTime};
 use mooseng_meta::apply::apply;
@@ -41,11 +42,11 @@ impl Shard {
         apply(&mut self.state, self.index, &Command { time, stamp, region: 0, kind }).reply
     }
 
-    pub(crate) fn change(&mut self, op: &Op) -> Outcome {
+    pub(crate) fn change(&mut self, caller: &Caller, op: &Op) -> Outcome {
         self.sequence += 1;
         let (session, sequence) = (self.session, self.sequence);
-        let (low_water, slot, op) = (sequence, op.slot(), op.clone());
-        match self.apply(CommandKind::Mutate { session, sequence, low_water, slot, op }) {
+        let (low_water, slot, op, caller) = (sequence, op.slot(), op.clone(), caller.clone());
+        match self.apply(CommandKind::Mutate { session, sequence, low_water, slot, op, caller }) {
             Reply::Outcome { outcome, .. } => outcome,
             reply => panic!("{reply:?}"),
         }
@@ -61,7 +62,9 @@ impl Shard {
             }
             tree.inodes.push(self.state.attr(id).expect("names lead to inodes"));
             let listing = Query::ReadDir { directory: id, cookie: 0, limit: 1_000 };
-            let Ok(Answer::Entries { entries, .. }) = query(&self.state, &listing) else { continue };
+            let Ok(Answer::Entries { entries, .. }) = query(&self.state, &Caller::ROOT, &listing) else {
+                continue;
+            };
             for entry in entries {
                 left.push(entry.inode);
                 tree.entries.push(TreeEntry { parent: id, name: entry.name, inode: entry.inode });
@@ -98,17 +101,36 @@ impl Draw {
         Name::new(self.dice.pick(&["a", "b", "c", "d"]).as_bytes().to_vec()).unwrap()
     }
 
+    /// Mostly root, who gets furthest.
+    pub(crate) fn caller(&mut self) -> Caller {
+        if self.dice.chance(600_000) {
+            return Caller::ROOT;
+        }
+        let (uid, gid) = (self.dice.between(1, 2) as u32, self.dice.below(3) as u32);
+        Caller { uid, gid, groups: self.dice.pick(&[vec![], vec![1], vec![0, 2]]).clone() }
+    }
+
     pub(crate) fn op(&mut self) -> Op {
-        let mode = self.dice.below(1 << 16) as u16;
+        // Most of them let others do something.
+        let mode = self.dice.below(1 << 16) as u16 | *self.dice.pick(&[0, 0o755, 0o777]);
         let (uid, gid) = (self.dice.below(3) as u32, self.dice.below(3) as u32);
-        match self.dice.below(18) {
-            12..=17 => self.data_op(),
+        match self.dice.below(20) {
+            14..=19 => self.data_op(),
             0..=2 => Op::Mkdir { parent: self.id(), name: self.name(), mode, uid, gid },
             3..=4 => Op::Create { parent: self.id(), name: self.name(), mode, uid, gid },
             5 => Op::Unlink { parent: self.id(), name: self.name() },
             6 => Op::Rmdir { parent: self.id(), name: self.name() },
             7 => Op::Link { inode: self.id(), parent: self.id(), name: self.name() },
             8 => Op::SetAttr { inode: self.id(), change: self.attributes(mode) },
+            9 => {
+                let target = Target::new(self.dice.pick(&["a", "../b"]).as_bytes().to_vec()).unwrap();
+                Op::Symlink { parent: self.id(), name: self.name(), target, uid, gid }
+            }
+            10 => {
+                let kinds = [FileKind::Fifo, FileKind::Regular, FileKind::CharDevice, FileKind::Directory];
+                let (kind, rdev) = (*self.dice.pick(&kinds), self.dice.below(3) as u32);
+                Op::Mknod { parent: self.id(), name: self.name(), kind, mode, rdev, uid, gid }
+            }
             _ => Op::Rename {
                 source_parent: self.id(),
                 source_name: self.name(),
@@ -131,8 +153,9 @@ impl Draw {
             uid: one(4).map(|uid| uid as u32),
             gid: one(4).map(|gid| gid as u32),
             size: one(9).or(one(u64::MAX)),
-            atime: one(3).map(|time| WallTime(time as i64)),
-            mtime: one(5).map(|time| WallTime(time as i64)),
+            atime: one(3).map(|time| NewTime::At(WallTime(time as i64))).or(one(0).map(|_| NewTime::Now)),
+            mtime: one(5).map(|time| NewTime::At(WallTime(time as i64))).or(one(0).map(|_| NewTime::Now)),
+            by_handle: one(0).is_some(),
         }
     }
 
@@ -215,10 +238,12 @@ impl Draw {
     }
 
     pub(crate) fn query(&mut self) -> Query {
-        match self.dice.below(4) {
-            3 => Query::Map { inode: self.file(), offset: self.dice.below(70), length: self.dice.below(90) },
+        match self.dice.below(6) {
+            5 => Query::Map { inode: self.file(), offset: self.dice.below(70), length: self.dice.below(90) },
             0 => Query::Lookup { parent: self.id(), name: self.name() },
             1 => Query::GetAttr { inode: self.id() },
+            2 => Query::ReadLink { inode: self.id() },
+            3 => Query::Access { inode: self.id(), access: Access::new(self.dice.below(8) as u8).unwrap() },
             _ => {
                 let cookie = if self.dice.chance(500_000) { 0 } else { self.dice.word() };
                 Query::ReadDir { directory: self.id(), cookie, limit: *self.dice.pick(&[0, 1, 2, 9]) }
@@ -235,15 +260,19 @@ fn agree(seed: u64, config: StateConfig) -> [u32; 2] {
     let mut counts = [0, 0];
     for number in 1..=300 {
         let op = draw.op();
-        let outcome = shard.change(&op);
+        let caller = draw.caller();
+        let outcome = shard.change(&caller, &op);
         counts[usize::from(outcome.is_err())] += 1;
         draw.learn(&op, &outcome);
-        let judged = model.carry_out_of(Some(shard.session), number, &op, Some(&outcome));
-        judged.unwrap_or_else(|why| panic!("seed {seed}, {number}: {op:?} gave {outcome:?}, not {why}"));
+        let judged = model.carry_out_of(Some(shard.session), &caller, number, &op, Some(&outcome));
+        judged.unwrap_or_else(|why| {
+            panic!("seed {seed}, {number}: {op:?} by {caller:?} gave {outcome:?}, not {why}")
+        });
         let query_one = draw.query();
-        let outcome = query(&shard.state, &query_one);
+        let caller = draw.caller();
+        let outcome = query(&shard.state, &caller, &query_one);
         draw.learn_map(&query_one, &outcome);
-        let judged = model.answer(&query_one, &outcome);
+        let judged = model.answer_as(&caller, &query_one, &outcome);
         judged
             .unwrap_or_else(|why| panic!("seed {seed}, {number}: {query_one:?} gave {outcome:?}, not {why}"));
     }

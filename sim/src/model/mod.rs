@@ -17,6 +17,7 @@
 
 mod data;
 mod listing;
+mod permission;
 mod rules;
 mod shown;
 mod tree;
@@ -31,7 +32,7 @@ pub use tree::{Tree, TreeEntry};
 use data::{Layer, Slices};
 use mooseng_core::class::StorageClass;
 use mooseng_core::id::{InodeId, SessionId, Slot};
-use mooseng_core::namespace::{Answer, FileKind, Name, Op, Outcome, Query, Refusal};
+use mooseng_core::namespace::{Answer, Caller, FileKind, Name, Op, Outcome, Query, Refusal, Target};
 use shown::Shown;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -82,8 +83,12 @@ struct Node {
     mode: u16,
     uid: u32,
     gid: u32,
+    /// Of a device.
+    rdev: u32,
     size: u64,
     class: StorageClass,
+    /// What a symbolic link says.
+    target: Option<Target>,
     shown: Shown,
     /// Of a directory.
     entries: BTreeMap<Name, Entry>,
@@ -120,36 +125,37 @@ impl From<u32> for Limits {
 }
 
 impl Model {
-    /// A file system that holds a root directory, its owner and mode still to be seen.
+    /// A file system that holds a root directory, which is root's.
     pub fn new(limits: impl Into<Limits>) -> Self {
         let (nodes, ids, numbers) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let mut model = Self { nodes, ids, limits: limits.into(), numbers, slices: Slices::default() };
-        model.nodes.insert(ROOT, Node::new(FileKind::Directory, 0, 0, 0));
+        model.nodes.insert(ROOT, Node::new(FileKind::Directory, 0o755, 0, 0));
         model.name(ROOT, InodeId::ROOT);
         model
     }
 
-    /// An operation took effect now, of whichever session had the right to it. `observed` is what the
-    /// system answered, if anybody heard it. After an error the model is of no further use.
+    /// An operation of root's took effect now, of whichever session had the right to it. `observed` is
+    /// what the system answered, if anybody heard it. After an error the model is of no further use.
     pub fn carry_out(
         &mut self,
         maker: Maker,
         operation: &Op,
         observed: Option<&Outcome>,
     ) -> Result<(), Expected> {
-        self.carry_out_of(None, maker, operation, observed)
+        self.carry_out_of(None, &Caller::ROOT, maker, operation, observed)
     }
 
-    /// The same, of a session.
+    /// The same, of a session and in somebody's name.
     pub fn carry_out_of(
         &mut self,
         session: Option<SessionId>,
+        caller: &Caller,
         maker: Maker,
         operation: &Op,
         observed: Option<&Outcome>,
     ) -> Result<(), Expected> {
         assert!(!self.nodes.contains_key(&maker), "operation {maker} is carried out twice");
-        let reasons = self.refusals(session, operation);
+        let reasons = self.refusals(session, caller, operation);
         if !reasons.is_empty() {
             return match observed {
                 None => Ok(()),
@@ -157,7 +163,7 @@ impl Model {
                 Some(_) => Err(Expected::Refused(reasons)),
             };
         }
-        let showing = self.change(maker, operation);
+        let showing = self.change(maker, caller, operation);
         if let Op::GrantSlices { inode, count } = operation {
             return match observed {
                 None => Ok(()),
@@ -175,9 +181,14 @@ impl Model {
         }
     }
 
-    /// A question was answered from the state as it is now.
+    /// A question of root's was answered from the state as it is now.
     pub fn answer(&mut self, query: &Query, observed: &Outcome) -> Result<(), Expected> {
-        let reasons = self.refusals_of_query(query);
+        self.answer_as(&Caller::ROOT, query, observed)
+    }
+
+    /// A question of somebody's was answered.
+    pub fn answer_as(&mut self, caller: &Caller, query: &Query, observed: &Outcome) -> Result<(), Expected> {
+        let reasons = self.refusals_of_query(caller, query);
         if !reasons.is_empty() {
             return match observed {
                 Err(reason) if reasons.contains(reason) => Ok(()),
@@ -190,7 +201,15 @@ impl Model {
                 let child = self.child(self.live(*parent), name);
                 self.show(child.expect("a missing name is refused"), attr)
             }
-            (Query::GetAttr { inode }, Ok(Answer::Attr(attr))) => self.show(self.live(*inode), attr),
+            (Query::GetAttr { inode } | Query::Access { inode, .. }, Ok(Answer::Attr(attr))) => {
+                self.show(self.live(*inode), attr)
+            }
+            (Query::ReadLink { inode }, Ok(Answer::Target(target))) => {
+                match &self.nodes[&self.live(*inode)].target {
+                    Some(said) if said == target => Ok(()),
+                    said => Err(Expected::Shown(format!("{said:?}"))),
+                }
+            }
             (Query::ReadDir { directory, cookie, limit }, Ok(Answer::Entries { entries, end })) => {
                 self.list(self.live(*directory), *cookie, *limit, entries, *end)
             }
@@ -203,11 +222,11 @@ impl Model {
 
     /// A directory that was there before the history begins, hanging under no name of it.
     pub fn adopt(&mut self, maker: Maker, operation: &Op, observed: &Outcome) -> Result<(), Expected> {
-        let (Op::Mkdir { mode, uid, gid, .. }, Ok(Answer::Attr(attr))) = (operation, observed) else {
+        let (Op::Mkdir { .. }, Ok(Answer::Attr(attr))) = (operation, observed) else {
             return Err(Expected::Shown("the making of a directory".to_owned()));
         };
-        let node = Node::new(FileKind::Directory, *mode, *uid, *gid);
-        // Whatever its parent's was then.
+        let node = Node::new(FileKind::Directory, attr.mode, attr.uid, attr.gid);
+        // Class, group and mode depend on a parent that is not looked at here.
         self.nodes.insert(maker, Node { class: attr.class, ..node });
         self.show(maker, attr)
     }
@@ -290,8 +309,10 @@ impl Node {
             mode: mode & MODE_MASK,
             uid,
             gid,
+            rdev: 0,
             size: 0,
             class: StorageClass::default(),
+            target: None,
             shown: Shown::default(),
             entries: BTreeMap::new(),
             layers: Vec::new(),

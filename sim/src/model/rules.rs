@@ -1,8 +1,8 @@
 //! The rules of POSIX, one function for what forbids an operation and one for what it changes.
 
-use super::{Entry, MODE_MASK, Maker, Model, Node};
+use super::{Entry, Maker, Model, Node};
 use mooseng_core::id::{IdKind, InodeId, SessionId};
-use mooseng_core::namespace::{AttrChange, FileKind, Name, Op, Query, Refusal, RenameMode};
+use mooseng_core::namespace::{AttrChange, Caller, FileKind, Name, NewTime, Op, Query, Refusal, RenameMode};
 
 /// An offset in a file is a signed number to applications.
 const SIZE_MAX: u64 = i64::MAX as u64;
@@ -15,12 +15,24 @@ struct Side {
 
 impl Model {
     /// Every reason to refuse this operation; none if it has to be carried out.
-    pub(super) fn refusals(&self, session: Option<SessionId>, operation: &Op) -> Vec<Refusal> {
+    pub(super) fn refusals(
+        &self,
+        session: Option<SessionId>,
+        caller: &Caller,
+        operation: &Op,
+    ) -> Vec<Refusal> {
         let mut reasons = match operation {
-            Op::Mkdir { parent, name, .. } | Op::Create { parent, name, .. } => {
+            Op::Mkdir { parent, name, uid, gid, .. }
+            | Op::Create { parent, name, uid, gid, .. }
+            | Op::Symlink { parent, name, uid, gid, .. }
+            | Op::Mknod { parent, name, uid, gid, .. } => {
                 let directory = matches!(operation, Op::Mkdir { .. });
-                self.at_directory(*parent, |parent| {
-                    let mut reasons = Vec::new();
+                let made_otherwise =
+                    |kind: &FileKind| matches!(kind, FileKind::Directory | FileKind::Symlink);
+                let senseless = matches!(operation, Op::Mknod { kind, .. } if made_otherwise(kind));
+                let reasons = self.at_directory(*parent, |parent| {
+                    let mut reasons = self.add_refusals(caller, parent);
+                    reasons.extend(Self::own_refusals(caller, *uid, *gid));
                     if self.child(parent, name).is_some() {
                         reasons.push(Refusal::Exists);
                     }
@@ -31,20 +43,19 @@ impl Model {
                         reasons.push(Refusal::NoSpace);
                     }
                     reasons
-                })
+                });
+                if senseless { [reasons, vec![Refusal::Invalid]].concat() } else { reasons }
             }
-            Op::Unlink { parent, name } => self.at_directory(*parent, |parent| {
-                self.at_child(parent, name, |child| {
-                    if self.is_directory(child) { vec![Refusal::IsDirectory] } else { vec![] }
-                })
+            Op::Unlink { parent, name } => self.at_taken(caller, *parent, name, |child| {
+                if self.is_directory(child) { vec![Refusal::IsDirectory] } else { vec![] }
             }),
-            Op::Rmdir { parent, name } => self.at_directory(*parent, |parent| {
-                self.at_child(parent, name, |child| match &self.nodes[&child] {
+            Op::Rmdir { parent, name } => {
+                self.at_taken(caller, *parent, name, |child| match &self.nodes[&child] {
                     node if node.kind != FileKind::Directory => vec![Refusal::NotDirectory],
                     node if !node.entries.is_empty() => vec![Refusal::NotEmpty],
                     _ => vec![],
                 })
-            }),
+            }
             Op::Rename { source_parent, source_name, target_parent, target_name, mode } => {
                 let mut reasons = self.at_directory(*source_parent, |_| vec![]);
                 reasons.extend(self.at_directory(*target_parent, |_| vec![]));
@@ -52,35 +63,95 @@ impl Model {
                     let source = self.side(*source_parent, source_name);
                     let target = self.side(*target_parent, target_name);
                     reasons = self.rename_refusals(&source, &target, *mode);
+                    reasons.extend(self.rename_denials(caller, &source, &target, *mode));
+                } else {
+                    for parent in [source_parent, target_parent].into_iter().filter_map(|id| self.find(*id)) {
+                        reasons.extend(self.search_refusals(caller, parent));
+                    }
                 }
                 reasons
             }
-            Op::Link { inode, parent, name } => self.link_refusals(*inode, *parent, name),
+            Op::Link { inode, parent, name } => self.link_refusals(caller, *inode, *parent, name),
             Op::SetAttr { inode, change } => match self.find(*inode) {
                 None => vec![Refusal::Stale],
                 Some(node) if change.size.is_some() && self.is_directory(node) => {
-                    vec![Refusal::IsDirectory, Refusal::Invalid]
+                    let mut reasons = self.change_refusals(caller, node, change);
+                    reasons.extend([Refusal::IsDirectory, Refusal::Invalid]);
+                    reasons
                 }
-                Some(_) if change.size.is_some_and(|size| size > SIZE_MAX) => vec![Refusal::Invalid],
-                Some(_) => vec![],
+                Some(node) => {
+                    let mut reasons = self.change_refusals(caller, node, change);
+                    let regular = self.nodes[&node].kind == FileKind::Regular;
+                    if change.size.is_some_and(|size| size > SIZE_MAX || !regular) {
+                        reasons.push(Refusal::Invalid);
+                    }
+                    reasons
+                }
             },
-            data => self.data_refusals(session, data),
+            data => [self.data_refusals(session, data), self.owner_refusals(caller, data)].concat(),
         };
         reasons.sort();
         reasons.dedup();
         reasons
     }
 
-    pub(super) fn refusals_of_query(&self, query: &Query) -> Vec<Refusal> {
+    pub(super) fn refusals_of_query(&self, caller: &Caller, query: &Query) -> Vec<Refusal> {
         match query {
-            Query::Lookup { parent, name } => {
-                self.at_directory(*parent, |parent| self.at_child(parent, name, |_| vec![]))
+            Query::Lookup { parent, name } => self.at_directory(*parent, |parent| {
+                let missing = self.at_child(parent, name, |_| vec![]);
+                [self.search_refusals(caller, parent), missing].concat()
+            }),
+            Query::ReadDir { directory, .. } => {
+                self.at_directory(*directory, |directory| self.list_refusals(caller, directory))
             }
-            Query::GetAttr { inode } if self.find(*inode).is_none() => vec![Refusal::Stale],
-            Query::GetAttr { .. } => vec![],
-            Query::ReadDir { directory, .. } => self.at_directory(*directory, |_| vec![]),
+            Query::GetAttr { inode } | Query::ReadLink { inode } | Query::Access { inode, .. } => {
+                let Some(node) = self.find(*inode) else { return vec![Refusal::Stale] };
+                match query {
+                    Query::Access { access, .. } => self.access_refusals(caller, node, access.bits()),
+                    Query::ReadLink { .. } if self.nodes[&node].target.is_none() => vec![Refusal::Invalid],
+                    _ => vec![],
+                }
+            }
             Query::Map { inode, .. } => self.at_file(*inode),
         }
+    }
+
+    /// A name is taken out of a directory.
+    fn at_taken(
+        &self,
+        caller: &Caller,
+        parent: InodeId,
+        name: &Name,
+        reasons: impl FnOnce(Maker) -> Vec<Refusal>,
+    ) -> Vec<Refusal> {
+        self.at_directory(parent, |parent| match self.child(parent, name) {
+            None => [vec![Refusal::NotFound], self.search_refusals(caller, parent)].concat(),
+            Some(child) => [self.take_refusals(caller, parent, child), reasons(child)].concat(),
+        })
+    }
+
+    fn rename_denials(
+        &self,
+        caller: &Caller,
+        source: &Side,
+        target: &Side,
+        mode: RenameMode,
+    ) -> Vec<Refusal> {
+        let mut reasons = self.search_refusals(caller, source.parent);
+        reasons.extend(self.search_refusals(caller, target.parent));
+        let Some(moved) = source.child.filter(|moved| target.child != Some(*moved)) else { return reasons };
+        reasons.extend(self.take_refusals(caller, source.parent, moved));
+        match target.child {
+            Some(there) => reasons.extend(self.take_refusals(caller, target.parent, there)),
+            None => reasons.extend(self.add_refusals(caller, target.parent)),
+        }
+        if source.parent != target.parent {
+            reasons.extend(self.move_refusals(caller, moved));
+            if let (RenameMode::Exchange, Some(there)) = (mode, target.child) {
+                reasons.extend(self.move_refusals(caller, there));
+            }
+        }
+        reasons
     }
 
     /// Something is asked of this directory, which has to be there and to be one. What a number
@@ -158,9 +229,10 @@ impl Model {
             || (mode == RenameMode::Exchange && grows(source.parent, there, moved))
     }
 
-    fn link_refusals(&self, inode: InodeId, parent: InodeId, name: &Name) -> Vec<Refusal> {
+    fn link_refusals(&self, caller: &Caller, inode: InodeId, parent: InodeId, name: &Name) -> Vec<Refusal> {
         let mut reasons = self.at_directory(parent, |parent| {
-            if self.child(parent, name).is_some() { vec![Refusal::Exists] } else { vec![] }
+            let taken = self.child(parent, name).map(|_| Refusal::Exists);
+            self.add_refusals(caller, parent).into_iter().chain(taken).collect()
         });
         match self.find(inode) {
             None if inode.kind() == IdKind::Directory => {
@@ -175,13 +247,27 @@ impl Model {
     }
 
     /// Carries out what nothing forbids. Gives the inode that the answer has to show.
-    pub(super) fn change(&mut self, maker: Maker, operation: &Op) -> Option<Maker> {
+    pub(super) fn change(&mut self, maker: Maker, caller: &Caller, operation: &Op) -> Option<Maker> {
         match operation {
             Op::Mkdir { parent, name, mode, uid, gid } => {
-                Some(self.make(maker, *parent, name, Node::new(FileKind::Directory, *mode, *uid, *gid)))
+                let node = Node::new(FileKind::Directory, *mode, *uid, *gid);
+                Some(self.make(maker, caller, *parent, name, node))
             }
             Op::Create { parent, name, mode, uid, gid } => {
-                Some(self.make(maker, *parent, name, Node::new(FileKind::Regular, *mode, *uid, *gid)))
+                let node = Node::new(FileKind::Regular, *mode, *uid, *gid);
+                Some(self.make(maker, caller, *parent, name, node))
+            }
+            Op::Symlink { parent, name, target, uid, gid } => {
+                let size = target.as_bytes().len() as u64;
+                let link = Node::new(FileKind::Symlink, 0o777, *uid, *gid);
+                let link = Node { size, target: Some(target.clone()), ..link };
+                Some(self.make(maker, caller, *parent, name, link))
+            }
+            Op::Mknod { parent, name, kind, mode, rdev, uid, gid } => {
+                let device = matches!(kind, FileKind::CharDevice | FileKind::BlockDevice);
+                let node = Node::new(*kind, *mode, *uid, *gid);
+                let node = Node { rdev: if device { *rdev } else { 0 }, ..node };
+                Some(self.make(maker, caller, *parent, name, node))
             }
             Op::Unlink { parent, name } | Op::Rmdir { parent, name } => {
                 let parent = self.live(*parent);
@@ -208,18 +294,22 @@ impl Model {
                 if let Some(size) = change.size {
                     self.cut_off(node, size);
                 }
-                self.set_attributes(node, change);
+                self.set_attributes(caller, node, change);
                 Some(node)
             }
-            data => self.change_data(data),
+            data => {
+                self.note_writer(caller, data);
+                self.change_data(data)
+            }
         }
     }
 
-    fn make(&mut self, maker: Maker, parent: InodeId, name: &Name, node: Node) -> Maker {
+    fn make(&mut self, maker: Maker, caller: &Caller, parent: InodeId, name: &Name, mut node: Node) -> Maker {
         *self.numbers.entry(parent.slot()).or_default() += 1;
         let parent = self.live(parent);
-        let class = self.nodes[&parent].class;
-        self.nodes.insert(maker, Node { class, ..node });
+        node.class = self.nodes[&parent].class;
+        self.inherit(caller, parent, &mut node);
+        self.nodes.insert(maker, node);
         self.put(parent, name, maker, None);
         maker
     }
@@ -271,10 +361,10 @@ impl Model {
         }
     }
 
-    fn set_attributes(&mut self, node: Maker, change: &AttrChange) {
+    fn set_attributes(&mut self, caller: &Caller, node: Maker, change: &AttrChange) {
         let node = self.node(node);
         let before = (node.mode, node.uid, node.gid, node.size);
-        node.mode = change.mode.map_or(node.mode, |mode| mode & MODE_MASK);
+        node.mode = Self::mode_after(node, caller, change);
         node.uid = change.uid.unwrap_or(node.uid);
         node.gid = change.gid.unwrap_or(node.gid);
         node.size = change.size.unwrap_or(node.size);
@@ -286,8 +376,14 @@ impl Model {
         if change.size.is_some() {
             node.shown.mtime = None;
         }
-        node.shown.mtime = change.mtime.or(node.shown.mtime);
-        node.shown.atime = change.atime.or(node.shown.atime);
+        // The server's clock is not known here.
+        let set = |time: Option<NewTime>, known| match time {
+            Some(NewTime::At(time)) => Some(time),
+            Some(NewTime::Now) => None,
+            None => known,
+        };
+        node.shown.mtime = set(change.mtime, node.shown.mtime);
+        node.shown.atime = set(change.atime, node.shown.atime);
     }
 
     pub(super) fn node(&mut self, node: Maker) -> &mut Node {

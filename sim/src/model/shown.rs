@@ -75,13 +75,10 @@ impl Model {
         let node = self.node(maker);
         same("kind", node.kind, attr.kind)?;
         same("links", links, attr.links)?;
-        let root_first_seen = maker == super::ROOT && node.shown.since == Since::NeverShown;
-        if root_first_seen {
-            (node.mode, node.uid, node.gid) = (attr.mode, attr.uid, attr.gid);
-        }
         same("mode", node.mode, attr.mode)?;
         same("uid", node.uid, attr.uid)?;
         same("gid", node.gid, attr.gid)?;
+        same("rdev", node.rdev, attr.rdev)?;
         if node.kind != FileKind::Directory {
             same("size", node.size, attr.size)?;
         }

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::oracle::testing::{attr, create_in, directory, entry, file, mkdir_in, name, root_tree, shows};
-use mooseng_core::namespace::{Attr, AttrChange, DirEntry, RenameMode};
+use mooseng_core::namespace::{Attr, AttrChange, DirEntry, NewTime, RenameMode};
 use mooseng_core::time::WallTime;
 
 const ROOT_ID: InodeId = InodeId::ROOT;
@@ -183,7 +183,7 @@ fn answers_must_show_what_is_there() {
 fn versions_grow_with_every_change_and_times_stay_without_one() {
     let case = &mut Case::with_some();
     let inode = file(1);
-    let change = AttrChange { mtime: Some(WallTime(7)), ..AttrChange::default() };
+    let change = AttrChange { mtime: Some(NewTime::At(WallTime(7))), ..AttrChange::default() };
     let shown = |mtime, version| Ok(Answer::Attr(Attr { mtime: WallTime(mtime), ..attr(inode, 1, version) }));
     case.shown(Op::SetAttr { inode, change }, shown(7, 2));
     assert!(case.model.clone().answer(&Query::GetAttr { inode }, &shown(8, 2)).is_err());

@@ -57,7 +57,8 @@ impl Durable {
             };
             let heard = operation.answered().map(|(_, outcome, _)| outcome).or(entry.outcome.as_ref());
             let session = operation.request.map(|request| request.session);
-            if model.carry_out_of(session, operation.maker(), change, heard).is_err() {
+            let caller = &operation.caller;
+            if model.carry_out_of(session, caller, operation.maker(), change, heard).is_err() {
                 return Ok(()); // The answer was wrong: that is another promise.
             }
         }

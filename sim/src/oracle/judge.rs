@@ -8,7 +8,7 @@ use crate::history::{Asked, CommitLog, Committed, Ending, History, Request};
 use crate::model::Limits;
 use crate::plan::{Member, Plan};
 use mooseng_core::event::Event;
-use mooseng_core::namespace::LINKS_MAX;
+use mooseng_core::namespace::{Caller, LINKS_MAX};
 use mooseng_core::time::Instant;
 use std::time::Duration;
 
@@ -107,8 +107,14 @@ impl Judge {
     }
 
     /// A client calls; gives the number of the operation.
-    pub fn call(&mut self, at: Instant, client: usize, asked: Asked) -> (usize, Result<(), Violation>) {
-        let number = self.history.call(client, asked, at);
+    pub fn call(
+        &mut self,
+        at: Instant,
+        client: usize,
+        caller: Caller,
+        asked: Asked,
+    ) -> (usize, Result<(), Violation>) {
+        let number = self.history.call(client, caller, asked, at);
         (number, self.tell(at, Sight::Called { number }))
     }
 

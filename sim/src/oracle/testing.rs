@@ -8,7 +8,7 @@ use crate::plan::Member;
 use mooseng_core::class::StorageClass;
 use mooseng_core::event::Event;
 use mooseng_core::id::{GroupId, IdKind, InodeId, ReplicaId, SessionId, Slot};
-use mooseng_core::namespace::{Answer, Attr, FileKind, Name, Op, Outcome};
+use mooseng_core::namespace::{Answer, Attr, Caller, FileKind, Name, Op, Outcome};
 use mooseng_core::time::{Instant, WallTime};
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub(crate) fn file(counter: u64) -> InodeId {
 /// Attributes with a mode of 0o755 and times that are all 0.
 pub(crate) fn attr(inode: InodeId, links: u32, version: u64) -> Attr {
     let kind = if inode.kind() == IdKind::Directory { FileKind::Directory } else { FileKind::Regular };
-    let (mode, uid, gid, size, time) = (0o755, 0, 0, 0, WallTime(0));
+    let (mode, uid, gid, size, rdev, time) = (0o755, 0, 0, 0, 0, WallTime(0));
     let (class, blocks) = (StorageClass::default(), 0);
     Attr {
         inode,
@@ -46,6 +46,7 @@ pub(crate) fn attr(inode: InodeId, links: u32, version: u64) -> Attr {
         version,
         class,
         blocks,
+        rdev,
     }
 }
 
@@ -106,7 +107,7 @@ impl Script {
 
     /// A client calls, and time goes on.
     pub(crate) fn call(&mut self, client: usize, asked: Asked) -> usize {
-        let number = self.history.call(client, asked, self.now);
+        let number = self.history.call(client, Caller::ROOT, asked, self.now);
         if self.history.operations()[number].change().is_some() {
             self.sequence += 1;
             let request = Request { session: SessionId(client as u64 + 1), sequence: self.sequence };

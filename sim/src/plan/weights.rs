@@ -5,7 +5,7 @@ use super::Budget;
 use std::time::Duration;
 
 /// A kind of operation, with the weight it is drawn with.
-pub(super) const OPERATIONS: [(&str, u32); 12] = [
+pub(super) const OPERATIONS: [(&str, u32); 16] = [
     ("mkdir", 12),
     ("create", 18),
     ("unlink", 8),
@@ -18,6 +18,10 @@ pub(super) const OPERATIONS: [(&str, u32); 12] = [
     ("lookup", 14),
     ("getattr", 8),
     ("readdir", 8),
+    ("symlink", 4),
+    ("mknod", 2),
+    ("readlink", 4),
+    ("access", 3),
 ];
 
 /// A kind of fault, with the weight it is drawn with.

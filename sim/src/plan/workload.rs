@@ -1,7 +1,7 @@
 //! What clients do, one readable line per step: `12ms: mkdir /a mode=700 as @3`.
 
 use super::place::Place;
-use mooseng_core::namespace::{AttrChange, RenameMode};
+use mooseng_core::namespace::{Access, AttrChange, CALLER_GROUPS_MAX, Caller, NewTime, RenameMode, Target};
 use mooseng_core::time::WallTime;
 use std::fmt;
 use std::str::FromStr;
@@ -42,6 +42,15 @@ pub enum Action {
         inode: Place,
         change: AttrChange,
     },
+    Symlink {
+        at: Place,
+        target: Target,
+    },
+    /// A fifo, or with a number a character device.
+    Mknod {
+        at: Place,
+        rdev: Option<u32>,
+    },
     Lookup {
         at: Place,
     },
@@ -53,6 +62,13 @@ pub enum Action {
         directory: Place,
         page: u32,
     },
+    ReadLink {
+        inode: Place,
+    },
+    Access {
+        inode: Place,
+        access: Access,
+    },
 }
 
 /// One thing after the other: first the waiting, then the action.
@@ -61,6 +77,8 @@ pub struct Step {
     /// How long after the answer to the step before; whole microseconds.
     pub wait: Duration,
     pub action: Action,
+    /// In whose name.
+    pub caller: Caller,
     /// What it makes is remembered under this number.
     pub label: Option<u32>,
 }
@@ -76,7 +94,14 @@ impl Action {
 
     /// Does it ask only?
     pub fn is_question(&self) -> bool {
-        matches!(self, Action::Lookup { .. } | Action::GetAttr { .. } | Action::ReadDir { .. })
+        matches!(
+            self,
+            Action::Lookup { .. }
+                | Action::GetAttr { .. }
+                | Action::ReadDir { .. }
+                | Action::ReadLink { .. }
+                | Action::Access { .. }
+        )
     }
 }
 
@@ -124,22 +149,34 @@ impl fmt::Display for Action {
             Action::Link { inode, at } => write!(f, "link {inode} {at}"),
             Action::SetAttr { inode, change } => {
                 write!(f, "setattr {inode}")?;
-                let AttrChange { mode, uid, gid, size, atime, mtime } = change;
+                let AttrChange { mode, uid, gid, size, atime, mtime, by_handle } = change;
                 if let Some(mode) = mode {
                     write!(f, " mode={mode:o}")?;
                 }
+                let time = |time: &NewTime| match time {
+                    NewTime::At(time) => time.0.to_string(),
+                    NewTime::Now => "now".to_owned(),
+                };
                 let plain = [
-                    ("uid", uid.map(i128::from)),
-                    ("gid", gid.map(i128::from)),
-                    ("size", size.map(i128::from)),
-                    ("atime", atime.map(|time| i128::from(time.0))),
-                    ("mtime", mtime.map(|time| i128::from(time.0))),
+                    ("uid", uid.map(|uid| uid.to_string())),
+                    ("gid", gid.map(|gid| gid.to_string())),
+                    ("size", size.map(|size| size.to_string())),
+                    ("atime", atime.as_ref().map(time)),
+                    ("mtime", mtime.as_ref().map(time)),
+                    ("handle", by_handle.then(|| "1".to_owned())),
                 ];
                 plain.iter().try_for_each(|(key, value)| match value {
                     Some(value) => write!(f, " {key}={value}"),
                     None => Ok(()),
                 })
             }
+            Action::Symlink { at, target } => {
+                write!(f, "symlink {at} {}", String::from_utf8_lossy(target.as_bytes()))
+            }
+            Action::Mknod { at, rdev: None } => write!(f, "mknod {at}"),
+            Action::Mknod { at, rdev: Some(rdev) } => write!(f, "mknod {at} rdev={rdev}"),
+            Action::ReadLink { inode } => write!(f, "readlink {inode}"),
+            Action::Access { inode, access } => write!(f, "access {inode} bits={}", access.bits()),
             Action::Lookup { at } => write!(f, "lookup {at}"),
             Action::GetAttr { inode } => write!(f, "getattr {inode}"),
             Action::ReadDir { directory, page } => write!(f, "readdir {directory} page={page}"),
@@ -153,8 +190,26 @@ impl fmt::Display for Step {
             write!(f, "{}: ", write_span(self.wait))?;
         }
         write!(f, "{}", self.action)?;
+        if self.caller != Caller::ROOT {
+            write!(f, " by={}", write_caller(&self.caller))?;
+        }
         self.label.map_or(Ok(()), |label| write!(f, " as @{label}"))
     }
+}
+
+/// `1001:1001,5`: the user, the group, the other groups.
+fn write_caller(caller: &Caller) -> String {
+    let groups: Vec<String> =
+        std::iter::once(&caller.gid).chain(&caller.groups).map(u32::to_string).collect();
+    format!("{}:{}", caller.uid, groups.join(","))
+}
+
+fn read_caller(text: &str) -> Option<Caller> {
+    let (uid, groups) = text.split_once(':')?;
+    let mut groups = groups.split(',').map(|group| group.parse().ok());
+    let (uid, gid) = (uid.parse().ok()?, groups.next()??);
+    let groups: Vec<u32> = groups.collect::<Option<_>>()?;
+    (groups.len() <= CALLER_GROUPS_MAX).then_some(Caller { uid, gid, groups })
 }
 
 /// The words of a step that have not been read yet.
@@ -192,6 +247,24 @@ impl<'a> Words<'a> {
         self.digits("mode", |digits| u16::from_str_radix(digits, 8).ok().filter(|mode| *mode <= MODE_MAX))
     }
 
+    fn time(&mut self, key: &str) -> Result<Option<NewTime>, String> {
+        let now = format!("{key}=now");
+        if let Some(at) = self.left.iter().position(|word| *word == now) {
+            self.left.remove(at);
+            return Ok(Some(NewTime::Now));
+        }
+        Ok(self.value(key)?.map(|time| NewTime::At(WallTime(time))))
+    }
+
+    fn caller(&mut self) -> Result<Caller, String> {
+        let Some(at) = self.left.iter().position(|word| word.starts_with("by=")) else {
+            return Ok(Caller::ROOT);
+        };
+        let word = self.left.remove(at);
+        read_caller(&word[3..])
+            .ok_or_else(|| format!("`{word}`: write `by=1001:1001`, more groups behind a comma"))
+    }
+
     fn digits<T>(&mut self, key: &str, read: impl Fn(&str) -> Option<T>) -> Result<Option<T>, String> {
         let value = |word: &&'a str| word.strip_prefix(key).and_then(|rest| rest.strip_prefix('='));
         let Some(at) = self.left.iter().position(|word| value(word).is_some()) else { return Ok(None) };
@@ -224,10 +297,24 @@ fn read_action(words: &mut Words<'_>) -> Result<Action, String> {
                 uid: words.value("uid")?,
                 gid: words.value("gid")?,
                 size: words.value("size")?,
-                atime: words.value("atime")?.map(WallTime),
-                mtime: words.value("mtime")?.map(WallTime),
+                atime: words.time("atime")?,
+                mtime: words.time("mtime")?,
+                by_handle: words.value::<u8>("handle")?.is_some(),
             };
             Ok(Action::SetAttr { inode: words.place()?, change })
+        }
+        "symlink" => {
+            let at = words.named()?;
+            let target = words.next("what it says, as `../b`")?.as_bytes().to_vec();
+            let target = Target::new(target).map_err(|why| format!("`symlink`: {why}"))?;
+            Ok(Action::Symlink { at, target })
+        }
+        "mknod" => Ok(Action::Mknod { rdev: words.value("rdev")?, at: words.named()? }),
+        "readlink" => Ok(Action::ReadLink { inode: words.place()? }),
+        "access" => {
+            let bits = words.value("bits")?.unwrap_or(0);
+            let access = Access::new(bits).ok_or("`bits`: 4 reads, 2 writes, 1 executes")?;
+            Ok(Action::Access { inode: words.place()?, access })
         }
         "lookup" => Ok(Action::Lookup { at: words.named()? }),
         "getattr" => Ok(Action::GetAttr { inode: words.place()? }),
@@ -240,7 +327,7 @@ fn read_action(words: &mut Words<'_>) -> Result<Action, String> {
         }
         verb => Err(format!(
             "`{verb}` is no operation: mkdir, create, unlink, rmdir, rename, rename-keep, exchange, link, \
-             setattr, lookup, getattr and readdir are"
+             setattr, symlink, mknod, lookup, getattr, readdir, readlink and access are"
         )),
     }
 }
@@ -266,9 +353,10 @@ impl FromStr for Step {
             return Err("nothing is to be done: write an operation, as `mkdir /a`".to_owned());
         }
         let mut words = Words { verb: left.remove(0), left };
+        let caller = words.caller()?;
         let action = read_action(&mut words)?;
         match words.left.first() {
-            None => Ok(Self { wait, action, label }),
+            None => Ok(Self { wait, action, caller, label }),
             Some(word) => Err(format!("`{word}` means nothing to `{}`: leave it out", words.verb)),
         }
     }
@@ -294,6 +382,12 @@ mod tests {
             "getattr /",
             "unlink /a",
             "2ms: rmdir /a",
+            "symlink /s ../b by=1001:1001",
+            "mknod /n by=1:2,3,4 as @9",
+            "mknod /n rdev=259",
+            "setattr /a atime=now mtime=now handle=1",
+            "readlink @4/s",
+            "access /a bits=5",
         ] {
             let step: Step = text.parse().unwrap();
             assert_eq!(step.to_string(), text);
@@ -316,6 +410,9 @@ mod tests {
             ("setattr /a size=-1", "`size` needs a number"),
             ("readdir / page=0", "at least one"),
             ("fly /a", "is no operation"),
+            ("mkdir /a by=me", "write `by=1001:1001`"),
+            ("symlink /a", "what it says"),
+            ("access /a bits=8", "4 reads"),
         ] {
             let line = bad.parse::<Step>().unwrap_err();
             assert!(line.contains(words) && !line.contains('\n'), "{bad}: {line}");

@@ -10,8 +10,12 @@ use crate::machine::RealEnv;
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
 use mooseng_client::{Session, SessionConfig};
 use mooseng_core::id::InodeId;
-use mooseng_core::namespace::{Answer, Attr, AttrChange, DirEntry, FileKind, Op, Query, Refusal, RenameMode};
+use mooseng_core::namespace::{
+    Answer, Attr, AttrChange, DirEntry, FileKind, Op, Query, Refusal, RenameMode, Target,
+};
 use path::Path;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 
 /// Entries asked for at once.
 const PAGE: u32 = 1_000;
@@ -61,6 +65,10 @@ enum Verb {
     },
     /// Give a file another name
     Ln { file: Path, path: Path },
+    /// Make a symbolic link that says TARGET
+    Symlink { target: OsString, path: Path },
+    /// Show what a symbolic link says
+    Readlink { path: Path },
     /// Change permission bits
     Chmod {
         #[arg(value_parser = path::mode)]
@@ -140,6 +148,20 @@ impl Tree {
                 let (parent, name) = self.place(&path).await?;
                 self.change(&path, Op::Link { inode, parent, name }).await?;
             }
+            Verb::Symlink { target, path } => {
+                let refused = |refusal| Failure::Refused { path: path.to_string(), refusal };
+                let target = Target::new(target.into_vec()).map_err(refused)?;
+                let (parent, name) = self.place(&path).await?;
+                let (uid, gid) = own();
+                self.change(&path, Op::Symlink { parent, name, target, uid, gid }).await?;
+            }
+            Verb::Readlink { path } => {
+                let inode = self.find(&path).await?.inode;
+                match self.ask(&path, Query::ReadLink { inode }).await? {
+                    Answer::Target(target) => println!("{}", String::from_utf8_lossy(target.as_bytes())),
+                    other => return Err(senseless(&other)),
+                }
+            }
             Verb::Chmod { mode, path } => {
                 let inode = self.find(&path).await?.inode;
                 let change = AttrChange { mode: Some(mode), ..AttrChange::default() };
@@ -151,7 +173,7 @@ impl Tree {
 
     async fn make(&self, path: &Path, mode: u16, kind: FileKind) -> Result<(), Failure> {
         let (parent, name) = self.place(path).await?;
-        let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+        let (uid, gid) = own();
         let op = match kind {
             FileKind::Directory => Op::Mkdir { parent, name, mode, uid, gid },
             _ => Op::Create { parent, name, mode, uid, gid },
@@ -244,6 +266,11 @@ impl Tree {
             answered.outcome.map_err(|refusal| Failure::Refused { path: path.to_string(), refusal });
         outcome.map(|_| ())
     }
+}
+
+/// Who asks.
+fn own() -> (u32, u32) {
+    (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw())
 }
 
 fn attr_of(answer: Answer) -> Result<Attr, Failure> {

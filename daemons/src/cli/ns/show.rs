@@ -46,7 +46,22 @@ fn mode_letters(kind: FileKind, mode: u16) -> String {
 }
 
 pub(super) fn attr_lines(attr: &Attr) -> String {
-    let Attr { inode, kind, mode, links, uid, gid, size, atime, mtime, ctime, version, class, blocks } = attr;
+    let Attr {
+        inode,
+        kind,
+        mode,
+        links,
+        uid,
+        gid,
+        size,
+        atime,
+        mtime,
+        ctime,
+        version,
+        class,
+        blocks,
+        rdev: _,
+    } = attr;
     let (kind, raw) = (kind_name(*kind), inode.raw());
     format!(
         "{kind}, inode {raw}, version {version}\nmode {mode:04o}, {links} links, uid {uid}, gid {gid}, {size} bytes\n\
@@ -74,6 +89,7 @@ pub(super) fn attr_json(attr: &Attr) -> Value {
         "version": attr.version,
         "class": attr.class.to_string(),
         "blocks": attr.blocks,
+        "rdev": attr.rdev,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use super::super::Moment;
 use super::{check_file, clear, rules};
+use crate::permission;
 use crate::state::State;
 use mooseng_core::id::InodeId;
 use mooseng_core::namespace::{Answer, FileExtent, NewSlice, Outcome, Refusal};
@@ -12,7 +13,7 @@ use mooseng_core::{plant, probe};
 /// session, one with too few parts, a chunk of too many extents.
 pub(in super::super) fn commit(
     state: &mut State,
-    moment: &Moment,
+    moment: &Moment<'_>,
     inode: InodeId,
     (slices, extents): (&[NewSlice], &[FileExtent]),
     mtime: WallTime,
@@ -29,6 +30,7 @@ pub(in super::super) fn commit(
         held.set_covered((held.covered() + laid).saturating_sub(cleared));
         held.set_size(held.size().max(end));
         held.mtime = mtime;
+        held.mode = permission::written_mode(moment.caller, held.mode);
         held.changed(moment.time);
     });
     changed.map(|held| Answer::Attr(held.attr(inode))).ok_or(Refusal::Stale)
@@ -37,7 +39,7 @@ pub(in super::super) fn commit(
 /// Compare and swap: refused unless what is to be replaced is exactly what is there.
 pub(in super::super) fn compact(
     state: &mut State,
-    moment: &Moment,
+    moment: &Moment<'_>,
     inode: InodeId,
     replaced: &[FileExtent],
     (slices, extents): (&[NewSlice], &[FileExtent]),

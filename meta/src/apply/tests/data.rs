@@ -10,7 +10,7 @@ use mooseng_core::class::{CHUNK_BYTES, StorageClass};
 use mooseng_core::extent::SIZE_MAX;
 use mooseng_core::id::{InodeId, ServerId, SessionId, SliceId, Slot};
 use mooseng_core::namespace::{
-    Answer, Attr, AttrChange, FileExtent, Name, NewSlice, Op, Outcome, Query, Refusal, SliceInfo,
+    Answer, Attr, AttrChange, Caller, FileExtent, Name, NewSlice, Op, Outcome, Query, Refusal, SliceInfo,
 };
 use mooseng_core::time::WallTime;
 use rand_chacha::ChaCha8Rng;
@@ -58,7 +58,7 @@ impl Shard {
     }
 
     fn map(&self, inode: InodeId, offset: u64, length: u64) -> (Attr, Vec<FileExtent>, Vec<SliceInfo>, u64) {
-        match query(&self.state, &Query::Map { inode, offset, length }) {
+        match query(&self.state, &Caller::ROOT, &Query::Map { inode, offset, length }) {
             Ok(Answer::Map { attr, extents, slices, end }) => (attr, extents, slices, end),
             other => panic!("a map: {other:?}"),
         }
@@ -468,7 +468,12 @@ fn two_replicas_grant_the_same() {
         let slot = op.slot();
         let (session, sequence, low_water) = (SessionId(1), 50, 1);
         let index = state.applied() + 1;
-        apply(state, index, &command(1, CommandKind::Mutate { session, sequence, low_water, slot, op })).reply
+        apply(
+            state,
+            index,
+            &command(1, CommandKind::Mutate { session, sequence, low_water, slot, op, caller: Caller::ROOT }),
+        )
+        .reply
     };
     let mut shard = Shard::new(StateConfig::default());
     let file = shard.file("f");

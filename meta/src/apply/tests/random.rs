@@ -9,7 +9,7 @@ use crate::query::query;
 use crate::state::{State, StateConfig};
 use mooseng_core::chance::{self, Dice};
 use mooseng_core::id::InodeId;
-use mooseng_core::namespace::{Answer, AttrChange, Name, Op, Query, Refusal, RenameMode};
+use mooseng_core::namespace::{Answer, AttrChange, Caller, Name, Op, Query, Refusal, RenameMode};
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -138,7 +138,7 @@ fn ids_that_lead_nowhere_are_stale() {
             Query::ReadDir { directory: inode, cookie: dice.word(), limit: 9 },
         ];
         for question in queries {
-            assert_eq!(query(&shard.state, &question), Err(Refusal::Stale));
+            assert_eq!(query(&shard.state, &Caller::ROOT, &question), Err(Refusal::Stale));
         }
     }
 }
@@ -159,7 +159,8 @@ fn a_listing_sees_what_stays_exactly_once() {
         let (mut seen, mut cookie, mut round) = (Vec::new(), 0, 0);
         loop {
             let limit = dice.between(1, 7) as u32;
-            let page = query(&shard.state, &Query::ReadDir { directory: parent, cookie, limit });
+            let page =
+                query(&shard.state, &Caller::ROOT, &Query::ReadDir { directory: parent, cookie, limit });
             let Ok(Answer::Entries { entries, end }) = page else { panic!("a page: {page:?}") };
             cookie = entries.last().map_or(cookie, |entry| entry.cookie);
             seen.extend(entries.into_iter().map(|entry| entry.name));

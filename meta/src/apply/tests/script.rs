@@ -3,7 +3,12 @@
 //! ```text
 //!   mkdir /a                      create /a/f                unlink /a/f          rmdir /a
 //!   rename /a /b [keep|exchange]  link /a/f /g               chmod /a 700         truncate /f 10
+//!   symlink /a/s ../b             mknod /a/n fifo            mknod /a/n char 259 chown /f 5:6 [mode]
+//!   touch /f [7|now] [handle]     write /f 10                truncate, through an open file
 //!   rmdir /a => NotEmpty          the refusal that must come
+//!   as 5:6,7 rmdir /a             in the name of user 5 with the groups 6 and 7; root otherwise
+//!   lookup /a/f                   access /a/f 4              read /a
+//!   readlink /a/s ../b            what it says
 //!   stat /a links=3 mtime=7       times are the numbers of the lines
 //!   list /a f g                   the names in it, sorted
 //!   same /f /g                    two names of one inode
@@ -14,8 +19,10 @@ use crate::query::query;
 use crate::state::StateConfig;
 use mooseng_core::id::InodeId;
 use mooseng_core::namespace::{
-    Answer, Attr, AttrChange, FileKind, Name, Op, Outcome, Query, Refusal, RenameMode,
+    Access, Answer, Attr, AttrChange, Caller, FileKind, Name, NewTime, Op, Outcome, Query, Refusal,
+    RenameMode, Target,
 };
+use mooseng_core::time::WallTime;
 
 pub(super) fn run(script: &str) {
     run_with(StateConfig::default(), script);
@@ -34,8 +41,30 @@ pub(super) fn run_with(config: StateConfig, script: &str) -> Shard {
 fn step(shard: &mut Shard, time: i64, line: &str) {
     let (asked, wanted) =
         line.split_once(" => ").map_or((line, None), |(asked, wanted)| (asked, Some(wanted)));
-    let words: Vec<&str> = asked.split_whitespace().collect();
+    let mut words: Vec<&str> = asked.split_whitespace().collect();
+    let mut caller = Caller::ROOT;
+    if words[0] == "as" {
+        caller = who(words[1]);
+        words.drain(..2);
+    }
     let seen = match words[..] {
+        ["lookup", path] => place(shard, path)
+            .and_then(|(parent, name)| query(&shard.state, &caller, &Query::Lookup { parent, name }))
+            .map(drop),
+        ["access", path, bits] => walk(shard, path).and_then(|attr| {
+            let access = Access::new(bits.parse().unwrap()).unwrap();
+            query(&shard.state, &caller, &Query::Access { inode: attr.inode, access }).map(drop)
+        }),
+        ["read", path] => walk(shard, path).and_then(|attr| {
+            let listing = Query::ReadDir { directory: attr.inode, cookie: 0, limit: 9 };
+            query(&shard.state, &caller, &listing).map(drop)
+        }),
+        ["readlink", path, ref wanted @ ..] => walk(shard, path).and_then(|attr| {
+            let says = query(&shard.state, &caller, &Query::ReadLink { inode: attr.inode })?;
+            let wanted = Target::new(wanted[0].as_bytes().to_vec()).unwrap();
+            assert_eq!(says, Answer::Target(wanted), "line {time}: {line}");
+            Ok(())
+        }),
         ["stat", path, ref wanted @ ..] => see(shard, line, path, wanted),
         ["list", path, ref wanted @ ..] => {
             assert_eq!(names(shard, path), wanted, "line {time}: {line}");
@@ -46,23 +75,72 @@ fn step(shard: &mut Shard, time: i64, line: &str) {
             assert_eq!(of(one), of(other), "line {time}: {line}");
             of(one).map(drop)
         }
-        _ => op(shard, &words).and_then(|op| shard.ask(time, op).map(drop)),
+        _ => op(shard, &caller, &words).and_then(|op| shard.ask_as(&caller, time, op).map(drop)),
     };
     let seen = seen.err().map(|refusal| format!("{refusal:?}"));
     assert_eq!(seen.as_deref(), wanted, "line {time}: {line}");
 }
 
-fn op(shard: &Shard, words: &[&str]) -> Result<Op, Refusal> {
+/// `5:6,7`, or `5`, who has no group but 5.
+fn who(word: &str) -> Caller {
+    let (uid, groups) = word.split_once(':').unwrap_or((word, word));
+    let mut groups = groups.split(',').map(|group| group.parse().unwrap());
+    Caller { uid: uid.parse().unwrap(), gid: groups.next().unwrap(), groups: groups.collect() }
+}
+
+fn op(shard: &Shard, caller: &Caller, words: &[&str]) -> Result<Op, Refusal> {
+    let (uid, gid) = if caller.is_root() { (7, 8) } else { (caller.uid, caller.gid) };
+    let set = |path: &str, change| walk(shard, path).map(|attr| Op::SetAttr { inode: attr.inode, change });
     let place = |path: &str| place(shard, path);
     let inode = |path: &str| walk(shard, path).map(|attr| attr.inode);
     Ok(match words {
         ["mkdir", path] => {
             let (parent, name) = place(path)?;
-            Op::Mkdir { parent, name, mode: 0o755, uid: 7, gid: 8 }
+            Op::Mkdir { parent, name, mode: 0o755, uid, gid }
         }
         ["create", path] => {
             let (parent, name) = place(path)?;
-            Op::Create { parent, name, mode: 0o644, uid: 7, gid: 8 }
+            Op::Create { parent, name, mode: 0o644, uid, gid }
+        }
+        ["create", path, mode] => {
+            let (parent, name) = place(path)?;
+            Op::Create { parent, name, mode: u16::from_str_radix(mode, 8).unwrap(), uid, gid }
+        }
+        ["create-for", path, owner] => {
+            let (parent, name) = place(path)?;
+            let Caller { uid, gid, .. } = who(owner);
+            Op::Create { parent, name, mode: 0o644, uid, gid }
+        }
+        ["symlink", path, target] => {
+            let (parent, name) = place(path)?;
+            Op::Symlink { parent, name, target: Target::new(target.as_bytes().to_vec())?, uid, gid }
+        }
+        ["mknod", path, kind, rdev @ ..] => {
+            let (parent, name) = place(path)?;
+            let kind = match *kind {
+                "fifo" => FileKind::Fifo,
+                "socket" => FileKind::Socket,
+                "char" => FileKind::CharDevice,
+                "directory" => FileKind::Directory,
+                _ => FileKind::BlockDevice,
+            };
+            let rdev = rdev.first().map_or(0, |rdev| rdev.parse().unwrap());
+            Op::Mknod { parent, name, kind, mode: 0o644, rdev, uid, gid }
+        }
+        ["chown", path, owner, mode @ ..] => {
+            let (uid, gid) = owner.split_once(':').unwrap();
+            let (uid, gid) = (uid.parse().ok(), gid.parse().ok());
+            let mode = mode.first().map(|mode| u16::from_str_radix(mode, 8).unwrap());
+            set(path, AttrChange { uid, gid, mode, ..Default::default() })?
+        }
+        ["touch", path, time, handle @ ..] => {
+            let time = time.parse().map_or(NewTime::Now, |time| NewTime::At(WallTime(time)));
+            let (atime, mtime) = (Some(time), Some(time));
+            set(path, AttrChange { atime, mtime, by_handle: !handle.is_empty(), ..Default::default() })?
+        }
+        ["write", path, size] => {
+            let size = Some(size.parse().unwrap());
+            set(path, AttrChange { size, by_handle: true, ..Default::default() })?
         }
         ["unlink", path] => {
             let (parent, name) = place(path)?;
@@ -113,10 +191,10 @@ fn attr_of(outcome: Outcome) -> Result<Attr, Refusal> {
 }
 
 pub(super) fn walk(shard: &Shard, path: &str) -> Result<Attr, Refusal> {
-    let root = attr_of(query(&shard.state, &Query::GetAttr { inode: InodeId::ROOT }))?;
+    let root = attr_of(query(&shard.state, &Caller::ROOT, &Query::GetAttr { inode: InodeId::ROOT }))?;
     path.split('/').filter(|name| !name.is_empty()).try_fold(root, |at, name| {
         let name = Name::new(name.as_bytes().to_vec())?;
-        attr_of(query(&shard.state, &Query::Lookup { parent: at.inode, name }))
+        attr_of(query(&shard.state, &Caller::ROOT, &Query::Lookup { parent: at.inode, name }))
     })
 }
 
@@ -132,8 +210,10 @@ fn see(shard: &Shard, line: &str, path: &str, wanted: &[&str]) -> Result<(), Ref
             "mtime" => attr.mtime.0.to_string(),
             "ctime" => attr.ctime.0.to_string(),
             "uid" => attr.uid.to_string(),
-            "kind" if attr.kind == FileKind::Directory => "directory".into(),
-            "kind" => "file".into(),
+            "gid" => attr.gid.to_string(),
+            "rdev" => attr.rdev.to_string(),
+            "kind" if attr.kind == FileKind::Regular => "file".into(),
+            "kind" => format!("{:?}", attr.kind).to_lowercase(),
             _ => panic!("no such attribute: {key}"),
         };
         assert_eq!(seen, value, "{key} in: {line}");
@@ -146,7 +226,7 @@ pub(super) fn names(shard: &Shard, path: &str) -> Vec<String> {
     let directory = walk(shard, path).unwrap().inode;
     let (mut names, mut cookie) = (Vec::new(), 0);
     loop {
-        let page = query(&shard.state, &Query::ReadDir { directory, cookie, limit: 2 });
+        let page = query(&shard.state, &Caller::ROOT, &Query::ReadDir { directory, cookie, limit: 2 });
         let Ok(Answer::Entries { entries, end }) = page else { panic!("a page of {path}: {page:?}") };
         assert!(entries.len() == 2 || end, "only the last page is short");
         for entry in entries {

@@ -4,7 +4,7 @@ use super::Shard;
 use crate::command::{CommandKind, Effect, Reply};
 use crate::state::{StateConfig, check};
 use mooseng_core::id::{InodeId, ReplicaId, ServerId, SessionId};
-use mooseng_core::namespace::{Answer, Name, Op, Refusal};
+use mooseng_core::namespace::{Answer, Caller, Name, Op, Refusal};
 
 fn make(name: &str) -> Op {
     let name = Name::new(name.as_bytes().to_vec()).unwrap();
@@ -16,7 +16,7 @@ fn shard() -> Shard {
 }
 
 fn request(session: SessionId, sequence: u64, low_water: u64, op: Op) -> CommandKind {
-    CommandKind::Mutate { session, sequence, low_water, slot: op.slot(), op }
+    CommandKind::Mutate { session, sequence, low_water, slot: op.slot(), op, caller: Caller::ROOT }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::apply::apply;
 use crate::command::{CommandKind, Reply};
 use crate::state::StateConfig;
 use mooseng_core::id::{InodeId, ServerId};
-use mooseng_core::namespace::{Answer, AttrChange, Name, Op, RenameMode};
+use mooseng_core::namespace::{Answer, AttrChange, Caller, Name, Op, RenameMode};
 
 fn name(name: &str) -> Name {
     Name::new(name.as_bytes().to_vec()).unwrap()
@@ -70,7 +70,7 @@ fn a_transcript_is_pinned() {
         .zip(ops())
         .map(|(sequence, op)| {
             let slot = op.slot();
-            CommandKind::Mutate { session, sequence, low_water: 1, slot, op }
+            CommandKind::Mutate { session, sequence, low_water: 1, slot, op, caller: Caller::ROOT }
         })
         .collect();
     kinds.push(CommandKind::AllotReplica { server: ServerId(3), nonce: [5; 16] });
@@ -86,19 +86,19 @@ fn a_transcript_is_pinned() {
 }
 
 const PINNED: &str = "
-2 fe5a9c95 d2@0.1317 mode 755 links 2 size 0 owner 1.2 times 20 20 20 version 1
-3 fe4a4a84 f3@0.1317 mode 644 links 1 size 0 owner 1.2 times 30 30 30 version 1
-4 d368285d Err(Exists)
-5 7dc5ec9f f3@0.1317 mode 644 links 2 size 0 owner 1.2 times 30 30 50 version 2
-6 33626dc9 f3@0.1317 mode 644 links 2 size 5 owner 9.2 times 30 60 60 version 3
-7 60497c2f Err(Exists)
-8 bf18a894 Ok(Done)
-9 d13522d8 Err(NotFound)
-10 2c7e638e Err(NotEmpty)
-11 15a06251 Ok(Done)
-12 a0f1e6fb Ok(Done)
-13 8832560a Ok(Done)
-14 0d6df994 Err(Stale)
-15 485ba830 Replica { replica: r1000 }
+2 6c0e8818 d2@0.1317 mode 755 links 2 size 0 owner 1.2 times 20 20 20 version 1
+3 9a8edf2f f3@0.1317 mode 644 links 1 size 0 owner 1.2 times 30 30 30 version 1
+4 6facbd08 Err(Exists)
+5 a6a26d3f f3@0.1317 mode 644 links 2 size 0 owner 1.2 times 30 30 50 version 2
+6 386259d5 f3@0.1317 mode 644 links 2 size 5 owner 9.2 times 30 60 60 version 3
+7 6549683b Err(Exists)
+8 c41894a0 Ok(Done)
+9 d6350ee4 Err(NotFound)
+10 317e4f99 Err(NotEmpty)
+11 1aa04e5d Ok(Done)
+12 a5f1d307 Ok(Done)
+13 8d324216 Ok(Done)
+14 126de59f Err(Stale)
+15 4d5b943c Replica { replica: r1000 }
 16 9e1370f2 Done
 ";

@@ -124,7 +124,9 @@ impl<E: Env> Driver<E> {
             return Seen::UnknownSession;
         }
         match &read.query {
-            Some(question) => Seen::Outcome(query(&self.state, question), self.replica.applied()),
+            Some((caller, question)) => {
+                Seen::Outcome(query(&self.state, caller, question), self.replica.applied())
+            }
             None => Seen::Alive(self.contacts.lifetime()),
         }
     }

@@ -181,6 +181,8 @@ fn touched(operation: &Operation, granted: &BTreeMap<SliceId, InodeId>) -> Vec<I
         Asked::Change(change) => match change {
             Op::Mkdir { parent, .. }
             | Op::Create { parent, .. }
+            | Op::Symlink { parent, .. }
+            | Op::Mknod { parent, .. }
             | Op::Unlink { parent, .. }
             | Op::Rmdir { parent, .. } => vec![*parent],
             Op::Rename { source_parent, .. } => vec![*source_parent],
@@ -196,7 +198,9 @@ fn touched(operation: &Operation, granted: &BTreeMap<SliceId, InodeId>) -> Vec<I
             Op::AbandonSlices { slices } => slices.iter().map(file_of).collect(),
         },
         Asked::Question(Query::Lookup { parent, .. }) => vec![*parent],
-        Asked::Question(Query::GetAttr { inode }) => vec![*inode],
+        Asked::Question(
+            Query::GetAttr { inode } | Query::ReadLink { inode } | Query::Access { inode, .. },
+        ) => vec![*inode],
         Asked::Question(Query::ReadDir { directory, .. }) => vec![*directory],
         Asked::Question(Query::Map { inode, .. }) => vec![*inode],
     };

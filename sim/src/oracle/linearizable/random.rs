@@ -7,7 +7,7 @@ use super::{Verdict, search, witness};
 use crate::history::{Asked, CommitLog, Committed, Ending, History, Request};
 use crate::model::agreement::{Draw, Shard};
 use mooseng_core::chance::{self, Dice};
-use mooseng_core::namespace::{Answer, Outcome, Refusal};
+use mooseng_core::namespace::{Answer, Caller, Outcome, Refusal};
 use mooseng_core::time::Instant;
 use mooseng_meta::query::query;
 use mooseng_meta::state::StateConfig;
@@ -70,7 +70,9 @@ impl Concurrent {
     fn call(&mut self, client: usize, at: Instant) -> Stage {
         let change = self.draw.dice.chance(700_000);
         let asked = if change { Asked::Change(self.draw.op()) } else { Asked::Question(self.draw.query()) };
-        let number = self.history.call(client, asked, at);
+        let anybody = self.draw.dice.chance(250_000);
+        let caller = if anybody { self.draw.caller() } else { Caller::ROOT };
+        let number = self.history.call(client, caller, asked, at);
         if change {
             // Whoever asks, the shard is asked in one session.
             let request = Request { session: self.shard.session, sequence: number as u64 + 1 };
@@ -87,9 +89,9 @@ impl Concurrent {
         }
         let operation = &self.history.operations()[number];
         let outcome = match &operation.asked {
-            Asked::Question(question) => query(&self.shard.state, question),
+            Asked::Question(question) => query(&self.shard.state, &operation.caller, question),
             Asked::Change(op) => {
-                let outcome = self.shard.change(op);
+                let outcome = self.shard.change(&operation.caller, op);
                 let entry = Committed { term: 1, request: operation.request, outcome: None };
                 self.log.record(self.shard.index, &entry).unwrap();
                 outcome
@@ -109,7 +111,12 @@ impl Concurrent {
         let changed = *self.draw.dice.pick(&answered);
         let mut history = History::default();
         for operation in self.history.operations() {
-            history.call(operation.client, operation.asked.clone(), operation.called);
+            history.call(
+                operation.client,
+                operation.caller.clone(),
+                operation.asked.clone(),
+                operation.called,
+            );
             if let Some(request) = operation.request {
                 history.name(operation.number, request);
             }

@@ -141,9 +141,10 @@ fn takes_effect(model: &mut Model, operation: &Operation) -> bool {
     let session = operation.request.map(|request| request.session);
     match (&operation.asked, heard) {
         (Asked::Change(change), heard) => {
-            model.carry_out_of(session, operation.maker(), change, heard).is_ok()
+            let caller = &operation.caller;
+            model.carry_out_of(session, caller, operation.maker(), change, heard).is_ok()
         }
-        (Asked::Question(query), Some(heard)) => model.answer(query, heard).is_ok(),
+        (Asked::Question(query), Some(heard)) => model.answer_as(&operation.caller, query, heard).is_ok(),
         (Asked::Question(_), None) => unreachable!("unanswered questions are no candidates"),
     }
 }

@@ -129,9 +129,12 @@ fn replay(placed: &[Placed<'_>], log: &CommitLog, limits: Limits) -> Result<(), 
                     return Err(Wrong::of(operation, what));
                 }
                 let session = operation.request.map(|request| request.session);
-                model.carry_out_of(session, operation.maker(), change, heard.or(told))
+                let caller = &operation.caller;
+                model.carry_out_of(session, caller, operation.maker(), change, heard.or(told))
             }
-            Asked::Question(query) => model.answer(query, heard.expect("only answers have a place")),
+            Asked::Question(query) => {
+                model.answer_as(&operation.caller, query, heard.expect("only answers have a place"))
+            }
         };
         judged.map_err(|expected| Wrong::answer(operation, &expected))?;
     }

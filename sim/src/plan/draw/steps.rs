@@ -4,7 +4,7 @@ use super::super::weights::OPERATIONS;
 use super::super::{Action, Base, Place, Step, Weights};
 use super::swarm_of;
 use mooseng_core::chance::{self, Dice};
-use mooseng_core::namespace::{AttrChange, Name, RenameMode};
+use mooseng_core::namespace::{Access, AttrChange, Caller, Name, NewTime, RenameMode, Target};
 use mooseng_core::time::WallTime;
 use rand_chacha::ChaCha8Rng;
 use std::time::Duration;
@@ -26,23 +26,62 @@ pub(super) fn draw(seed: u64, weights: &Weights) -> Vec<Vec<Step>> {
     let burst = *dice.pick(&[100_000, 500_000, 900_000]);
     let mut plan: Vec<Vec<Step>> = vec![Vec::new(); clients as usize];
     let mut made = Made::default();
+    let mut people = People::draw(seed);
     for number in 0..steps {
         let mut dice = chance::stream(seed, "plan: step", 0, number);
         let mut draw = StepDraw { dice: &mut dice, names: &NAMES[..names], nested, made: &made };
         // The first steps make places for the later ones to work in.
         let action = match NAMES[..names].get(number as usize) {
-            Some(name) => Action::mkdir(Place { base: Base::Root, names: vec![known_name(name)] }),
+            Some(name) => {
+                let at = Place { base: Base::Root, names: vec![known_name(name)] };
+                Action::Mkdir { at, mode: people.first_mode() }
+            }
+            None if number as usize == names && people.others > 0 => {
+                let change = AttrChange { mode: Some(people.first_mode()), ..AttrChange::default() };
+                Action::SetAttr { inode: Place::root(), change }
+            }
             None => {
                 let kind = draw.dice.weighted(&kind_weights);
                 draw.action(kinds[kind])
             }
         };
+        let caller = if number as usize <= names { Caller::ROOT } else { people.caller(number) };
         let label = made.remember(&action, u32::try_from(number).unwrap_or(u32::MAX));
         let micros = if dice.chance(burst) { dice.below(2_000) } else { dice.below(pause) };
         let client = dice.below(clients) as usize;
-        plan[client].push(Step { wait: Duration::from_micros(micros), action, label });
+        plan[client].push(Step { wait: Duration::from_micros(micros), action, caller, label });
     }
     plan
+}
+
+/// In whose name the steps are done, with dice of their own.
+struct People {
+    seed: u64,
+    dice: ChaCha8Rng,
+    /// How often, in millionths, somebody else than root.
+    others: u32,
+}
+
+impl People {
+    fn draw(seed: u64) -> Self {
+        let mut dice = chance::stream(seed, "plan: people", 0, 0);
+        let others = *dice.pick(&[0, 0, 200_000, 700_000]);
+        Self { seed, dice, others }
+    }
+
+    /// What the directories that are there first let others do.
+    fn first_mode(&mut self) -> u16 {
+        if self.others == 0 { 0o755 } else { *self.dice.pick(&[0o777, 0o777, 0o1777, 0o2777, 0o755]) }
+    }
+
+    fn caller(&self, number: u64) -> Caller {
+        let mut dice = chance::stream(self.seed, "plan: caller", 0, number);
+        if !dice.chance(self.others) {
+            return Caller::ROOT;
+        }
+        let (uid, groups) = dice.pick(&[(1_000, vec![]), (1_000, vec![1_001]), (1_001, vec![5])]).clone();
+        Caller { uid, gid: uid, groups }
+    }
 }
 
 /// Labels of the steps so far.
@@ -56,7 +95,7 @@ impl Made {
     fn remember(&mut self, action: &Action, label: u32) -> Option<u32> {
         match action {
             Action::Mkdir { .. } => self.directories.push(label),
-            Action::Create { .. } => self.files.push(label),
+            Action::Create { .. } | Action::Symlink { .. } | Action::Mknod { .. } => self.files.push(label),
             _ => return None,
         }
         Some(label)
@@ -117,6 +156,22 @@ impl StepDraw<'_> {
         match kind {
             "mkdir" => Action::mkdir(self.named()),
             "create" => Action::create(self.named()),
+            "symlink" => {
+                let target = self.dice.pick(&["a", "../b", "/nowhere/at/all"]).as_bytes().to_vec();
+                Action::Symlink {
+                    at: self.named(),
+                    target: Target::new(target).expect("drawn targets are targets"),
+                }
+            }
+            "mknod" => {
+                let rdev = *self.dice.pick(&[None, Some(259), Some(u32::MAX)]);
+                Action::Mknod { at: self.named(), rdev }
+            }
+            "readlink" => Action::ReadLink { inode: self.anything() },
+            "access" => {
+                let access = Access::new(self.dice.below(8) as u8).expect("three bits");
+                Action::Access { inode: self.anything(), access }
+            }
             "unlink" => Action::Unlink { at: self.named() },
             "rmdir" => Action::Rmdir { at: self.named() },
             "rename" => self.rename(RenameMode::Replace),
@@ -135,13 +190,20 @@ impl StepDraw<'_> {
 
     fn change(&mut self) -> AttrChange {
         let mut change = AttrChange::default();
-        match self.dice.below(6) {
-            0 => change.mode = Some(*self.dice.pick(&[0, 0o600, 0o755, 0o7777])),
-            1 => change.uid = Some(*self.dice.pick(&[0, 1_000, u32::MAX])),
-            2 => change.gid = Some(*self.dice.pick(&[0, 1_000, u32::MAX])),
+        match self.dice.below(8) {
+            0 => {
+                change.mode = Some(*self.dice.pick(&[0, 0o600, 0o755, 0o777, 0o1777, 0o2770, 0o4755, 0o7777]))
+            }
+            1 => change.uid = Some(*self.dice.pick(&[0, 1_000, 1_001, u32::MAX])),
+            2 => change.gid = Some(*self.dice.pick(&[0, 1_000, 1_001, u32::MAX])),
             3 => change.size = Some(*self.dice.pick(&[0, 1, 1 << 26, i64::MAX as u64])),
-            4 => change.mtime = Some(WallTime(*self.dice.pick(&[0, -1, 1 << 60]))),
-            _ => change.atime = Some(WallTime(*self.dice.pick(&[0, -1, 1 << 60]))),
+            4 => change.mtime = Some(NewTime::At(WallTime(*self.dice.pick(&[0, -1, 1 << 60])))),
+            5 => change.atime = Some(NewTime::At(WallTime(*self.dice.pick(&[0, -1, 1 << 60])))),
+            6 => (change.atime, change.mtime) = (Some(NewTime::Now), Some(NewTime::Now)),
+            _ => {
+                change.size = Some(self.dice.below(1 << 20));
+                change.by_handle = true;
+            }
         }
         change
     }

@@ -1,0 +1,54 @@
+//! Who asks, and what they may be asked for: the vocabulary of permissions. The rules are the
+//! server's.
+
+/// The most supplementary groups of a caller.
+pub const CALLER_GROUPS_MAX: usize = 1_024;
+
+/// In whose name something is asked.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Caller {
+    pub uid: u32,
+    pub gid: u32,
+    /// Supplementary groups, in no order; at most [`CALLER_GROUPS_MAX`].
+    pub groups: Vec<u32>,
+}
+
+impl Caller {
+    /// Who may do everything.
+    pub const ROOT: Caller = Caller { uid: 0, gid: 0, groups: Vec::new() };
+
+    pub fn is_root(&self) -> bool {
+        self.uid == 0
+    }
+
+    pub fn in_group(&self, gid: u32) -> bool {
+        self.gid == gid || self.groups.contains(&gid)
+    }
+}
+
+/// What one wants to do with an inode: the three bits of access(2).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Access(u8);
+
+impl Access {
+    pub const EXECUTE: Access = Access(1);
+    pub const WRITE: Access = Access(2);
+    pub const READ: Access = Access(4);
+
+    /// `None` if it has more than the three bits.
+    pub fn new(bits: u8) -> Option<Self> {
+        (bits <= 7).then_some(Self(bits))
+    }
+
+    pub fn bits(self) -> u8 {
+        self.0
+    }
+
+    pub fn and(self, other: Access) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub fn wants(self, other: Access) -> bool {
+        self.0 & other.0 == other.0
+    }
+}

@@ -1,0 +1,130 @@
+//! Who may do what with an inode: the rules of POSIX, in the way Linux reads them. Knows the
+//! caller, the inode and nothing else; that the caller is who they say is for others to see to.
+
+use crate::state::{Inode, MODE_MASK};
+use mooseng_core::namespace::{Access, AttrChange, Caller, FileKind, NewTime, Refusal};
+use mooseng_core::{plant, probe};
+
+pub(crate) const SET_UID: u16 = 0o4000;
+pub(crate) const SET_GID: u16 = 0o2000;
+const STICKY: u16 = 0o1000;
+const GROUP_EXECUTE: u16 = 0o0010;
+const ANY_EXECUTE: u16 = 0o0111;
+
+/// May the caller do all this? The first class they belong to decides, even if it may do less than
+/// the next.
+pub(crate) fn may(caller: &Caller, inode: &Inode, access: Access) -> Result<(), Refusal> {
+    if caller.is_root() {
+        let executable = inode.is_directory() || inode.mode & ANY_EXECUTE != 0;
+        return if access.wants(Access::EXECUTE) && !executable {
+            Err(Refusal::AccessDenied)
+        } else {
+            Ok(())
+        };
+    }
+    let class = if caller.uid == inode.uid {
+        inode.mode >> 6
+    } else if caller.in_group(inode.gid) {
+        inode.mode >> 3
+    } else {
+        inode.mode
+    };
+    if class & u16::from(access.bits()) == u16::from(access.bits()) {
+        return Ok(());
+    }
+    probe!("access denied");
+    Err(Refusal::AccessDenied)
+}
+
+/// May the caller look for names in this directory?
+pub(crate) fn may_search(caller: &Caller, directory: &Inode) -> Result<(), Refusal> {
+    may(caller, directory, Access::EXECUTE)
+}
+
+/// May the caller put a name into this directory?
+pub(crate) fn may_add(caller: &Caller, directory: &Inode) -> Result<(), Refusal> {
+    may(caller, directory, Access::WRITE.and(Access::EXECUTE))
+}
+
+/// May the caller take a name of this inode out of this directory? From a sticky one only its owner
+/// or the inode's may.
+pub(crate) fn may_take(caller: &Caller, directory: &Inode, inode: &Inode) -> Result<(), Refusal> {
+    may_add(caller, directory)?;
+    let owner = caller.is_root() || caller.uid == inode.uid || caller.uid == directory.uid;
+    if directory.mode & STICKY == 0 || owner {
+        return Ok(());
+    }
+    probe!("sticky directory");
+    plant!("sticky-bit-ignored", Err(Refusal::NotPermitted), Ok(()))
+}
+
+/// May the caller make something that belongs to `uid` and `gid`?
+pub(crate) fn may_own(caller: &Caller, uid: u32, gid: u32) -> Result<(), Refusal> {
+    let own = caller.is_root() || (caller.uid == uid && caller.in_group(gid));
+    if own { Ok(()) } else { Err(Refusal::NotPermitted) }
+}
+
+/// What only the owner may do.
+pub(crate) fn must_own(caller: &Caller, inode: &Inode) -> Result<(), Refusal> {
+    if caller.is_root() || caller.uid == inode.uid { Ok(()) } else { Err(Refusal::NotPermitted) }
+}
+
+/// May the caller change these attributes?
+pub(crate) fn may_change(caller: &Caller, inode: &Inode, change: &AttrChange) -> Result<(), Refusal> {
+    let (root, owner) = (caller.is_root(), caller.uid == inode.uid);
+    let permitted = |permitted: bool| if permitted { Ok(()) } else { Err(Refusal::NotPermitted) };
+    permitted(change.mode.is_none() || root || owner)?;
+    permitted(change.uid.is_none_or(|uid| root || (owner && uid == inode.uid)))?;
+    permitted(change.gid.is_none_or(|gid| root || (owner && (gid == inode.gid || caller.in_group(gid)))))?;
+    for time in [change.atime, change.mtime].into_iter().flatten() {
+        match time {
+            NewTime::At(_) => permitted(root || owner)?,
+            NewTime::Now if root || owner || change.by_handle => {}
+            NewTime::Now => may(caller, inode, Access::WRITE)?,
+        }
+    }
+    if change.size.is_some() && !change.by_handle {
+        may(caller, inode, Access::WRITE)?;
+    }
+    Ok(())
+}
+
+/// The mode an inode has after a change that was permitted.
+pub(crate) fn changed_mode(caller: &Caller, inode: &Inode, change: &AttrChange) -> u16 {
+    let mut mode = change.mode.map_or(inode.mode, |mode| mode & MODE_MASK);
+    let gid = change.gid.unwrap_or(inode.gid);
+    if change.mode.is_some() && !caller.is_root() && !caller.in_group(gid) {
+        mode &= !SET_GID;
+    }
+    if (change.uid.is_some() || change.gid.is_some()) && inode.kind != FileKind::Directory {
+        // Also root's: a program must not run as somebody it was not made for.
+        mode = plant!("chown-keeps-setuid", without_set_id(mode), mode);
+    }
+    if change.size.is_some() { written_mode(caller, mode) } else { mode }
+}
+
+/// The mode a regular file has after this caller wrote to it.
+pub(crate) fn written_mode(caller: &Caller, mode: u16) -> u16 {
+    if caller.is_root() { mode } else { without_set_id(mode) }
+}
+
+/// The set-gid bit of what no group may execute means something else, and stays.
+fn without_set_id(mode: u16) -> u16 {
+    let group = if mode & GROUP_EXECUTE != 0 { SET_GID } else { 0 };
+    mode & !(SET_UID | group)
+}
+
+/// The group and mode of what is made in a directory: a set-gid directory passes its group on, and
+/// to directories the bit itself.
+pub(crate) fn inherited(caller: &Caller, directory: &Inode, made: &Inode) -> (u32, u16) {
+    if directory.mode & SET_GID == 0 {
+        return (made.gid, made.mode);
+    }
+    let gid = directory.gid;
+    let foreign = !caller.is_root() && !caller.in_group(gid);
+    match made.kind {
+        FileKind::Directory => (gid, made.mode | SET_GID),
+        _ if foreign && made.mode & GROUP_EXECUTE != 0 => (gid, made.mode & !SET_GID),
+        _ => (gid, made.mode),
+    }
+}
