@@ -26,25 +26,7 @@ impl Model {
             | Op::Create { parent, name, uid, gid, .. }
             | Op::Symlink { parent, name, uid, gid, .. }
             | Op::Mknod { parent, name, uid, gid, .. } => {
-                let directory = matches!(operation, Op::Mkdir { .. });
-                let made_otherwise =
-                    |kind: &FileKind| matches!(kind, FileKind::Directory | FileKind::Symlink);
-                let senseless = matches!(operation, Op::Mknod { kind, .. } if made_otherwise(kind));
-                let reasons = self.at_directory(*parent, |parent| {
-                    let mut reasons = self.add_refusals(caller, parent);
-                    reasons.extend(Self::own_refusals(caller, *uid, *gid));
-                    if self.child(parent, name).is_some() {
-                        reasons.push(Refusal::Exists);
-                    }
-                    if directory && self.links(parent) >= self.limits.links_max {
-                        reasons.push(Refusal::TooManyLinks);
-                    }
-                    if self.numbers.get(&operation.slot()).copied().unwrap_or(0) >= self.limits.numbers_max {
-                        reasons.push(Refusal::NoSpace);
-                    }
-                    reasons
-                });
-                if senseless { [reasons, vec![Refusal::Invalid]].concat() } else { reasons }
+                self.make_refusals(caller, operation, *parent, name, (*uid, *gid))
             }
             Op::Unlink { parent, name } => self.at_taken(caller, *parent, name, |child| {
                 if self.is_directory(child) { vec![Refusal::IsDirectory] } else { vec![] }
@@ -114,6 +96,37 @@ impl Model {
             }
             Query::Map { inode, .. } => self.at_file(*inode),
         }
+    }
+
+    /// Something is made, whatever it is.
+    fn make_refusals(
+        &self,
+        caller: &Caller,
+        operation: &Op,
+        parent: InodeId,
+        name: &Name,
+        (uid, gid): (u32, u32),
+    ) -> Vec<Refusal> {
+        let made_otherwise = |kind: &FileKind| matches!(kind, FileKind::Directory | FileKind::Symlink);
+        let mut reasons = self.at_directory(parent, |parent| {
+            let mut reasons = self.add_refusals(caller, parent);
+            reasons.extend(Self::own_refusals(caller, uid, gid));
+            if self.child(parent, name).is_some() {
+                reasons.push(Refusal::Exists);
+            }
+            let directory = matches!(operation, Op::Mkdir { .. });
+            if directory && self.links(parent) >= self.limits.links_max {
+                reasons.push(Refusal::TooManyLinks);
+            }
+            if self.numbers.get(&operation.slot()).copied().unwrap_or(0) >= self.limits.numbers_max {
+                reasons.push(Refusal::NoSpace);
+            }
+            reasons
+        });
+        if matches!(operation, Op::Mknod { kind, .. } if made_otherwise(kind)) {
+            reasons.push(Refusal::Invalid);
+        }
+        reasons
     }
 
     /// A name is taken out of a directory.
