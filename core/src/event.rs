@@ -12,6 +12,8 @@ pub enum Event {
         group: GroupId,
         replica: ReplicaId,
         term: u64,
+        /// Whom it gave its vote in this term.
+        vote: Option<ReplicaId>,
         last: u64,
         applied: u64,
         waits: bool,
@@ -32,6 +34,32 @@ pub enum Event {
         replica: ReplicaId,
         term: u64,
     },
+    /// The replica gives its vote for a term, its own candidature included: this leaves it now, and
+    /// a crash must not make it forget.
+    Voted {
+        group: GroupId,
+        replica: ReplicaId,
+        term: u64,
+        candidate: ReplicaId,
+    },
+    /// The replica tells the leader of a term that it holds the log up to this index: this leaves it
+    /// now, and a crash must not make it forget.
+    Acknowledged {
+        group: GroupId,
+        replica: ReplicaId,
+        term: u64,
+        leader: ReplicaId,
+        index: u64,
+    },
+    /// The leader of a term counted a majority for the log up to this index, where an entry of the
+    /// term `counted` stands.
+    Committed {
+        group: GroupId,
+        replica: ReplicaId,
+        term: u64,
+        index: u64,
+        counted: u64,
+    },
     /// The replica applied the entry and its state then had this hash. `request` is the session and
     /// sequence of the change in it, if it was one and took effect here (it was not a retry that the
     /// table answered).
@@ -43,7 +71,7 @@ pub enum Event {
         hash: u128,
         request: Option<(SessionId, u64)>,
     },
-    /// The replica now serves reads under a lease of its own until it says otherwise.
+    /// The replica serves reads under a lease of its own at this moment, or would if it were asked.
     LeaseRead {
         group: GroupId,
         replica: ReplicaId,

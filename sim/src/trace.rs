@@ -152,7 +152,7 @@ impl fmt::Display for What {
 /// A change of state, as a sentence about the one who told of it.
 pub fn in_words(event: &Event) -> String {
     match event {
-        Event::Recovered { group, replica, term, last, applied, waits } => {
+        Event::Recovered { group, replica, term, last, applied, waits, .. } => {
             let waits = if *waits { ", and waits" } else { "" };
             format!("recovered {replica} of {group}: term {term}, log to {last}, applied to {applied}{waits}")
         }
@@ -164,6 +164,15 @@ pub fn in_words(event: &Event) -> String {
         }
         Event::SteppedDown { group, replica, term } => {
             format!("{replica} leads {group} no more, term {term}")
+        }
+        Event::Voted { replica, term, candidate, .. } => {
+            format!("{replica} votes for {candidate} in term {term}")
+        }
+        Event::Acknowledged { replica, term, leader, index, .. } => {
+            format!("{replica} acknowledges the log up to {index} to {leader} in term {term}")
+        }
+        Event::Committed { replica, term, index, counted, .. } => {
+            format!("{replica} counts a majority up to {index} (term {counted}) in term {term}")
         }
         Event::Applied { index, term, request, .. } => match request {
             Some((session, sequence)) => {

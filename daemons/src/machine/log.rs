@@ -51,8 +51,14 @@ fn write_out(source: &Receiver<String>, lost: &AtomicU64) {
 /// The line of an event; `None` for what happens at every entry and every lease.
 fn line_of(event: &Event) -> Option<String> {
     Some(match event {
-        Event::Applied { .. } | Event::LeaseRead { .. } => return None,
-        Event::Recovered { group, replica, term, last, applied, waits } => {
+        Event::Applied { .. }
+        | Event::LeaseRead { .. }
+        | Event::Acknowledged { .. }
+        | Event::Committed { .. } => return None,
+        Event::Voted { group, replica, term, candidate } => {
+            format!("{group}/{replica} votes for {candidate} in term {term}")
+        }
+        Event::Recovered { group, replica, term, last, applied, waits, .. } => {
             let waits = if *waits { ", mute until the group has answered" } else { "" };
             format!("{group}/{replica} recovered: term {term}, log to {last}, applied {applied}{waits}")
         }

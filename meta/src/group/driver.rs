@@ -297,6 +297,7 @@ impl<E: Env> Driver<E> {
             group: self.replica.group(),
             replica: self.replica.id(),
             term: self.replica.term(),
+            vote: self.replica.vote(),
             last: self.replica.last(),
             applied: self.replica.applied(),
             waits: self.replica.is_mute(),
@@ -420,6 +421,10 @@ impl<E: Env> Driver<E> {
             Notice::SteppedDown { term } => {
                 self.env.note(Event::SteppedDown { group, replica, term: *term });
                 self.disappoint();
+            }
+            Notice::Committed { term, index, counted } => {
+                let (term, index, counted) = (*term, *index, *counted);
+                self.env.note(Event::Committed { group, replica, term, index, counted });
             }
             Notice::Cleared { end } => {
                 self.env.note(Event::Cleared { group, replica, end: *end });

@@ -27,6 +27,7 @@ use super::members::{Change, Members};
 use super::records;
 use super::recovery::{Recovered, Span};
 use bytes::Bytes;
+use mooseng_core::event::Event;
 use mooseng_core::id::{GroupId, ReplicaId};
 use mooseng_core::time::Instant;
 use mooseng_core::{plant, probe};
@@ -55,12 +56,42 @@ pub struct Committed {
     pub data: Bytes,
 }
 
+impl Envelope {
+    /// What its sender must not forget once this has left it, as an event.
+    pub fn promise(&self, group: GroupId, replica: ReplicaId) -> Option<Event> {
+        let Message { term, index, reject, .. } = self.message;
+        match self.message.get_msg_type() {
+            MessageType::MsgRequestVote => Some(Event::Voted { group, replica, term, candidate: replica }),
+            MessageType::MsgRequestVoteResponse if !reject => {
+                Some(Event::Voted { group, replica, term, candidate: self.target })
+            }
+            // Index 0 only tells a leader of an earlier term that there is a later one.
+            MessageType::MsgAppendResponse if !reject && index > 0 => {
+                Some(Event::Acknowledged { group, replica, term, leader: self.target, index })
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Something that came about.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Notice {
-    Elected { term: u64 },
-    SteppedDown { term: u64 },
-    Cleared { end: u64 },
+    Elected {
+        term: u64,
+    },
+    SteppedDown {
+        term: u64,
+    },
+    /// As leader of `term` it counted a majority up to `index`, an entry of the term `counted`.
+    Committed {
+        term: u64,
+        index: u64,
+        counted: u64,
+    },
+    Cleared {
+        end: u64,
+    },
     Members,
 }
 
@@ -143,6 +174,8 @@ pub struct Replica {
     /// The leader that was heard last, and with which moment of its own, in the current term.
     echo: (u64, ReplicaId, u64),
     led: Option<u64>,
+    /// The commit index that was told of, while it leads.
+    told: u64,
     last_tick: Instant,
     pending: VecDeque<Pending>,
     durable: (u64, u64),
@@ -188,6 +221,7 @@ impl Replica {
             mode,
             echo: (0, ReplicaId(0), 0),
             led: None,
+            told: 0,
             last_tick: now,
             pending: VecDeque::new(),
             durable: (hard_state.term, hard_state.vote),
@@ -450,11 +484,23 @@ impl Replica {
             }
             if leads {
                 self.led = Some(term);
+                self.told = self.node.raft.raft_log.committed;
                 self.lease.begin(now);
                 self.notices.push(Notice::Elected { term });
             }
         }
+        self.tell_committed();
         self.clear_if_whole();
+    }
+
+    fn tell_committed(&mut self) {
+        let log = &self.node.raft.raft_log;
+        let (Some(term), index) = (self.led, log.committed) else { return };
+        if index > self.told {
+            let counted = log.term(index).unwrap_or(0);
+            self.told = index;
+            self.notices.push(Notice::Committed { term, index, counted });
+        }
     }
 
     /// What a leader must not do: count replicas for an entry of an earlier term.

@@ -1,6 +1,6 @@
 //! Which fault strikes when: keeps the plan's faults until their occasion, and turns the parts that
-//! nodes play (`leader`, `follower-1`) into the nodes that play them then. Pure: told what happens,
-//! it says what is due.
+//! nodes play (`leader`, `follower-1`, `there`) into the nodes that play them then. Pure: told what
+//! happens, it says what is due.
 
 use crate::machine::{Fault, Trigger};
 use crate::plan::{Milestone, PlannedFault, renamed};
@@ -70,8 +70,13 @@ impl Agenda {
         self.timed.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// A milestone was met. True if that put something on the list.
-    pub(super) fn meet(&mut self, milestone: Milestone, now: Instant) -> bool {
+    /// Does anything wait for such a milestone?
+    pub(super) fn awaits(&self, milestone: Milestone) -> bool {
+        self.awaited.iter().any(|(awaited, ..)| *awaited == milestone)
+    }
+
+    /// A milestone was met, by a server if `place` names one. True if that put something on the list.
+    pub(super) fn meet(&mut self, milestone: Milestone, place: Option<&str>, now: Instant) -> bool {
         let met = self.met.entry(milestone).or_default();
         *met += 1;
         let met = *met;
@@ -82,7 +87,13 @@ impl Agenda {
         self.awaited = awaited;
         let ripe: Vec<(Milestone, u32, usize, PlannedFault)> = ripe;
         for (_, _, number, planned) in ripe {
-            self.timed.insert((now + planned.when.wait, number), planned);
+            let there = |name: &str| match name {
+                "there" => place.map(str::to_owned),
+                other => Some(other.to_owned()),
+            };
+            if let Some(planned) = planned.renamed(&there) {
+                self.timed.insert((now + planned.when.wait, number), planned);
+            }
         }
         self.timed.len() > before
     }
@@ -149,12 +160,23 @@ mod tests {
         let when = When::after(Milestone::Elected, 2).then("leader", OperationKind::Sync, 2, Moment::Before);
         let mut agenda = Agenda::new(&[PlannedFault { when, fault: crash("leader") }]);
         let now = Instant::from_nanos(5);
-        assert!(!agenda.meet(Milestone::Elected, now));
-        assert!(!agenda.meet(Milestone::Applied, now));
-        assert!(agenda.meet(Milestone::Elected, now));
+        assert!(!agenda.meet(Milestone::Elected, Some("meta-3"), now));
+        assert!(!agenda.meet(Milestone::Applied, Some("meta-3"), now));
+        assert!(agenda.meet(Milestone::Elected, Some("meta-3"), now));
         let due = agenda.take(now, &cast(2));
         let [Due::Arm(trigger)] = &due[..] else { panic!("{due:?}") };
         assert_eq!((trigger.node.as_str(), &trigger.faults[..]), ("meta-3", &[crash("meta-3")][..]));
-        assert!(!agenda.meet(Milestone::Elected, now));
+        assert!(!agenda.meet(Milestone::Elected, Some("meta-3"), now));
+    }
+
+    #[test]
+    fn a_fault_strikes_where_its_milestone_was_met() {
+        let faults = [Milestone::Voted, Milestone::Answered]
+            .map(|milestone| PlannedFault { when: When::after(milestone, 1), fault: crash("there") });
+        let mut agenda = Agenda::new(&faults);
+        let now = Instant::from_nanos(5);
+        assert!(agenda.meet(Milestone::Voted, Some("meta-2"), now));
+        assert!(!agenda.meet(Milestone::Answered, None, now), "a client is not there");
+        assert_eq!(agenda.take(now, &cast(0)), [Due::Strike(crash("meta-2"))]);
     }
 }

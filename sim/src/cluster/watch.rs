@@ -6,7 +6,7 @@ use super::record::Record;
 use crate::history::{Committed, Request};
 use crate::machine::{Control, Fault, MachineEvent, NodeId, Observation, Seen};
 use crate::oracle::{Down, Sight};
-use crate::plan::{Member, Milestone};
+use crate::plan::{Harm, Member, Milestone, harm};
 use crate::trace::Tape;
 use mooseng_core::event::Event;
 use mooseng_core::time::Instant;
@@ -97,12 +97,16 @@ impl Watch {
 
     /// A client had the answer to a change.
     pub(super) fn answered(&self) {
-        self.meet(Milestone::Answered, self.record.now());
+        self.meet(Milestone::Answered, None, self.record.now());
     }
 
-    fn meet(&self, milestone: Milestone, now: Instant) {
+    fn meet(&self, milestone: Milestone, place: Option<Member>, now: Instant) {
         let inner = &mut *self.lock();
-        if !inner.closed && inner.agenda.meet(milestone, now) {
+        if inner.closed || !inner.agenda.awaits(milestone) {
+            return;
+        }
+        let place = place.map(|member| member.to_string());
+        if inner.agenda.meet(milestone, place.as_deref(), now) {
             self.record.call_attention();
         }
     }
@@ -136,7 +140,7 @@ impl Watch {
         self.record.judge(|judge| ((), judge.event(at, node, event)));
         self.count(node, event);
         if let Some(milestone) = milestone(event) {
-            self.meet(milestone, at);
+            self.meet(milestone, Some(node), at);
         }
     }
 
@@ -159,7 +163,10 @@ impl Watch {
             MachineEvent::Booted { .. } | MachineEvent::Resumed | MachineEvent::Woke => {
                 node.map(|node| Sight::CameUp { node })
             }
-            MachineEvent::Fault(fault) => self.began(fault),
+            MachineEvent::Fault(fault) => {
+                self.harmed(at, fault);
+                self.began(fault)
+            }
             MachineEvent::FaultOver(fault) => self.ended(fault),
             MachineEvent::Struck { .. } => Some(Sight::FaultBegan),
             MachineEvent::Healed => {
@@ -170,6 +177,18 @@ impl Watch {
         };
         if let Some(sight) = sight {
             self.record.judge(|judge| ((), judge.tell(at, sight)));
+        }
+    }
+
+    /// A fault may cost its servers what they had synced, from now on.
+    fn harmed(&self, at: Instant, fault: &Fault) {
+        let silent = match harm(fault) {
+            Harm::None => return,
+            Harm::Damaged => false,
+            Harm::Undetectable => true,
+        };
+        for node in fault.nodes().iter().filter_map(|name| name.parse().ok()) {
+            self.record.judge(|judge| ((), judge.tell(at, Sight::Harmed { node, silent })));
         }
     }
 
@@ -222,6 +241,8 @@ fn kind(fault: &Fault) -> Kind {
 
 fn milestone(event: &Event) -> Option<Milestone> {
     Some(match event {
+        Event::Voted { .. } => Milestone::Voted,
+        Event::Acknowledged { .. } => Milestone::Acknowledged,
         Event::Elected { .. } => Milestone::Elected,
         Event::SteppedDown { .. } => Milestone::SteppedDown,
         Event::Recovered { .. } => Milestone::Recovered,
@@ -230,6 +251,8 @@ fn milestone(event: &Event) -> Option<Milestone> {
         Event::SnapshotInstalled { .. } => Milestone::SnapshotInstalled,
         Event::Members { .. } => Milestone::Members,
         Event::Fenced { .. } => Milestone::Fenced,
-        Event::Cleared { .. } | Event::LeaseRead { .. } | Event::Note(_) => return None,
+        Event::Cleared { .. } | Event::Committed { .. } | Event::LeaseRead { .. } | Event::Note(_) => {
+            return None;
+        }
     })
 }

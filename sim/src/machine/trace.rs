@@ -175,6 +175,14 @@ pub(crate) fn event_details(event: &Event) -> [u64; 2] {
         Event::LeaseRead { group, replica, term, applied } => {
             [fold(group.0 ^ HIGH, replica.0 ^ LOW), fold(term ^ HIGH, applied ^ LOW)]
         }
+        Event::Acknowledged { group, replica, term, leader, index } => {
+            let whence = fold(group.0 ^ LOW, replica.0 ^ LOW) ^ fold(leader.0 ^ HIGH, 1);
+            [whence, fold(term ^ LOW, index ^ HIGH)]
+        }
+        Event::Committed { group, replica, term, index, counted } => {
+            let whence = fold(group.0 ^ HIGH, replica.0 ^ HIGH) ^ fold(counted ^ LOW, 2);
+            [whence, fold(term ^ LOW, index ^ HIGH)]
+        }
         other => [text_hash(format_args!("{other:?}")), 0],
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Down, End, FinalReplica, Observation, Oracle, Sight, Violation, bounded, durable, exactly_once, failover,
-    leaders, linearizable, progress, replicas, spin, tree,
+    leaders, linearizable, progress, promises, replicas, spin, tree,
 };
 use crate::history::{Asked, CommitLog, Committed, Ending, History, Request};
 use crate::model::Limits;
@@ -80,6 +80,7 @@ impl Judge {
         // lost also breaks the order: the closest name for the trouble comes first.
         let oracles: Vec<Box<dyn Oracle>> = vec![
             Box::new(leaders::Leaders::default()),
+            Box::new(promises::Promises::default()),
             Box::new(replicas::Replicas::default()),
             Box::new(bounded::Bounded),
             Box::new(spin::Spin::new(settings.turns_saved_max)),

@@ -11,6 +11,7 @@ pub mod failover;
 pub mod leaders;
 pub mod linearizable;
 pub mod progress;
+pub mod promises;
 pub mod replicas;
 pub mod spin;
 pub mod tree;
@@ -88,6 +89,9 @@ pub enum Sight<'a> {
     WentDown { node: Member, how: Down },
     /// A server runs again: restarted, resumed, or connected again.
     CameUp { node: Member },
+    /// A fault may cost this server what it had synced, from now on; `silent`: so that nothing on
+    /// the server can tell.
+    Harmed { node: Member, silent: bool },
     /// A fault begins that is not the end of one server and may slow anything.
     FaultBegan,
     /// All such faults are over.

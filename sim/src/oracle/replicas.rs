@@ -139,6 +139,7 @@ mod tests {
             group: GROUP,
             replica: ReplicaId(1),
             term: 1,
+            vote: None,
             last: 1,
             applied: 0,
             waits: false,

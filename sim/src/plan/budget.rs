@@ -58,7 +58,7 @@ const DRIFT_PPM_MAX: u32 = 10_000;
 
 /// What a fault does to synced state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Harm {
+pub enum Harm {
     None,
     /// It may be lost or damaged, and a check can tell.
     Damaged,
@@ -66,7 +66,7 @@ pub(super) enum Harm {
     Undetectable,
 }
 
-pub(super) fn harm(fault: &Fault) -> Harm {
+pub(crate) fn harm(fault: &Fault) -> Harm {
     match fault {
         Fault::LatentError { .. }
         | Fault::BitRot { .. }

@@ -2,7 +2,8 @@
 //! a node ("crash the leader at its second sync after it was elected").
 //!
 //! A fault is the machine's own ([`Fault`]), except that a node may be named by its part:
-//! `leader`, or `follower-1` (the servers that do not lead, in their order).
+//! `leader`, `follower-1` (the servers that do not lead, in their order), or `there`, the server at
+//! which the milestone was met that the fault waits for.
 
 use crate::machine::{Fault, Moment, OperationKind};
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,10 @@ use std::time::Duration;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Milestone {
+    /// A vote leaves a server.
+    Voted,
+    /// A server acknowledges what a leader sent it.
+    Acknowledged,
     Elected,
     SteppedDown,
     Recovered,
@@ -22,6 +27,13 @@ pub enum Milestone {
     Fenced,
     /// A client had the answer to a change.
     Answered,
+}
+
+impl Milestone {
+    /// Is it met at a server?
+    pub fn is_of_a_server(self) -> bool {
+        self != Milestone::Answered
+    }
 }
 
 /// The `count`-th such operation of a node, from the moment on when the wait for it begins.

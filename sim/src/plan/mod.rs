@@ -16,7 +16,8 @@ mod workload;
 #[cfg(test)]
 mod tests;
 
-pub use budget::{Budget, EXCLUDED, Exclusion};
+pub(crate) use budget::harm;
+pub use budget::{Budget, EXCLUDED, Exclusion, Harm};
 pub use fault::{Milestone, Operations, PlannedFault, When, renamed};
 pub use knobs::{Differences, Knobs, Topology};
 pub use member::Member;

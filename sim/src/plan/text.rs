@@ -127,7 +127,15 @@ impl Plan {
         self.knobs.check()?;
         for (number, planned) in self.faults.iter().enumerate() {
             for node in planned.nodes() {
-                self.check_node(node).map_err(|line| format!("faults.{number}: {line}"))?;
+                let met = planned.when.after.is_some_and(|(milestone, _)| milestone.is_of_a_server());
+                match (node, met) {
+                    ("there", true) => Ok(()),
+                    ("there", false) => {
+                        Err("`there` is the server of the milestone in `after`: name one".to_owned())
+                    }
+                    _ => self.check_node(node),
+                }
+                .map_err(|line| format!("faults.{number}: {line}"))?;
             }
         }
         let mut labels = BTreeSet::new();

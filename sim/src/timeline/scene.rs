@@ -173,7 +173,7 @@ impl Weaver<'_> {
                 "stepped-down"
             }
             Event::Applied { .. } => "applied",
-            Event::LeaseRead { .. } => return,
+            Event::LeaseRead { .. } | Event::Acknowledged { .. } | Event::Committed { .. } => return,
             Event::Fenced { .. } => "fault",
             _ => "event",
         };

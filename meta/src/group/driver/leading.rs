@@ -34,6 +34,7 @@ impl<E: Env> Driver<E> {
         if self.replica.leads().is_none() {
             return;
         }
+        self.tell_lease();
         if self.ticks.is_multiple_of(self.config.chores_ticks) {
             // Also of one that cannot commit yet: a majority may be waiting for a snapshot.
             self.offer_again();

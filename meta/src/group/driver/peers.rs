@@ -136,6 +136,9 @@ impl<E: Env> Peers<E> {
 impl<E: Env> Driver<E> {
     pub(super) fn send(&mut self, envelopes: Vec<Envelope>) {
         for envelope in envelopes {
+            if let Some(promise) = envelope.promise(self.replica.group(), self.replica.id()) {
+                self.env.note(promise);
+            }
             self.peers.send(envelope);
         }
     }

@@ -106,12 +106,23 @@ impl<E: Env> Driver<E> {
         if !self.replica.holds_lease(now) && !self.serves_regardless() {
             return;
         }
-        let (group, replica) = (self.replica.group(), self.replica.id());
-        let (term, applied) = (self.replica.term(), self.replica.applied());
-        self.env.note(Event::LeaseRead { group, replica, term, applied });
+        self.note_lease();
         for (read, seen) in std::mem::take(&mut self.reads.waiting).into_iter().zip(seen) {
             self.grant(read, seen, now);
         }
+    }
+
+    /// A lease must be right while nobody asks, too: whoever watches need not wait for a read.
+    pub(super) fn tell_lease(&self) {
+        if self.replica.holds_lease(self.lease_now()) {
+            self.note_lease();
+        }
+    }
+
+    fn note_lease(&self) {
+        let (group, replica) = (self.replica.group(), self.replica.id());
+        let (term, applied) = (self.replica.term(), self.replica.applied());
+        self.env.note(Event::LeaseRead { group, replica, term, applied });
     }
 
     /// The moment at which a lease must hold.

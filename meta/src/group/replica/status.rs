@@ -20,6 +20,11 @@ impl Replica {
         self.node.raft.term
     }
 
+    /// Whom it gave its vote in this term.
+    pub fn vote(&self) -> Option<ReplicaId> {
+        Some(self.node.raft.vote).filter(|id| *id != raft::INVALID_ID).map(ReplicaId)
+    }
+
     /// The term it leads, if it does.
     pub fn leads(&self) -> Option<u64> {
         self.led
