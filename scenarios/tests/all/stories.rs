@@ -83,7 +83,7 @@ fn a_server_that_lost_its_disk_comes_back_as_another_replica() {
 
 #[test]
 fn a_damaged_journal_is_not_cut_silently() {
-    let spot = Spot { prefix: "journal/".to_owned(), from: None, to: None };
+    let spot = Spot { prefix: "journal/".to_owned(), ..Spot::default() };
     Story::new("a journal rots")
         .lasting(12, 12)
         .busy_client(120, &["20ms: create /f#"])

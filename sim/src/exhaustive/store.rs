@@ -124,7 +124,7 @@ fn play(steps: &[Step], strike: Option<Strike>) -> Result<(Sim, NodeId), String>
     let over = Fault::Kill { node: NODE.to_owned(), restart_ms: None };
     sim.apply(&over).map_err(|error| error.to_string())?;
     let fault = if lock(&ledger).rotten {
-        let spot = Spot { prefix: format!("{DIRECTORY}/0"), from: Some(512), to: None };
+        let spot = Spot { prefix: format!("{DIRECTORY}/0"), from: Some(512), ..Spot::default() };
         Fault::BitRot { node: NODE.to_owned(), spot, sectors: 1 }
     } else {
         Fault::Crash { node: NODE.to_owned(), restart_ms: None }

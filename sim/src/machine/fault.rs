@@ -184,6 +184,9 @@ pub struct Spot {
     pub prefix: String,
     pub from: Option<u64>,
     pub to: Option<u64>,
+    /// Only what the last sync of such a file made durable.
+    #[serde(default)]
+    pub newest: bool,
 }
 
 /// The name of a kind of fault, for counting.
@@ -291,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_fault_is_a_readable_table_and_comes_back_from_it() {
-        let spot = Spot { prefix: "journal/".into(), from: Some(4096), to: None };
+        let spot = Spot { prefix: "journal/".into(), from: Some(4096), to: None, newest: false };
         let fault = Fault::BitRot { node: "meta-1".into(), spot, sectors: 2 };
         let text = toml::to_string(&fault).unwrap();
         assert!(text.starts_with("fault = \"bit-rot\"\nnode = \"meta-1\"\n"), "{text}");

@@ -25,10 +25,13 @@ pub(super) const OPERATIONS: [(&str, u32); 16] = [
 ];
 
 /// A kind of fault, with the weight it is drawn with.
-const FAULTS: [(&str, u32); 28] = [
+const FAULTS: [(&str, u32); 32] = [
     ("crash", 14),
     ("crash-leader", 10),
     ("crash-at-operation", 12),
+    ("crash-at-promise", 12),
+    ("crash-at-snapshot", 5),
+    ("restarted-voters", 6),
     ("crash-all", 4),
     ("kill", 6),
     ("pause", 8),
@@ -49,6 +52,7 @@ const FAULTS: [(&str, u32); 28] = [
     ("disk-stall", 3),
     ("sync-fails", 3),
     ("latent-error", 2),
+    ("damaged-restart", 5),
     ("bit-rot", 2),
     ("misdirected-write", 2),
     ("misdirected-read", 2),

@@ -57,6 +57,14 @@ pub(super) fn take_aimed(waiting: &mut Vec<String>, path: &str) -> bool {
     }
 }
 
+impl FileNode {
+    /// Did the last sync make the sector at this offset durable?
+    fn is_newest(&self, offset: u64) -> bool {
+        let sector = 1_u8 << (offset % PAGE_BYTES / SECTOR_BYTES);
+        self.newest.1.get(offset / PAGE_BYTES).is_some_and(|mask| mask & sector != 0)
+    }
+}
+
 impl Disk {
     /// Leaves only so much space.
     pub(crate) fn limit_free(&mut self, bytes: u64) {
@@ -68,12 +76,15 @@ impl Disk {
     fn draw_sectors(&mut self, spot: &Spot, count: u32, now: u64) -> Vec<(Key, u64)> {
         let (from, to) = (spot.from.unwrap_or(0), spot.to.unwrap_or(u64::MAX));
         let aimed = |file: &FileNode| file.path.starts_with(spot.prefix.as_str());
+        let latest = self.files.iter().filter(|(_, file)| aimed(file)).map(|(_, file)| file.newest.0).max();
         let mut found: Vec<(Key, u64)> = self
             .files
             .iter()
-            .filter(|(_, file)| aimed(file))
+            .filter(|(_, file)| aimed(file) && (!spot.newest || Some(file.newest.0) == latest))
             .flat_map(|(key, file)| {
-                file.durable.written_sectors(from, to).into_iter().map(move |offset| (key, offset))
+                let written = file.durable.written_sectors(from, to).into_iter();
+                let wanted = written.filter(|offset| !spot.newest || file.is_newest(*offset));
+                wanted.map(move |offset| (key, offset)).collect::<Vec<_>>()
             })
             .collect();
         let lane = self.lane.at(now);
@@ -119,13 +130,16 @@ impl Disk {
         told
     }
 
-    /// Where a misdirected operation goes: some pages before or behind, within the file if it can.
+    /// Where a misdirected operation goes: some pages before or behind, within the file if it can;
+    /// often to its last page, which what is longer does not fit.
     pub(super) fn misdirect(&mut self, key: Key, offset: u64, now: u64) -> u64 {
         let lane = self.lane.at(now);
         let Some(file) = self.files.get(key) else { return offset };
         let pages = file.live.length().div_ceil(PAGE_BYTES).max(2);
         let shift = lane.between(1, pages - 1);
-        let page = (offset / PAGE_BYTES % pages + shift) % pages;
+        let asked = offset / PAGE_BYTES % pages;
+        let last = asked != pages - 1 && lane.below(4) == 0;
+        let page = if last { pages - 1 } else { (asked + shift) % pages };
         page * PAGE_BYTES + offset % PAGE_BYTES
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct FileNode {
     length_dirty: bool,
     /// Sectors that a sync is just making durable.
     syncing: Sectors,
+    /// What its last sync made durable, and which of the disk's syncs that was.
+    newest: (u64, Sectors),
     /// No sync may be done before the one before it.
     sync_done_at: u64,
     /// A sync failed: sectors that are not dirty may differ from what is durable all the same.
@@ -58,6 +60,7 @@ impl FileNode {
             dirty: Sectors::default(),
             length_dirty: false,
             syncing: Sectors::default(),
+            newest: (0, Sectors::default()),
             mistrusted: false,
             sync_done_at: 0,
             unreadable: BTreeSet::new(),
@@ -82,6 +85,8 @@ pub(crate) struct Disk {
     nameless: BTreeSet<Key>,
     capacity_pages: u64,
     used_pages: u64,
+    /// How many syncs made something durable.
+    syncs: u64,
     pub(crate) damage: Damage,
     checkpoint: Option<Checkpoint>,
     lane: Lane,
@@ -95,6 +100,7 @@ impl Disk {
             nameless: BTreeSet::new(),
             capacity_pages: capacity_bytes / PAGE_BYTES,
             used_pages: 0,
+            syncs: 0,
             damage: Damage::default(),
             checkpoint: None,
             lane: Lane::new(seed, &format!("disk/{node}"), 0, 0),
@@ -249,7 +255,8 @@ impl Disk {
     /// A sync is done: what it began with is durable, in the state it has now.
     fn end_sync(&mut self, key: Key, path: &str) -> Result<(), DiskError> {
         let Some(file) = self.files.get_mut(key) else { return Err(not_found(path)) };
-        for (page, mask) in std::mem::take(&mut file.syncing).iter() {
+        let synced = std::mem::take(&mut file.syncing);
+        for (page, mask) in synced.iter() {
             let others_dirty = file.dirty.get(page).is_some_and(|dirty| dirty & !mask != 0);
             if *mask == u8::MAX || !(others_dirty || file.mistrusted) {
                 // Every sector that differs is one of ours.
@@ -257,6 +264,10 @@ impl Disk {
             } else {
                 file.durable.take_sectors(&file.live, page, *mask);
             }
+        }
+        if !synced.is_empty() {
+            self.syncs += 1;
+            file.newest = (self.syncs, synced);
         }
         if std::mem::take(&mut file.length_dirty) {
             cut(&mut file.durable, file.live.length());

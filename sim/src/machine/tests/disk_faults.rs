@@ -120,7 +120,7 @@ fn a_sector_that_cannot_be_read_is_repaired_by_writing_it() {
     sim.run(nodes[0], LIMIT, async move {
         let file = create_durable(&env, "data", 1, 8_192).await;
         create_durable(&env, "other", 1, 8_192).await;
-        let spot = Spot { prefix: "data".into(), from: Some(1_024), to: Some(2_048) };
+        let spot = Spot { prefix: "data".into(), from: Some(1_024), to: Some(2_048), newest: false };
         control.apply(&Fault::LatentError { node: a(), spot, sectors: 9 }).unwrap();
         assert!(is_io(&file.read_at(0, 1_025).await));
         assert!(is_io(&file.read_at(2_047, 1).await));
@@ -141,7 +141,7 @@ fn rot_flips_one_bit_for_good() {
         let (env, control) = (sim.env(nodes[0]), sim.control().clone());
         let rotten = sim.run(nodes[0], LIMIT, async move {
             create_durable(&env, "f", 1, 5_000).await;
-            let spot = Spot { prefix: String::new(), from: Some(4_096), to: None };
+            let spot = Spot { prefix: String::new(), from: Some(4_096), to: None, newest: false };
             control.apply(&Fault::BitRot { node: a(), spot, sectors: 1 }).unwrap();
             read_all(&env, "f").await.unwrap()
         });
@@ -155,6 +155,24 @@ fn rot_flips_one_bit_for_good() {
         let again = sim.run(nodes[0], LIMIT, async move { read_all(&env, "f").await.unwrap() });
         assert!(again == Some(rotten), "seed {seed}");
     }
+}
+
+#[test]
+fn damage_can_be_aimed_at_what_was_synced_last() {
+    let (mut sim, nodes) = world(1, &["a"]);
+    let (env, control) = (sim.env(nodes[0]), sim.control().clone());
+    sim.run(nodes[0], LIMIT, async move {
+        let file = create_durable(&env, "data-1", 1, 16_384).await;
+        create_durable(&env, "data-2", 1, 16_384).await;
+        file.write_at(8_192, Bytes::from(vec![2; 1_024])).await.unwrap();
+        file.sync().await.unwrap();
+        let spot = Spot { prefix: "data".into(), newest: true, ..Spot::default() };
+        control.apply(&Fault::LatentError { node: a(), spot, sectors: 99 }).unwrap();
+        assert!(is_io(&file.read_at(8_192, 1).await) && is_io(&file.read_at(9_215, 1).await));
+        assert!(file.read_at(0, 8_192).await.is_ok() && file.read_at(9_216, 7_168).await.is_ok());
+        assert!(read_all(&env, "data-2").await.is_ok());
+    })
+    .unwrap();
 }
 
 #[test]

@@ -207,7 +207,7 @@ fn draw_fault(dice: &mut ChaCha8Rng) -> Fault {
     let (node, other) = (name(), name());
     let for_ms = Some(dice.between(1, 4_000));
     let restart_ms = Some(dice.between(1, 2_000));
-    let spot = Spot { prefix: String::new(), from: None, to: None };
+    let spot = Spot { prefix: String::new(), ..Spot::default() };
     match dice.below(22) {
         0 => Fault::Crash { node, restart_ms },
         1 => Fault::Kill { node, restart_ms },

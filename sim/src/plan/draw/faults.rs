@@ -1,5 +1,7 @@
 //! What goes wrong in a drawn plan, within its budget.
 
+mod promises;
+
 use super::super::budget::{Harm, damaged_voters, harm};
 use super::super::{Budget, Member, Milestone, Plan, PlannedFault, Weights, When};
 use super::swarm_of;
@@ -115,6 +117,10 @@ impl FaultDraw<'_> {
                 let when = when.then(&node, operation, self.dice.between(1, most) as u32, moment);
                 vec![PlannedFault { when, fault: Fault::Crash { node, restart_ms } }]
             }
+            "crash-at-promise" => self.at_promise(),
+            "crash-at-snapshot" => self.at_snapshot(when),
+            "restarted-voters" => self.restarted_voters(when),
+            "damaged-restart" => self.damaged_restart(when),
             kind => {
                 let fault = match self.of_network(kind, for_ms) {
                     Some(fault) => fault,
