@@ -7,6 +7,7 @@
 pub mod data;
 mod error;
 pub mod file;
+pub mod mount;
 mod route;
 mod session;
 mod window;

@@ -1,0 +1,37 @@
+//! What an inode says of itself.
+
+use super::{FsError, Handle, Mount, surprise};
+use mooseng_core::env::Env;
+use mooseng_core::id::InodeId;
+use mooseng_core::namespace::{Access, Answer, Attr, AttrChange, Caller, Op, Query, Target};
+
+impl<E: Env> Mount<E> {
+    pub async fn getattr(&self, caller: &Caller, inode: InodeId) -> Result<Attr, FsError> {
+        self.ask_attr(caller, &Query::GetAttr { inode }).await
+    }
+
+    /// `through`: the file that the change is asked through, if there is one (ftruncate, futimens).
+    pub async fn setattr(
+        &self,
+        caller: &Caller,
+        inode: InodeId,
+        through: Option<Handle>,
+        change: AttrChange,
+    ) -> Result<Attr, FsError> {
+        let writable = |handle| self.files.get(handle).is_ok_and(|file| file.mode.write);
+        let change = AttrChange { by_handle: through.is_some_and(writable), ..change };
+        self.change_attr(caller, &Op::SetAttr { inode, change }).await
+    }
+
+    /// May the caller do all this?
+    pub async fn access(&self, caller: &Caller, inode: InodeId, access: Access) -> Result<(), FsError> {
+        self.ask_attr(caller, &Query::Access { inode, access }).await.map(|_| ())
+    }
+
+    pub async fn readlink(&self, caller: &Caller, inode: InodeId) -> Result<Target, FsError> {
+        match self.sessions.ask(caller, &Query::ReadLink { inode }).await? {
+            Answer::Target(target) => Ok(target),
+            other => Err(surprise(&other)),
+        }
+    }
+}
