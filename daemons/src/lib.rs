@@ -4,6 +4,7 @@
 
 pub mod calendar;
 pub mod cli;
+pub mod fuse;
 pub mod http;
 pub mod machine;
 pub mod settings;

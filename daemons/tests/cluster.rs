@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "processes are a matter of the real world")]
 
+mod mount;
 mod support;
 
 use bytes::Bytes;
@@ -21,6 +22,8 @@ use std::time::{Duration, Instant};
 use support::Directory;
 
 const SERVERS: u32 = 3;
+/// How many cases of this binary may run a cluster.
+const CASES_MAX: u32 = 8;
 /// How often a server is killed or held up.
 const BLOWS: usize = 8;
 
@@ -32,22 +35,32 @@ struct Cluster {
 
 impl Cluster {
     fn start() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        Self::start_in(Directory::fresh(), 10_000 + (std::process::id() % 3_000 * 2 + count % 2) * SERVERS)
+        Self::start_in(Directory::fresh(), free_port())
     }
 
     /// Returns when the cluster serves.
     fn start_in(directory: Directory, port: u32) -> Self {
+        Self::start_with(directory, port, &[], "ready: ")
+    }
+
+    /// Returns when the cluster is mounted.
+    fn start_mounted(point: &Path) -> Self {
+        let point = point.to_str().expect("a plain name");
+        Self::start_with(Directory::fresh(), free_port(), &["--mount", point], "mounted at ")
+    }
+
+    /// Returns when it says that it is ready.
+    fn start_with(directory: Directory, port: u32, options: &[&str], ready: &str) -> Self {
         let mut up = Command::new(env!("CARGO_BIN_EXE_mooseng"))
             .args(["up", "--port", &port.to_string(), "--data"])
             .arg(directory.path())
+            .args(options)
             .stdout(Stdio::piped())
             .spawn()
             .expect("the binary starts");
         let lines = BufReader::new(up.stdout.take().expect("it was asked for")).lines();
         let mut lines = lines.map_while(Result::ok);
-        assert!(lines.any(|line| line.starts_with("ready: ")), "the cluster never served");
+        assert!(lines.any(|line| line.starts_with(ready)), "the cluster never said {ready:?}");
         Self { directory: Some(directory), port, up }
     }
 
@@ -87,7 +100,7 @@ impl Cluster {
     }
 
     fn process(&self, server: u64) -> Option<Pid> {
-        process_with(&self.directory().join(format!("meta-{server}")))
+        process_with("meta", &self.directory().join(format!("meta-{server}")))
     }
 
     /// Ends it as an operator would, sees that nothing of it is left, and gives its data back.
@@ -110,15 +123,23 @@ impl Drop for Cluster {
     }
 }
 
-/// The process that has this path among its arguments.
-fn process_with(path: &Path) -> Option<Pid> {
+/// The first of some ports that no other case is given.
+fn free_port() -> u32 {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    assert!(count < CASES_MAX, "ports for each case of this binary");
+    10_000 + (std::process::id() % 2_000 * CASES_MAX + count) * SERVERS
+}
+
+/// The process of this role that has this path among its arguments.
+fn process_with(role: &str, path: &Path) -> Option<Pid> {
     let wanted = path.as_os_str().as_encoded_bytes();
     let processes = std::fs::read_dir("/proc").expect("this is Linux");
     let mut numbers = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
     let number = numbers.find(|number| {
         let line = std::fs::read(format!("/proc/{number}/cmdline")).unwrap_or_default();
         let arguments: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-        arguments.contains(&&b"meta"[..]) && arguments.contains(&wanted)
+        arguments.contains(&role.as_bytes()) && arguments.contains(&wanted)
     });
     Pid::from_raw(number?)
 }

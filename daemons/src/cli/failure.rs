@@ -1,5 +1,6 @@
 //! Why a verb did not do its work: one line each.
 
+use crate::fuse::MountError;
 use crate::machine::StartError;
 use crate::settings::SettingsError;
 use mooseng_client::ClientError;
@@ -13,6 +14,8 @@ pub(super) enum Failure {
     Start(#[from] StartError),
     #[error(transparent)]
     Client(#[from] ClientError),
+    #[error(transparent)]
+    Mount(#[from] MountError),
     #[error("{path}: {refusal}")]
     Refused { path: String, refusal: Refusal },
     #[error("{0}")]

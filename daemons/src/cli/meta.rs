@@ -63,9 +63,12 @@ pub(super) static SECTION: Section = Section {
 const FIRST_GROUP: GroupId = GroupId(1);
 
 pub(super) fn command() -> Command {
-    let parent =
-        Arg::new("parent").long("parent").value_name("PID").hide(true).value_parser(value_parser!(i32));
-    SECTION.flags(Command::new("meta").about("Run a metadata server").arg(parent))
+    SECTION.flags(Command::new("meta").about("Run a metadata server").arg(parent_argument()))
+}
+
+/// Who started this process, so that it does not outlive it.
+pub(super) fn parent_argument() -> Arg {
+    Arg::new("parent").long("parent").value_name("PID").hide(true).value_parser(value_parser!(i32))
 }
 
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
@@ -73,7 +76,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let data: PathBuf = settings.get("data")?;
     let mut config = server_config(&settings)?;
     if let Some(parent) = matches.get_one::<i32>("parent") {
-        die_with(*parent)?;
+        die_with(*parent, Signal::KILL)?;
     }
     let runtime = runtime()?;
     let end = runtime.block_on(async {
@@ -154,10 +157,10 @@ pub(super) fn told_to_stop() -> Result<impl Future<Output = ()>, Failure> {
     })
 }
 
-/// A server that `mooseng up` has started does not outlive it.
-fn die_with(parent: i32) -> Result<(), Failure> {
+/// What `mooseng up` has started does not outlive it.
+pub(super) fn die_with(parent: i32, signal: Signal) -> Result<(), Failure> {
     let failed = |what: String| Failure::Other(format!("--parent: {what}"));
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| failed(error.to_string()))?;
+    set_parent_process_death_signal(Some(signal)).map_err(|error| failed(error.to_string()))?;
     if getppid() != Pid::from_raw(parent) {
         return Err(failed(format!("process {parent} did not start this one, or is gone")));
     }

@@ -9,6 +9,7 @@
 mod client;
 mod failure;
 mod meta;
+mod mount;
 mod ns;
 mod status;
 mod up;
@@ -21,14 +22,15 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Every section that the configuration file may have.
-const SECTIONS: [&Section; 3] = [&meta::SECTION, &client::SECTION, &up::SECTION];
+const SECTIONS: [&Section; 4] = [&meta::SECTION, &mount::SECTION, &client::SECTION, &up::SECTION];
 
 type Verb = (fn() -> Command, fn(&ArgMatches) -> Result<(), Failure>);
 
-const VERBS: [Verb; 5] = [
+const VERBS: [Verb; 6] = [
     (up::command, up::run),
     (meta::format_command, meta::run_format),
     (meta::command, meta::run),
+    (mount::command, mount::run),
     (status::command, status::run),
     (ns::command, ns::run),
 ];

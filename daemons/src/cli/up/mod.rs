@@ -10,6 +10,7 @@ mod supervisor;
 use super::failure::Failure;
 use super::meta::{Format, runtime, told_to_stop};
 use super::settings;
+use crate::fuse::Place;
 use crate::machine::RealEnv;
 use crate::settings::{Key, Peer, Section, Settings};
 use clap::{ArgMatches, Command};
@@ -45,11 +46,19 @@ pub(super) static SECTION: Section = Section {
             default: Some("3"),
             help: "How many metadata servers: 1, 3 or 5",
         },
+        Key {
+            name: "mount",
+            form: "DIRECTORY",
+            default: None,
+            help: "Where to mount the file system, if at all",
+        },
     ],
 };
 
 /// Says that every server has its first disk.
 const FORMED: &str = "formed";
+/// How often to look whether it is mounted by now.
+const MOUNT_LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A segment of the journal; what is tried out need not take much of a disk.
 const SEGMENT_BYTES: u64 = 16 << 20;
 
@@ -66,7 +75,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         let supervisor = Supervisor::new(cluster.parts()?, Patience::default());
         let stop = told_to_stop()?;
         let addresses = cluster.voters.iter().map(|peer| peer.address.clone()).collect();
-        let report = tokio::spawn(report(addresses));
+        let report = tokio::spawn(report(addresses, cluster.mount.clone()));
         println!(
             "starting {} metadata servers; data and logs are in {}",
             cluster.voters.len(),
@@ -80,8 +89,8 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     ended
 }
 
-/// Says when the cluster serves.
-async fn report(servers: Vec<Address>) {
+/// Says when the cluster serves, and when it is mounted.
+async fn report(servers: Vec<Address>, place: Option<Place>) {
     let text = servers.iter().map(Address::as_str).collect::<Vec<_>>().join(",");
     let Ok(env) = RealEnv::without_disk() else { return };
     let config =
@@ -90,11 +99,18 @@ async fn report(servers: Vec<Address>) {
         println!("ready: the namespace is served at {text}");
         let _ = session.close().await;
     }
+    if let Some(place) = place {
+        while !place.is_mounted() {
+            tokio::time::sleep(MOUNT_LOOK_EVERY).await;
+        }
+        println!("mounted at {}", place.path().display());
+    }
 }
 
 struct Cluster {
     data: PathBuf,
     voters: Vec<Peer>,
+    mount: Option<Place>,
 }
 
 impl Cluster {
@@ -111,7 +127,9 @@ impl Cluster {
             server: ServerId(number),
             address: Address::new(format!("127.0.0.1:{}", port + number - 1)),
         });
-        Ok(Self { data: settings.get("data")?, voters: voters.collect() })
+        let point: Option<PathBuf> = settings.find("mount")?;
+        let mount = point.map(|point| Place::prepare(&point)).transpose()?;
+        Ok(Self { data: settings.get("data")?, voters: voters.collect(), mount })
     }
 
     fn directory(&self, server: ServerId) -> PathBuf {
@@ -181,8 +199,22 @@ impl Cluster {
                 }
             }
             let log = self.data.join(format!("meta-{}.log", server.0));
-            Ok(Part { name: format!("server {}", server.0), program: program.clone(), arguments, log })
+            let name = format!("server {}", server.0);
+            Ok(Part { name, program: program.clone(), arguments, log, leaves_first: false })
         };
-        self.voters.iter().map(part).collect()
+        let servers = self.voters.iter().map(part);
+        servers.chain(self.mount.iter().map(|place| Ok(self.mount_part(place, &program)))).collect()
+    }
+
+    fn mount_part(&self, place: &Place, program: &Path) -> Part {
+        let (servers, parent) = (self.addresses(), std::process::id().to_string());
+        let options = ["mount", "--meta", &servers, "--parent", &parent].map(OsString::from);
+        Part {
+            name: "mount".to_owned(),
+            program: program.to_owned(),
+            arguments: options.into_iter().chain([place.path().into()]).collect(),
+            log: self.data.join("mount.log"),
+            leaves_first: true,
+        }
     }
 }

@@ -8,6 +8,7 @@ use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::ffi::OsString;
 use std::fs::OpenOptions;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::{Command, ExitStatus, Stdio};
@@ -22,6 +23,8 @@ pub(super) struct Part {
     pub(super) arguments: Vec<OsString>,
     /// Where its standard error goes, after what is there.
     pub(super) log: PathBuf,
+    /// It uses the others, so it is stopped before them.
+    pub(super) leaves_first: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -121,7 +124,7 @@ impl Supervisor {
 
     fn start(&mut self, index: usize) -> Result<(), String> {
         let running = &mut self.parts[index];
-        let Part { name, program, arguments, log } = &running.part;
+        let Part { name, program, arguments, log, .. } = &running.part;
         let refuse =
             |what: std::io::Error| format!("{name} cannot be started: {}: {what}", program.display());
         let output = OpenOptions::new()
@@ -131,6 +134,8 @@ impl Supervisor {
             .map_err(|error| format!("{name} cannot be started: its log {}: {error}", log.display()))?;
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
+        // A Ctrl-C is for us alone: we say who ends when.
+        command.process_group(0);
         let mut child = command.spawn().map_err(refuse)?;
         let pid = Pid::from_child(&child);
         running.process = Some(pidfd_open(pid, PidfdFlags::empty()).map_err(|error| refuse(error.into()))?);
@@ -161,15 +166,21 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Asks all of them to end, and ends those that do not.
     async fn stop(&mut self) {
+        self.stop_those(|part| part.leaves_first).await;
+        self.stop_those(|_| true).await;
+    }
+
+    /// Asks them to end, and ends those that do not.
+    async fn stop_those(&mut self, meant: impl Fn(&Part) -> bool) {
         for signal in [Signal::TERM, Signal::KILL] {
-            for process in self.parts.iter().filter_map(|running| running.process.as_ref()) {
+            let those = self.parts.iter().filter(|running| meant(&running.part));
+            for process in those.filter_map(|running| running.process.as_ref()) {
                 // It fails if the process is gone, which is what is wanted.
                 let _ = pidfd_send_signal(process, signal);
             }
             let gone = async {
-                while self.parts.iter().any(|running| running.process.is_some()) {
+                while self.parts.iter().any(|running| meant(&running.part) && running.process.is_some()) {
                     if let Some((index, _)) = self.ends.next().await {
                         self.parts[index].process = None;
                     }

@@ -8,6 +8,7 @@ fn shell(name: &str, script: &str) -> Part {
         program: PathBuf::from("/bin/sh"),
         arguments: vec!["-c".into(), script.into()],
         log: PathBuf::from("/dev/null"),
+        leaves_first: false,
     }
 }
 
@@ -49,4 +50,23 @@ fn what_cannot_be_started_is_one_line() {
     let missing = Part { program: PathBuf::from("/nowhere/mooseng"), ..shell("three", "") };
     let why = run(vec![missing], Duration::from_secs(30)).0.unwrap_err();
     assert!(why.starts_with("three cannot be started: /nowhere/mooseng: "), "{why}");
+}
+
+/// The others are still there while it takes its leave.
+#[test]
+fn what_uses_the_others_is_stopped_first() {
+    let name = format!("mooseng-supervisor-{}", std::process::id());
+    let left = std::env::temp_dir().join(name);
+    let _ = std::fs::remove_file(&left);
+    let script = format!(
+        "trap 'sleep 0.1; kill -0 $(cat {0}) && echo yes > {0}; exit' TERM; while :; do sleep 0.02; done",
+        left.display()
+    );
+    let used = shell("used", &format!("echo $$ > {}; while :; do sleep 0.02; done", left.display()));
+    let user = Part { leaves_first: true, ..shell("user", &script) };
+    let (ended, _) = run(vec![used, user], Duration::from_millis(300));
+    assert_eq!(ended, Ok(()));
+    let told = std::fs::read_to_string(&left).unwrap();
+    std::fs::remove_file(&left).unwrap();
+    assert_eq!(told, "yes\n");
 }

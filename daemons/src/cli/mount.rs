@@ -1,0 +1,94 @@
+//! `mooseng mount`: shows the file system at a directory of this computer.
+
+use super::failure::Failure;
+use super::meta::{die_with, parent_argument, runtime, told_to_stop};
+use super::settings;
+use crate::fuse::{Mounted, Place};
+use crate::machine::RealEnv;
+use crate::settings::{Key, Section, Settings};
+use clap::{Arg, ArgMatches, Command, value_parser};
+use futures::future::{Either, select};
+use mooseng_client::SessionConfig;
+use mooseng_client::mount::{Mount, MountConfig};
+use rustix::process::Signal;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(super) static SECTION: Section = Section {
+    name: "mount",
+    keys: &[
+        Key {
+            name: "meta",
+            form: "HOST:PORT,…",
+            default: Some("127.0.0.1:9421,127.0.0.1:9422,127.0.0.1:9423"),
+            help: "Where the metadata servers listen",
+        },
+        Key {
+            name: "timeo",
+            form: "TIME",
+            default: Some("60s"),
+            help: "How long an operation waits for the cluster before it ends in ETIMEDOUT",
+        },
+        Key {
+            name: "hard",
+            form: "true|false",
+            default: Some("false"),
+            help: "Wait for the cluster for ever; a signal still ends the wait",
+        },
+    ],
+};
+
+/// For ever, as far as an operation goes.
+const HARD: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
+
+pub(super) fn command() -> Command {
+    let point = Arg::new("point")
+        .value_name("MOUNTPOINT")
+        .required(true)
+        .value_parser(value_parser!(PathBuf))
+        .help("The directory to mount on");
+    let command = Command::new("mount").about("Mount the file system, until Ctrl-C or umount");
+    SECTION.flags(command.arg(point).arg(parent_argument()))
+}
+
+pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
+    let settings = settings(&SECTION, matches)?;
+    let config = mount_config(&settings)?;
+    let point: &PathBuf = matches.get_one("point").expect("clap asks for it");
+    let place = Place::prepare(point)?;
+    if let Some(parent) = matches.get_one::<i32>("parent") {
+        // Asked rather than killed, so that nothing stays mounted.
+        die_with(*parent, Signal::TERM)?;
+    }
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
+        let env = RealEnv::without_disk()?;
+        let stop = told_to_stop()?;
+        let mut stop = pin!(stop);
+        let mount = match select(pin!(Mount::open(&env, config)), &mut stop).await {
+            Either::Left((mount, _)) => Arc::new(mount?),
+            Either::Right(((), _)) => return Ok(()),
+        };
+        let mut mounted = Mounted::start(mount.clone(), &place)?;
+        println!("mounted at {}; umount or Ctrl-C ends it", point.display());
+        select(pin!(mounted.ended()), stop).await;
+        mounted.end().await;
+        // What it held is released at once; if nobody answers, it runs out.
+        let _ = tokio::time::timeout(Duration::from_secs(1), mount.close()).await;
+        Ok(())
+    });
+    runtime.shutdown_background();
+    ended
+}
+
+fn mount_config(settings: &Settings) -> Result<MountConfig, Failure> {
+    let timeout: Duration = settings.get("timeo")?;
+    if timeout < Duration::from_secs(1) {
+        return Err(settings.refuse("timeo", "is too little", "1s or more").into());
+    }
+    let operation_timeout = if settings.get("hard")? { HARD } else { timeout };
+    let session = SessionConfig { operation_timeout, ..SessionConfig::new(settings.get("meta")?) };
+    Ok(MountConfig::new(session))
+}

@@ -1,0 +1,161 @@
+//! Between the kernel's words and ours.
+
+use fuser::{Errno, FileAttr, FileType, INodeNo, TimeOrNow};
+use mooseng_client::mount::OpenMode;
+use mooseng_core::id::InodeId;
+use mooseng_core::namespace::{Attr, FileKind, NewTime};
+use mooseng_core::time::WallTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The size of a read or a write that suits us: standard I/O takes buffers of this size.
+const BLOCK_BYTES: u32 = 128 << 10;
+
+/// FUSE calls the root 1, which is a possible number of ours: the two change places.
+pub(super) fn number(inode: InodeId) -> INodeNo {
+    INodeNo(swap_root(inode.raw()))
+}
+
+pub(super) fn inode(number: INodeNo) -> Result<InodeId, Errno> {
+    InodeId::from_raw(swap_root(number.0)).ok_or(Errno::ESTALE)
+}
+
+fn swap_root(number: u64) -> u64 {
+    let (ours, theirs) = (InodeId::ROOT.raw(), INodeNo::ROOT.0);
+    match number {
+        number if number == ours => theirs,
+        number if number == theirs => ours,
+        number => number,
+    }
+}
+
+pub(super) fn attributes(attr: &Attr) -> FileAttr {
+    FileAttr {
+        ino: number(attr.inode),
+        size: attr.size,
+        blocks: attr.blocks,
+        atime: system_time(attr.atime),
+        mtime: system_time(attr.mtime),
+        ctime: system_time(attr.ctime),
+        crtime: system_time(attr.ctime),
+        kind: file_type(attr.kind),
+        perm: attr.mode,
+        nlink: attr.links,
+        uid: attr.uid,
+        gid: attr.gid,
+        rdev: attr.rdev,
+        blksize: BLOCK_BYTES,
+        flags: 0,
+    }
+}
+
+pub(super) fn file_type(kind: FileKind) -> FileType {
+    match kind {
+        FileKind::Regular => FileType::RegularFile,
+        FileKind::Directory => FileType::Directory,
+        FileKind::Symlink => FileType::Symlink,
+        FileKind::Fifo => FileType::NamedPipe,
+        FileKind::Socket => FileType::Socket,
+        FileKind::CharDevice => FileType::CharDevice,
+        FileKind::BlockDevice => FileType::BlockDevice,
+    }
+}
+
+/// The kind in the upper bits of a mode.
+pub(super) fn kind_of(mode: u32) -> Option<FileKind> {
+    match mode & 0o170_000 {
+        0 | 0o100_000 => Some(FileKind::Regular),
+        0o040_000 => Some(FileKind::Directory),
+        0o120_000 => Some(FileKind::Symlink),
+        0o010_000 => Some(FileKind::Fifo),
+        0o140_000 => Some(FileKind::Socket),
+        0o020_000 => Some(FileKind::CharDevice),
+        0o060_000 => Some(FileKind::BlockDevice),
+        _ => None,
+    }
+}
+
+/// The twelve bits that a mode keeps.
+pub(super) fn permissions(mode: u32) -> u16 {
+    (mode & 0o7_777) as u16
+}
+
+pub(super) fn open_mode(flags: i32) -> OpenMode {
+    const ACCESS: i32 = 3;
+    const WRITE_ONLY: i32 = 1;
+    const READ_WRITE: i32 = 2;
+    const APPEND: i32 = 0o2_000;
+    // What the kernel calls FMODE_EXEC: a program is being started from the file.
+    const EXECUTE: i32 = 0o40;
+    let access = flags & ACCESS;
+    let execute = flags & EXECUTE != 0;
+    OpenMode {
+        read: access != WRITE_ONLY && !execute,
+        write: access == WRITE_ONLY || access == READ_WRITE,
+        execute,
+        append: flags & APPEND != 0,
+    }
+}
+
+fn system_time(time: WallTime) -> SystemTime {
+    let distance = Duration::from_nanos(time.0.unsigned_abs());
+    if time.0 >= 0 { UNIX_EPOCH + distance } else { UNIX_EPOCH - distance }
+}
+
+/// Times that 63 bits of nanoseconds cannot hold become the nearest that they can.
+fn wall_time(time: SystemTime) -> WallTime {
+    let nanos = |distance: Duration| i64::try_from(distance.as_nanos()).unwrap_or(i64::MAX);
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => WallTime(nanos(after)),
+        Err(before) => WallTime(-nanos(before.duration())),
+    }
+}
+
+pub(super) fn new_time(time: TimeOrNow) -> NewTime {
+    match time {
+        TimeOrNow::Now => NewTime::Now,
+        TimeOrNow::SpecificTime(time) => NewTime::At(wall_time(time)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_is_called_one_and_nobody_is_lost_for_it() {
+        assert_eq!(number(InodeId::ROOT), INodeNo::ROOT);
+        let first_file = InodeId::from_raw(1).unwrap();
+        for id in [InodeId::ROOT, first_file, InodeId::from_raw(77).unwrap()] {
+            assert_eq!(inode(number(id)), Ok(id));
+        }
+        assert_ne!(number(first_file), INodeNo::ROOT);
+        assert_eq!(inode(INodeNo(0)), Err(Errno::ESTALE));
+    }
+
+    #[test]
+    fn times_of_any_century_come_back() {
+        for nanos in [0, 1, -1, 1_700_000_000_123_456_789, -3_000_000_000_000_000_001] {
+            assert_eq!(wall_time(system_time(WallTime(nanos))), WallTime(nanos));
+        }
+        let far = UNIX_EPOCH + Duration::from_secs(1 << 40);
+        assert_eq!(wall_time(far), WallTime(i64::MAX));
+    }
+
+    #[test]
+    fn flags_say_what_a_file_is_opened_for() {
+        let (read, write) = (true, true);
+        let none = OpenMode::default();
+        assert_eq!(open_mode(0o100_000), OpenMode { read, ..none });
+        assert_eq!(open_mode(0o2_001), OpenMode { write, append: true, ..none });
+        assert_eq!(open_mode(2), OpenMode { read, write, ..none });
+        assert_eq!(open_mode(0o40), OpenMode { execute: true, ..none });
+    }
+
+    #[test]
+    fn the_kind_of_a_mode_is_told() {
+        assert_eq!(kind_of(0o010_644), Some(FileKind::Fifo));
+        assert_eq!(kind_of(0o644), Some(FileKind::Regular));
+        assert_eq!(kind_of(0o150_000), None);
+        assert_eq!(permissions(0o104_755), 0o4_755);
+    }
+}

@@ -1,0 +1,334 @@
+//! The kernel's requests, one by one: each becomes a task that asks the mount and answers.
+
+use super::convert::{attributes, file_type, kind_of, new_time, number, open_mode, permissions};
+use super::edge::{Edge, GENERATION, NAME_BELIEVED, Shared, attribute, empty, entry, known, opened, place};
+use super::errno::errno;
+use super::process::Process;
+use bytes::Bytes;
+use fuser::{
+    AccessFlags, BsdFileFlags, FileHandle, Filesystem, FopenFlags, INodeNo, InitFlags, KernelConfig,
+    LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
+    ReplyEntry, ReplyOpen, Request, TimeOrNow,
+};
+use mooseng_client::mount::{FsError, Handle, NewInode};
+use mooseng_core::namespace::{Access, AttrChange, Caller, Refusal, RenameMode, Target};
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::SystemTime;
+
+/// The longest write that the kernel sends at once.
+const WRITE_BYTES_MAX: u32 = 1 << 20;
+/// Read-ahead and other requests that nobody waits for, at a time.
+const BACKGROUND_MAX: u16 = 64;
+/// Lines of a directory taken at a time: more than fit the kernel's buffer.
+const LINES_MAX: usize = 1_000;
+const O_EXCL: i32 = 0o200;
+
+impl Filesystem for Edge {
+    fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        // What an older kernel lacks is only slower.
+        for wanted in [InitFlags::FUSE_PARALLEL_DIROPS, InitFlags::FUSE_CACHE_SYMLINKS] {
+            let _ = config.add_capabilities(wanted);
+        }
+        let _ = config.set_max_write(WRITE_BYTES_MAX);
+        let _ = config.set_max_background(BACKGROUND_MAX);
+        Ok(())
+    }
+
+    fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let place = place(parent, name);
+        let work = move |mount: Shared, caller| {
+            let place = place.clone();
+            async move {
+                let (parent, name) = place?;
+                mount.lookup(&caller, parent, name).await
+            }
+        };
+        self.serve(request, work, |done| entry(reply, done));
+    }
+
+    fn getattr(&self, request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        let work = move |mount: Shared, caller| async move { mount.getattr(&caller, known(ino)?).await };
+        self.serve(request, work, |done| attribute(reply, done));
+    }
+
+    fn setattr(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        atime: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        fh: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let change = AttrChange {
+            mode: mode.map(permissions),
+            uid,
+            gid,
+            size,
+            atime: atime.map(new_time),
+            mtime: mtime.map(new_time),
+            by_handle: false,
+        };
+        // Whether a set-gid bit stays depends on the groups of who sets it, without a refusal to tell.
+        let through = fh.map(|FileHandle(handle)| Handle(handle));
+        let process = Process::of(request);
+        let asks_groups = change.mode.is_some_and(|mode| mode & 0o2_000 != 0);
+        let work = move |mount: Shared, caller: Caller| async move {
+            let groups = if asks_groups && !caller.is_root() { process.groups() } else { caller.groups };
+            let caller = Caller { groups, ..caller };
+            mount.setattr(&caller, known(ino)?, through, change).await
+        };
+        self.serve(request, work, |done| attribute(reply, done));
+    }
+
+    fn readlink(&self, request: &Request, ino: INodeNo, reply: ReplyData) {
+        let work = move |mount: Shared, caller| async move { mount.readlink(&caller, known(ino)?).await };
+        self.serve(request, work, |done| match done {
+            Ok(target) => reply.data(target.as_bytes()),
+            Err(error) => reply.error(error),
+        });
+    }
+
+    fn mknod(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        _umask: u32,
+        rdev: u32,
+        reply: ReplyEntry,
+    ) {
+        let place = place(parent, name);
+        let work = move |mount: Shared, caller| {
+            let place = place.clone();
+            async move {
+                let (parent, name) = place?;
+                let kind = kind_of(mode).ok_or(FsError::Refused(Refusal::Invalid))?;
+                mount.mknod(&caller, parent, name, NewInode { kind, mode: permissions(mode), rdev }).await
+            }
+        };
+        self.serve(request, work, |done| entry(reply, done));
+    }
+
+    fn mkdir(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        _umask: u32,
+        reply: ReplyEntry,
+    ) {
+        let place = place(parent, name);
+        let work = move |mount: Shared, caller| {
+            let place = place.clone();
+            async move {
+                let (parent, name) = place?;
+                mount.mkdir(&caller, parent, name, permissions(mode)).await
+            }
+        };
+        self.serve(request, work, |done| entry(reply, done));
+    }
+
+    fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let place = place(parent, name);
+        let work = move |mount: Shared, caller| {
+            let place = place.clone();
+            async move {
+                let (parent, name) = place?;
+                mount.unlink(&caller, parent, name).await
+            }
+        };
+        self.serve(request, work, |done| empty(reply, done));
+    }
+
+    fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let place = place(parent, name);
+        let work = move |mount: Shared, caller| {
+            let place = place.clone();
+            async move {
+                let (parent, name) = place?;
+                mount.rmdir(&caller, parent, name).await
+            }
+        };
+        self.serve(request, work, |done| empty(reply, done));
+    }
+
+    fn symlink(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        link_name: &OsStr,
+        target: &Path,
+        reply: ReplyEntry,
+    ) {
+        let place = place(parent, link_name);
+        let target = Target::new(Bytes::copy_from_slice(target.as_os_str().as_bytes()));
+        let work = move |mount: Shared, caller| {
+            let (place, target) = (place.clone(), target.clone());
+            async move {
+                let (parent, name) = place?;
+                mount.symlink(&caller, parent, name, target?).await
+            }
+        };
+        self.serve(request, work, |done| entry(reply, done));
+    }
+
+    fn rename(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        newparent: INodeNo,
+        newname: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        let (source, target) = (place(parent, name), place(newparent, newname));
+        let mode = match flags {
+            flags if flags.is_empty() => Ok(RenameMode::Replace),
+            RenameFlags::RENAME_NOREPLACE => Ok(RenameMode::Keep),
+            RenameFlags::RENAME_EXCHANGE => Ok(RenameMode::Exchange),
+            // RENAME_WHITEOUT makes devices for overlays to find; and no two flags go together.
+            _ => Err(FsError::Refused(Refusal::Invalid)),
+        };
+        let work = move |mount: Shared, caller| {
+            let (source, target, mode) = (source.clone(), target.clone(), mode.clone());
+            async move { mount.rename(&caller, source?, target?, mode?).await }
+        };
+        self.serve(request, work, |done| empty(reply, done));
+    }
+
+    fn link(&self, request: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {
+        let place = place(newparent, newname);
+        let work = move |mount: Shared, caller| {
+            let place = place.clone();
+            async move {
+                let (parent, name) = place?;
+                mount.link(&caller, known(ino)?, parent, name).await
+            }
+        };
+        self.serve(request, work, |done| entry(reply, done));
+    }
+
+    fn access(&self, request: &Request, ino: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
+        let work = move |mount: Shared, caller| async move {
+            let bits = (mask.bits() & 7) as u8;
+            let access = Access::new(bits).ok_or(FsError::Refused(Refusal::Invalid))?;
+            mount.access(&caller, known(ino)?, access).await
+        };
+        self.serve(request, work, |done| empty(reply, done));
+    }
+
+    fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        let mode = open_mode(flags.0);
+        let work =
+            move |mount: Shared, caller| async move { mount.open_file(&caller, known(ino)?, mode).await };
+        self.serve(request, work, |done| opened(reply, done));
+    }
+
+    fn create(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        _umask: u32,
+        flags: i32,
+        reply: ReplyCreate,
+    ) {
+        let place = place(parent, name);
+        let work = move |mount: Shared, caller| {
+            let place = place.clone();
+            async move {
+                let exclusive = flags & O_EXCL != 0;
+                mount.create(&caller, place?, permissions(mode), open_mode(flags), exclusive).await
+            }
+        };
+        self.serve(request, work, |done| match done {
+            Ok((attr, Handle(handle))) => {
+                let handle = FileHandle(handle);
+                reply.created(&NAME_BELIEVED, &attributes(&attr), GENERATION, handle, FopenFlags::empty());
+            }
+            Err(error) => reply.error(error),
+        });
+    }
+
+    fn release(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        empty(reply, self.mount.release(Handle(fh.0)).map_err(|error| errno(&error)));
+    }
+
+    fn opendir(&self, request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        let work = move |mount: Shared, caller| async move { mount.opendir(&caller, known(ino)?).await };
+        self.serve(request, work, |done| opened(reply, done));
+    }
+
+    fn readdir(
+        &self,
+        request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        let work =
+            move |mount: Shared, _| async move { mount.readdir(Handle(fh.0), offset, LINES_MAX).await };
+        self.serve(request, work, |done| match done {
+            Ok(lines) => {
+                for line in lines {
+                    let name = OsStr::from_bytes(&line.name);
+                    if reply.add(number(line.inode), line.offset, file_type(line.kind), name) {
+                        break;
+                    }
+                }
+                reply.ok();
+            }
+            Err(error) => reply.error(error),
+        });
+    }
+
+    fn releasedir(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _flags: OpenFlags,
+        reply: ReplyEmpty,
+    ) {
+        empty(reply, self.mount.releasedir(Handle(fh.0)).map_err(|error| errno(&error)));
+    }
+
+    /// What was answered is durable already.
+    fn fsyncdir(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        reply.ok();
+    }
+}

@@ -1,0 +1,272 @@
+//! The file system as programs see it: a real mount of a real cluster. Needs root and /dev/fuse; where
+//! they are missing, each case says so and passes.
+
+use crate::support::Directory;
+use crate::{Cluster, process_with};
+use rustix::process::{Pid, Signal, kill_process};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Why nothing can be mounted here, if so.
+fn lacking() -> Option<&'static str> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("not root");
+    }
+    (!Path::new("/dev/fuse").exists()).then_some("no /dev/fuse")
+}
+
+/// A mount point with a cluster mounted on it.
+struct Mounted {
+    point: Directory,
+    cluster: Cluster,
+}
+
+impl Mounted {
+    /// `None`, and a line that says why, where nothing can be mounted.
+    fn start(case: &str) -> Option<Self> {
+        if let Some(lacking) = lacking() {
+            eprintln!("skipped: {case}: {lacking}");
+            return None;
+        }
+        let point = Directory::fresh();
+        let cluster = Cluster::start_mounted(point.path());
+        Some(Self { point, cluster })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.point.path().join(name)
+    }
+
+    fn process(&self) -> Option<Pid> {
+        process_with("mount", self.point.path())
+    }
+
+    /// Runs a script of the shell in the mount.
+    fn shell(&self, script: &str) -> String {
+        let mut command = Command::new("sh");
+        command.args(["-euc", script]).current_dir(self.point.path());
+        let output = command.output().expect("a shell");
+        let problem = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{script}\n{}: {problem}", output.status);
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    fn stop(self) {
+        let Self { point, cluster } = self;
+        cluster.stop();
+        assert!(fs::read_dir(point.path()).expect("it is there").next().is_none(), "still mounted");
+    }
+}
+
+/// A further mount of the same cluster.
+struct Second {
+    point: Directory,
+    process: Child,
+}
+
+impl Second {
+    fn start(cluster: &Cluster, options: &[&str]) -> Self {
+        let point = Directory::fresh();
+        let servers = cluster.servers().iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let mut process = Command::new(env!("CARGO_BIN_EXE_mooseng"))
+            .args(["mount", "--meta", &servers])
+            .args(options)
+            .arg(point.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut line = String::new();
+        let mut told = io::BufReader::new(process.stdout.take().expect("it was asked for"));
+        io::BufRead::read_line(&mut told, &mut line).expect("a line");
+        assert!(line.starts_with("mounted at "), "{line:?}");
+        Self { point, process }
+    }
+}
+
+impl Drop for Second {
+    fn drop(&mut self) {
+        let _ = kill_process(Pid::from_child(&self.process), Signal::TERM);
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn a_mount_does_what_programs_ask_of_a_file_system() {
+    let Some(mounted) = Mounted::start("a_mount_does_what_programs_ask_of_a_file_system") else { return };
+    names_and_attributes(&mounted);
+    refusals_have_their_errno(&mounted);
+    large_directories_are_listed_whole(&mounted);
+    two_mounts_agree(&mounted);
+    mounted.stop();
+}
+
+fn names_and_attributes(mounted: &Mounted) {
+    mounted.shell("mkdir -p d/e/f && touch d/file && ln d/file d/other && mv d/other d/e/moved");
+    assert_eq!(fs::metadata(mounted.path("d/file")).expect("it is there").nlink(), 2);
+    symlink("../file", mounted.path("d/e/link")).expect("a link");
+    assert_eq!(fs::read_link(mounted.path("d/e/link")).expect("a link"), Path::new("../file"));
+    assert!(fs::metadata(mounted.path("d/e/link")).expect("it leads there").is_file());
+    mounted.shell("mkfifo d/pipe && chmod 640 d/file && chown 7:8 d/file && touch -d @1000000000.5 d/file");
+    assert!(fs::metadata(mounted.path("d/pipe")).expect("it is there").file_type().is_fifo());
+    let attr = fs::metadata(mounted.path("d/file")).expect("it is there");
+    assert_eq!((attr.permissions().mode() & 0o7_777, attr.uid(), attr.gid()), (0o640, 7, 8));
+    assert_eq!((attr.mtime(), attr.mtime_nsec()), (1_000_000_000, 500_000_000));
+    mounted.shell("cp -a d copy && diff -r --no-dereference d/e copy/e && rm -r d copy");
+    assert_eq!(mounted.shell("ls -A"), "");
+}
+
+/// The errno of what must not work.
+fn refused<T>(done: io::Result<T>) -> Option<i32> {
+    done.err()?.raw_os_error()
+}
+
+fn refusals_have_their_errno(mounted: &Mounted) {
+    fs::create_dir_all(mounted.path("full/sub")).expect("it is made");
+    assert_eq!(refused(fs::remove_dir(mounted.path("full"))), Some(39), "ENOTEMPTY");
+    assert_eq!(refused(fs::create_dir(mounted.path("full"))), Some(17), "EEXIST");
+    assert_eq!(refused(fs::metadata(mounted.path("none"))), Some(2), "ENOENT");
+    let into_itself = fs::rename(mounted.path("full"), mounted.path("full/sub/full"));
+    assert_eq!(refused(into_itself), Some(22), "EINVAL");
+    let long = mounted.path(&"x".repeat(256));
+    assert_eq!(refused(fs::create_dir(long)), Some(36), "ENAMETOOLONG");
+    let denied = mounted.shell(
+        "chmod 700 full; if setpriv --reuid=65534 --regid=65534 --clear-groups ls full 2>&1; then echo seen; fi",
+    );
+    assert!(denied.contains("Permission denied"), "{denied}");
+    mounted.shell(
+        "chgrp 77 full && chmod 750 full && setpriv --reuid=65534 --regid=65534 --groups=12,77 ls full",
+    );
+    mounted.shell("rm -r full");
+}
+
+fn large_directories_are_listed_whole(mounted: &Mounted) {
+    const FILES: usize = 2_500;
+    fs::create_dir(mounted.path("large")).expect("it is made");
+    let name = |file: usize| format!("file-{file:05}");
+    for file in 0..FILES {
+        fs::File::create_new(mounted.path("large").join(name(file))).expect("it is made");
+    }
+    let entries = fs::read_dir(mounted.path("large")).expect("it is there");
+    let listed: Vec<String> =
+        entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("text")).collect();
+    assert_eq!(listed.len(), FILES, "each once");
+    assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), (0..FILES).map(name).collect());
+    mounted.shell("rm -r large");
+}
+
+/// Nothing is believed for longer than a request takes, so each sees what the other did at once.
+fn two_mounts_agree(mounted: &Mounted) {
+    let second = Second::start(&mounted.cluster, &[]);
+    let there = |name: &str| second.point.path().join(name);
+    for round in 0..50 {
+        let name = format!("round-{round}");
+        fs::create_dir(mounted.path(&name)).expect("it is made");
+        assert!(there(&name).is_dir(), "round {round}");
+        let moved = format!("moved-{round}");
+        fs::rename(there(&name), there(&moved)).expect("it is moved");
+        assert!(!mounted.path(&name).exists() && mounted.path(&moved).is_dir(), "round {round}");
+        fs::set_permissions(mounted.path(&moved), fs::Permissions::from_mode(0o700)).expect("it is ours");
+        assert_eq!(fs::metadata(there(&moved)).expect("it is there").mode() & 0o777, 0o700);
+        fs::remove_dir(mounted.path(&moved)).expect("it is empty");
+        assert!(!there(&moved).exists(), "round {round}");
+    }
+}
+
+/// Applications see no error and lose nothing while leaders are killed under them, and a killed mount
+/// is replaced.
+#[test]
+fn a_mount_outlives_its_servers_and_is_replaced_when_it_dies() {
+    let Some(mounted) = Mounted::start("a_mount_outlives_its_servers_and_is_replaced_when_it_dies") else {
+        return;
+    };
+    let stop = AtomicBool::new(false);
+    let made = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..3)
+            .map(|worker| {
+                scope.spawn({
+                    let (mounted, stop) = (&mounted, &stop);
+                    move || work(mounted, worker, stop)
+                })
+            })
+            .collect();
+        for _ in 0..4 {
+            std::thread::sleep(Duration::from_millis(800));
+            let leader = mounted.cluster.leader().and_then(|leader| mounted.cluster.process(leader));
+            if let Some(leader) = leader {
+                kill_process(leader, Signal::KILL).expect("it can be killed");
+            }
+        }
+        std::thread::sleep(Duration::from_millis(1_500));
+        stop.store(true, Ordering::Relaxed);
+        workers.into_iter().map(|worker| worker.join().expect("no operation fails")).collect::<Vec<_>>()
+    });
+    eprintln!("{made:?} rounds while four leaders died");
+    assert!(made.iter().all(|rounds| *rounds > 10), "hardly anything was done: {made:?}");
+    for (worker, rounds) in made.iter().enumerate() {
+        let left = fs::read_dir(mounted.path(&format!("worker-{worker}"))).expect("it is there").count();
+        assert_eq!(left as u64, *rounds, "one directory for each round");
+    }
+    kill_process(mounted.process().expect("it runs"), Signal::KILL).expect("it can be killed");
+    let end = Instant::now() + Duration::from_secs(20);
+    while !mounted.path("worker-0").is_dir() {
+        assert!(Instant::now() < end, "it was never mounted again");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    mounted.stop();
+}
+
+/// Leaves one directory a round. Every operation must take effect once, and none may fail.
+fn work(mounted: &Mounted, worker: usize, stop: &AtomicBool) -> u64 {
+    let base = mounted.path(&format!("worker-{worker}"));
+    fs::create_dir(&base).expect("it is new");
+    let mut round = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let (made, kept) = (base.join("made"), base.join(format!("kept-{round}")));
+        fs::create_dir(&made).expect("made once");
+        fs::rename(&made, &kept).expect("moved once");
+        let file = base.join("file");
+        fs::File::create_new(&file).expect("created once");
+        assert!(fs::metadata(&file).expect("it is there").is_file());
+        fs::remove_file(&file).expect("removed once");
+        round += 1;
+    }
+    round
+}
+
+/// Servers that hang hold an application up, which a signal ends, and in the end ETIMEDOUT does.
+#[test]
+fn a_mount_never_hangs_unkillably() {
+    let Some(mounted) = Mounted::start("a_mount_never_hangs_unkillably") else { return };
+    let second = Second::start(&mounted.cluster, &["--timeo", "4s"]);
+    let servers: Vec<Pid> = (1..=3).filter_map(|server| mounted.cluster.process(server)).collect();
+    assert_eq!(servers.len(), 3);
+    let all = |signal| servers.iter().for_each(|server| kill_process(*server, signal).expect("it is there"));
+    all(Signal::STOP);
+    for signal in [Signal::KILL, Signal::INT, Signal::TERM] {
+        let mut waiting =
+            Command::new("ls").arg(second.point.path()).stderr(Stdio::null()).spawn().expect("ls");
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(waiting.try_wait().expect("it can be asked").is_none(), "ls has nothing to wait for");
+        let told = Instant::now();
+        kill_process(Pid::from_child(&waiting), signal).expect("it can be told");
+        waiting.wait().expect("it ends");
+        assert!(told.elapsed() < Duration::from_secs(2), "{signal:?} took {:?}", told.elapsed());
+    }
+    let begun = Instant::now();
+    let error = fs::metadata(second.point.path()).expect_err("nobody answers");
+    assert_eq!(error.raw_os_error(), Some(110), "ETIMEDOUT");
+    assert!((3..8).contains(&begun.elapsed().as_secs()), "it took {:?}", begun.elapsed());
+    all(Signal::CONT);
+    let end = Instant::now() + Duration::from_secs(20);
+    while fs::metadata(second.point.path()).is_err() {
+        assert!(Instant::now() < end, "it never recovered");
+    }
+    drop(second);
+    mounted.stop();
+}
