@@ -52,6 +52,9 @@ pub struct FileConfig {
     /// The farthest that is read ahead of a stream, and the bytes so held by all.
     pub ahead_bytes_max: u64,
     pub ahead_max: usize,
+    /// How long what was read ahead is of use, if nobody is known to have changed the file. Long, or a
+    /// slow reader has the same bytes read again and again.
+    pub ahead_age: Duration,
     /// How old a file's map may grow before it is asked for again.
     pub map_age: Duration,
     /// Slices asked for at a time.
@@ -71,6 +74,7 @@ impl Default for FileConfig {
             unwritten_max: 256 << 20,
             ahead_bytes_max: 8 << 20,
             ahead_max: 256 << 20,
+            ahead_age: Duration::from_secs(10),
             map_age: Duration::from_secs(1),
             grant_batch: 16,
             operation_timeout: Duration::from_secs(60),

@@ -102,7 +102,7 @@ impl<E: Env, S: FileService> OpenFile<E, S> {
 
     /// Committed bytes from `from` on: what was read ahead if that is there, or all of the range.
     async fn committed(&self, from: u64, to: u64, generation: u64) -> Result<Run, FileError> {
-        let oldest = self.file.mounted.env.clock().now() - self.file.mounted.config.map_age;
+        let oldest = self.file.mounted.env.clock().now() - self.file.mounted.config.ahead_age;
         let block = {
             let stream = self.stream();
             let fits = |block: &&Block| {
@@ -135,7 +135,7 @@ impl<E: Env, S: FileService> OpenFile<E, S> {
     fn read_ahead(&self, offset: u64, length: u64, size: u64, generation: u64) {
         let mounted = &self.file.mounted;
         let now = mounted.env.clock().now();
-        let oldest = now - mounted.config.map_age;
+        let oldest = now - mounted.config.ahead_age;
         let mut stream = self.stream();
         let before = stream.blocks.len();
         stream.blocks.retain(|block| block.generation == generation && block.asked >= oldest);

@@ -24,6 +24,7 @@ pub(crate) struct Kept {
     /// So many puts more are answered.
     pub(crate) puts_left: Option<u32>,
     pub(crate) reads: u32,
+    pub(crate) read_bytes: u64,
     pub(crate) reported: Vec<PartId>,
 }
 
@@ -120,12 +121,15 @@ impl Chunk<SimEnv> for Server {
         let from = (request.offset as usize).min(bytes.len());
         let to = (from + request.length as usize).next_multiple_of(4_096).min(bytes.len());
         let sums = &sums[from / 4_096..to.div_ceil(4_096)];
+        let bytes_sent = (to - from) as u64;
         let reply = ReadPartReply {
             outcome: PartOutcome::Done.into(),
             part_length: bytes.len() as u32,
             sums: sums.iter().flat_map(|sum| sum.to_le_bytes()).collect::<Vec<u8>>().into(),
         };
-        Ok((reply, Body::Bytes(bytes.slice(from..to))))
+        let body = Body::Bytes(bytes.slice(from..to));
+        kept.read_bytes += bytes_sent;
+        Ok((reply, body))
     }
 
     async fn report_bad(&self, _: Call, request: ReportBadRequest) -> Result<ReportBadReply, Status> {

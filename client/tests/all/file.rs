@@ -375,6 +375,26 @@ fn a_stream_is_read_once_and_ahead() {
     assert!(ahead_reads * 2 < plain_reads, "ahead {ahead_reads} reads, plain {plain_reads}");
 }
 
+/// However slowly it is read: nothing is read twice.
+#[test]
+fn a_slow_stream_is_read_once() {
+    let config = FileConfig { ahead_bytes_max: 4 << 20, ..FileConfig::default() };
+    let mut cluster = Cluster::new(21, 3, config);
+    let mount = cluster.mount.clone();
+    let env = cluster.env();
+    cluster.run(&mount, |mount| async move {
+        let file = mount.open(1, "copies=1");
+        file.write(0, &vec![7; 6 << 20]).await.unwrap();
+        file.flush().await.unwrap();
+        for at in (0..6u64 << 20).step_by(128 << 10) {
+            assert_eq!(file.read(at, 128 << 10).await.unwrap(), vec![7; 128 << 10]);
+            sleep(&env, Duration::from_millis(200)).await;
+        }
+    });
+    let bytes: u64 = cluster.world.servers.values().map(|server| server.kept().read_bytes).sum();
+    assert!(bytes < 13 << 19, "{bytes} bytes of {}", 6 << 20);
+}
+
 /// Many small files in one directory: numbers of slices are asked for once in a while.
 #[test]
 fn slices_are_granted_ahead() {
