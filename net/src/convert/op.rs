@@ -13,6 +13,7 @@ use mooseng_core::namespace::{
 use mooseng_core::time::WallTime;
 
 impl From<&Op> for proto::Op {
+    #[expect(clippy::too_many_lines, reason = "one arm for each operation there is")]
     fn from(op: &Op) -> Self {
         let kind = match op {
             Op::Mkdir { parent, name, mode, uid, gid } => OpKind::Mkdir(proto::Mkdir {
@@ -100,6 +101,7 @@ impl From<&Op> for proto::Op {
 impl TryFrom<proto::Op> for Op {
     type Error = Malformed;
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each operation there is")]
     fn try_from(op: proto::Op) -> Result<Self, Malformed> {
         Ok(match required("op.kind", op.kind)? {
             OpKind::Mkdir(op) => Op::Mkdir {
