@@ -13,7 +13,7 @@ use std::time::Duration;
 const LENGTH: u32 = 200_000;
 
 fn rot(server: u64, prefix: &str) -> Fault {
-    let spot = Spot { prefix: prefix.into(), from: Some(0), to: Some(40_000) };
+    let spot = Spot { prefix: prefix.into(), from: Some(0), to: Some(40_000), newest: false };
     Fault::BitRot { node: name(server), spot, sectors: 1 }
 }
 
