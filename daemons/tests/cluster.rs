@@ -24,8 +24,14 @@ use support::Directory;
 const SERVERS: u32 = 3;
 /// How many cases of this binary may run a cluster.
 const CASES_MAX: u32 = 8;
+const CHUNKS: u32 = 2;
 /// How often a server is killed or held up.
 const BLOWS: usize = 8;
+
+/// The chunk servers' ports follow the others'.
+fn chunk_port(port: u32) -> u32 {
+    port + SERVERS
+}
 
 struct Cluster {
     directory: Option<Directory>,
@@ -52,7 +58,8 @@ impl Cluster {
     /// Returns when it says that it is ready.
     fn start_with(directory: Directory, port: u32, options: &[&str], ready: &str) -> Self {
         let mut up = Command::new(env!("CARGO_BIN_EXE_mooseng"))
-            .args(["up", "--port", &port.to_string(), "--data"])
+            .args(["up", "--port", &port.to_string(), "--chunks", &CHUNKS.to_string()])
+            .args(["--chunk-port", &chunk_port(port).to_string(), "--data"])
             .arg(directory.path())
             .args(options)
             .stdout(Stdio::piped())
@@ -128,7 +135,7 @@ fn free_port() -> u32 {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     assert!(count < CASES_MAX, "ports for each case of this binary");
-    10_000 + (std::process::id() % 2_000 * CASES_MAX + count) * SERVERS
+    10_000 + (std::process::id() % 1_000 * CASES_MAX + count) * (SERVERS + CHUNKS)
 }
 
 /// The process of this role that has this path among its arguments.
@@ -148,8 +155,29 @@ fn process_with(role: &str, path: &Path) -> Option<Pid> {
 fn a_cluster_serves_its_verbs_and_survives_its_servers() {
     let cluster = Cluster::start();
     verbs_do_what_they_say(&cluster);
+    chunk_servers_belong_to_the_cluster(&cluster);
     acknowledged_files_survive_kills(&cluster);
     cluster.stop();
+}
+
+/// They find out from the metadata servers whose they are.
+fn chunk_servers_belong_to_the_cluster(cluster: &Cluster) {
+    let addresses = (0..CHUNKS).map(|number| format!("127.0.0.1:{}", chunk_port(cluster.port) + number));
+    let addresses = addresses.collect::<Vec<_>>().join(",");
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        let text = cluster.told(&["status", "--json", "--chunk-servers", &addresses]);
+        let status: Value = serde_json::from_str(&text).expect("JSON");
+        let chunks = status["chunk_servers"].as_array().expect("a list");
+        let own =
+            |chunk: &Value| chunk["cluster"] == status["servers"][0]["cluster"] && chunk["parts"] == json!(0);
+        if chunks.len() == CHUNKS as usize && chunks.iter().all(own) {
+            let lines = cluster.told(&["status", "--chunk-servers", &addresses]);
+            return assert!(lines.contains("chunk server 102 of cluster-"), "{lines}");
+        }
+        assert!(Instant::now() < end, "{text}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// It may have acknowledged what it does not know any more, so it takes part under a new number.

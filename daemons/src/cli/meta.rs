@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
-const fn key(
+pub(super) const fn key(
     name: &'static str,
     form: &'static str,
     default: Option<&'static str>,
@@ -124,7 +124,7 @@ fn server_config(settings: &Settings) -> Result<ServerConfig, Failure> {
     Ok(config)
 }
 
-fn at_least<T: crate::settings::FromText + PartialOrd + std::fmt::Debug>(
+pub(super) fn at_least<T: crate::settings::FromText + PartialOrd + std::fmt::Debug>(
     settings: &Settings,
     key: &'static str,
     least: T,

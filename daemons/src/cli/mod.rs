@@ -6,6 +6,7 @@
     reason = "a verb works in the real world: files, processes, the environment"
 )]
 
+mod chunk;
 mod client;
 mod failure;
 mod meta;
@@ -22,14 +23,16 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Every section that the configuration file may have.
-const SECTIONS: [&Section; 4] = [&meta::SECTION, &mount::SECTION, &client::SECTION, &up::SECTION];
+const SECTIONS: [&Section; 5] =
+    [&meta::SECTION, &chunk::SECTION, &mount::SECTION, &client::SECTION, &up::SECTION];
 
 type Verb = (fn() -> Command, fn(&ArgMatches) -> Result<(), Failure>);
 
-const VERBS: [Verb; 6] = [
+const VERBS: [Verb; 7] = [
     (up::command, up::run),
     (meta::format_command, meta::run_format),
     (meta::command, meta::run),
+    (chunk::command, chunk::run),
     (mount::command, mount::run),
     (status::command, status::run),
     (ns::command, ns::run),

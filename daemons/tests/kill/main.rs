@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, reason = "killing a process is a matter of the real world")]
 
 mod child;
+mod chunk;
 mod ledger;
 mod record;
 #[path = "../support/mod.rs"]

@@ -46,6 +46,13 @@ pub(super) static SECTION: Section = Section {
             default: Some("3"),
             help: "How many metadata servers: 1, 3 or 5",
         },
+        Key { name: "chunks", form: "NUMBER", default: Some("6"), help: "How many chunk servers" },
+        Key {
+            name: "chunk-port",
+            form: "NUMBER",
+            default: Some("9431"),
+            help: "The first chunk server's; the others' follow",
+        },
         Key {
             name: "mount",
             form: "DIRECTORY",
@@ -61,6 +68,11 @@ const FORMED: &str = "formed";
 const MOUNT_LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A segment of the journal; what is tried out need not take much of a disk.
 const SEGMENT_BYTES: u64 = 16 << 20;
+/// The same for small parts.
+const CHUNK_SEGMENT: &str = "4MiB";
+/// Chunk servers are numbered from here: no metadata server has such a number.
+const CHUNK_FIRST: u64 = 101;
+const CHUNKS_MAX: u64 = 64;
 
 pub(super) fn command() -> Command {
     SECTION.flags(Command::new("up").about("Run a whole cluster on this computer, until Ctrl-C"))
@@ -77,8 +89,9 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         let addresses = cluster.voters.iter().map(|peer| peer.address.clone()).collect();
         let report = tokio::spawn(report(addresses, cluster.mount.clone()));
         println!(
-            "starting {} metadata servers; data and logs are in {}",
+            "starting {} metadata servers and {} chunk servers; data and logs are in {}",
             cluster.voters.len(),
+            cluster.chunks.len(),
             cluster.data.display()
         );
         let ended = supervisor.run(stop).await;
@@ -111,6 +124,7 @@ struct Cluster {
     data: PathBuf,
     voters: Vec<Peer>,
     mount: Option<Place>,
+    chunks: Vec<Peer>,
 }
 
 impl Cluster {
@@ -129,7 +143,28 @@ impl Cluster {
         });
         let point: Option<PathBuf> = settings.find("mount")?;
         let mount = point.map(|point| Place::prepare(&point)).transpose()?;
-        Ok(Self { data: settings.get("data")?, voters: voters.collect(), mount })
+        Ok(Self {
+            data: settings.get("data")?,
+            voters: voters.collect(),
+            chunks: Self::read_chunks(settings)?,
+            mount,
+        })
+    }
+
+    fn read_chunks(settings: &Settings) -> Result<Vec<Peer>, Failure> {
+        let count: u64 = settings.get("chunks")?;
+        if count > CHUNKS_MAX {
+            return Err(settings.refuse("chunks", "are too many for one computer", "0 to 64").into());
+        }
+        let port: u64 = settings.get("chunk-port")?;
+        if !(1..=65_536 - count).contains(&port) {
+            return Err(settings.refuse("chunk-port", "leaves no ports", "a port from 1 to 65471").into());
+        }
+        let chunk = |number| Peer {
+            server: ServerId(CHUNK_FIRST + number),
+            address: Address::new(format!("127.0.0.1:{}", port + number)),
+        };
+        Ok((0..count).map(chunk).collect())
     }
 
     fn directory(&self, server: ServerId) -> PathBuf {
@@ -179,31 +214,46 @@ impl Cluster {
     fn parts(&self) -> Result<Vec<Part>, Failure> {
         let program =
             std::env::current_exe().map_err(|error| Failure::Other(format!("this program: {error}")))?;
-        let part = |Peer { server, address }: &Peer| {
-            let others = self.voters.iter().filter(|peer| peer.server != *server);
+        let metadata = self.voters.iter().map(|peer| {
+            let others = self.voters.iter().filter(|other| other.server != peer.server);
             let others = others.map(|peer| peer.address.as_str()).collect::<Vec<_>>().join(",");
-            let directory = self.directory(*server);
-            fs::create_dir_all(&directory)
-                .map_err(|error| Failure::Other(format!("{}: {error}", directory.display())))?;
             let segment = SEGMENT_BYTES.to_string();
-            let mut arguments: Vec<OsString> = vec!["meta".into(), "--data".into(), directory.into()];
-            for (flag, value) in [
-                ("--server", server.0.to_string()),
-                ("--listen", address.to_string()),
-                ("--join", others),
-                ("--journal-segment", segment),
-                ("--parent", std::process::id().to_string()),
-            ] {
-                if !value.is_empty() {
-                    arguments.extend([flag.into(), value.into()]);
-                }
+            self.part(&program, "meta", peer, &[("--join", others), ("--journal-segment", segment)])
+        });
+        let chunks = self.chunks.iter().map(|peer| {
+            let flags = [("--metadata", self.addresses()), ("--segment", CHUNK_SEGMENT.to_owned())];
+            self.part(&program, "chunk", peer, &flags)
+        });
+        let mount = self.mount.iter().map(|place| Ok(self.mount_part(place, &program)));
+        metadata.chain(chunks).chain(mount).collect()
+    }
+
+    /// A server as a process of its own, which does not outlive this one.
+    fn part(
+        &self,
+        program: &Path,
+        verb: &str,
+        peer: &Peer,
+        flags: &[(&str, String)],
+    ) -> Result<Part, Failure> {
+        let Peer { server, address } = peer;
+        let directory = self.data.join(format!("{verb}-{}", server.0));
+        fs::create_dir_all(&directory)
+            .map_err(|error| Failure::Other(format!("{}: {error}", directory.display())))?;
+        let mut arguments: Vec<OsString> = vec![verb.into(), "--data".into(), directory.into()];
+        let own = [
+            ("--server", server.0.to_string()),
+            ("--listen", address.to_string()),
+            ("--parent", std::process::id().to_string()),
+        ];
+        for (flag, value) in own.iter().chain(flags) {
+            if !value.is_empty() {
+                arguments.extend([flag.into(), value.into()]);
             }
-            let log = self.data.join(format!("meta-{}.log", server.0));
-            let name = format!("server {}", server.0);
-            Ok(Part { name, program: program.clone(), arguments, log, leaves_first: false })
-        };
-        let servers = self.voters.iter().map(part);
-        servers.chain(self.mount.iter().map(|place| Ok(self.mount_part(place, &program)))).collect()
+        }
+        let log = self.data.join(format!("{verb}-{}.log", server.0));
+        let (name, program) = (format!("{verb} server {}", server.0), program.to_owned());
+        Ok(Part { name, program, arguments, log, leaves_first: false })
     }
 
     fn mount_part(&self, place: &Place, program: &Path) -> Part {

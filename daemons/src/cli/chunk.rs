@@ -1,0 +1,93 @@
+//! `mooseng chunk`: a chunk server.
+
+use super::failure::Failure;
+use super::meta::{at_least, die_with, key, runtime, told_to_stop};
+use super::settings;
+use crate::machine::RealEnv;
+use crate::settings::{ByteSize, Section, Settings};
+use clap::{Arg, ArgMatches, Command, value_parser};
+use futures::future::{Either, select};
+use mooseng_chunk::{ChunkServerConfig, run as serve};
+use rustix::process::Signal;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::time::Duration;
+
+pub(super) static SECTION: Section = Section {
+    name: "chunk",
+    keys: &[
+        key("data", "DIRECTORY", None, "Where the server keeps its parts; its own alone"),
+        key("server", "NUMBER", None, "Which server this is: no other server of the cluster has its number"),
+        key("listen", "HOST:PORT", None, "Where it listens, and where the others find it"),
+        key("metadata", "HOST:PORT,…", None, "The metadata servers of the cluster"),
+        key(
+            "cluster",
+            "NUMBER",
+            None,
+            "The cluster of an empty data directory; asked for if it is not given",
+        ),
+        key("rack", "NAME", Some("rack"), "What fails together with this server has the same"),
+        key("segment", "SIZE", Some("32MiB"), "How much is preallocated at a time for small parts"),
+        key("small", "SIZE", Some("256KiB"), "Parts up to this size lie together in segments"),
+        key("scrub-rate", "SIZE", Some("16MiB"), "How much is read again in a second"),
+        key("scrub-pause", "TIME", Some("1h"), "How long to rest when everything was read again"),
+        key("free-space", "SIZE", Some("64MiB"), "How much of the disk stays free"),
+    ],
+};
+
+pub(super) fn command() -> Command {
+    let parent =
+        Arg::new("parent").long("parent").value_name("PID").hide(true).value_parser(value_parser!(i32));
+    SECTION.flags(Command::new("chunk").about("Run a chunk server").arg(parent))
+}
+
+pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
+    let settings = settings(&SECTION, matches)?;
+    let data: PathBuf = settings.get("data")?;
+    let config = server_config(&settings)?;
+    if let Some(parent) = matches.get_one::<i32>("parent") {
+        die_with(*parent, Signal::KILL)?;
+    }
+    std::fs::create_dir_all(&data).map_err(|error| Failure::Other(format!("{}: {error}", data.display())))?;
+    let runtime = runtime()?;
+    let end = runtime.block_on(async {
+        let env = RealEnv::start(&data)?;
+        let (server, address) = (config.server, &config.address);
+        eprintln!("mooseng: chunk server {server} listens at {address}, its data is in {}", data.display());
+        match select(pin!(serve(env, config)), pin!(told_to_stop()?)).await {
+            Either::Left((ended, _)) => ended.map_err(|error| Failure::Other(error.to_string())),
+            // What was acknowledged is on the disk, so there is nothing to finish.
+            Either::Right(((), _)) => Ok(()),
+        }
+    });
+    runtime.shutdown_background();
+    end
+}
+
+fn server_config(settings: &Settings) -> Result<ChunkServerConfig, Failure> {
+    let mut config = ChunkServerConfig::new(settings.get("server")?, settings.get("listen")?);
+    config.metadata = settings.find("metadata")?.unwrap_or_default();
+    config.cluster = settings.find("cluster")?;
+    config.rack = settings.get("rack")?;
+    let size = |name| settings.get(name).map(|ByteSize(bytes)| bytes);
+    let (segment, small) = (size("segment")?, size("small")?);
+    if !segment.is_multiple_of(1 << 20) || !((1 << 20)..=(1 << 30)).contains(&segment) {
+        let form = "a multiple of 1MiB from 1MiB to 1GiB";
+        return Err(settings.refuse("segment", "cannot be used", form).into());
+    }
+    if !((4 << 10)..=segment / 2).contains(&small) {
+        let form = "a size from 4KiB to half a segment";
+        return Err(settings.refuse("small", "cannot be used", form).into());
+    }
+    config.store.segment_bytes = segment;
+    config.store.small_bytes_max = u32::try_from(small).unwrap_or(u32::MAX);
+    config.store.free_bytes_min = size("free-space")?;
+    config.scrub_bytes_per_second = size("scrub-rate")?;
+    if config.scrub_bytes_per_second == 0 {
+        return Err(settings
+            .refuse("scrub-rate", "leaves rot to be found by readers", "1KiB or more")
+            .into());
+    }
+    config.scrub_pause = at_least(settings, "scrub-pause", Duration::from_secs(1))?;
+    Ok(config)
+}
