@@ -12,7 +12,7 @@ use mooseng_core::env::{Clock, Env};
 use mooseng_core::event::Event;
 use mooseng_core::id::GroupId;
 use mooseng_core::{plant, probe};
-use mooseng_storage::{Journal, Manifest, SnapshotReader, StreamId, Tail, snapshot};
+use mooseng_storage::{Journal, Manifest, SnapshotReader, StorageError, StreamId, Tail, snapshot};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -113,10 +113,11 @@ async fn tend<E: Env>(
             |why, fenced| Begin::Lost(Lost { old: Some(replica), members: members.clone(), why, fenced });
         let (state, manifest) = match load(env, group, &recovered).await {
             Ok(loaded) => loaded,
-            Err(why) => {
+            Err(Unloaded::Gone(why)) => {
                 begin = again(why, false);
                 continue;
             }
+            Err(Unloaded::Failed(why)) => return env.halt(why),
         };
         let (driver, handle) = drive(&server, &journal, group, *recovered, (state, manifest), doubt.clone());
         server.config.tap.tell(&handle);
@@ -154,29 +155,55 @@ fn drive<E: Env>(
     Driver::new(env.clone(), Arc::new(config), beginning)
 }
 
+/// Why a replica cannot begin with its state.
+enum Unloaded {
+    /// It is not there, or not whole: the replica is lost.
+    Gone(String),
+    /// The disk did not do what it was asked to, which says nothing of the state: started again, the
+    /// server may well find it.
+    Failed(String),
+}
+
 /// The state that the replica's checkpoint speaks of, and what it is when it is passed on. A
 /// replica that has just joined has none yet.
 async fn load<E: Env>(
     env: &E,
     group: GroupId,
     recovered: &Recovered,
-) -> Result<(State, Option<Manifest>), String> {
+) -> Result<(State, Option<Manifest>), Unloaded> {
     let directory = disk::group_directory(group);
-    let failed = |error: mooseng_storage::StorageError| error.to_string();
-    snapshot::open_directory(env, &directory).await.map_err(failed)?;
     let index = recovered.log.base();
-    for other in snapshot::list(env, &directory).await.map_err(failed)? {
+    let tidied = tidy(env, &directory, index).await;
+    tidied.map_err(|error| Unloaded::Failed(format!("{directory}: {error}")))?;
+    if index == 0 {
+        return Ok((State::new(StateConfig::default()), None));
+    }
+    read(env, group, &directory, recovered).await.map_err(Unloaded::Gone)
+}
+
+/// Nothing but the snapshot of this index is wanted.
+async fn tidy<E: Env>(env: &E, directory: &str, index: u64) -> Result<(), StorageError> {
+    snapshot::open_directory(env, directory).await?;
+    for other in snapshot::list(env, directory).await? {
         if other > index {
             probe!("snapshot that the journal does not point to");
         }
         if other != index {
-            snapshot::remove(env, &directory, other).await.map_err(failed)?;
+            snapshot::remove(env, directory, other).await?;
         }
     }
-    if index == 0 {
-        return Ok((State::new(StateConfig::default()), None));
-    }
-    let (mut reader, manifest) = SnapshotReader::open(env, &directory, index).await.map_err(failed)?;
+    Ok(())
+}
+
+async fn read<E: Env>(
+    env: &E,
+    group: GroupId,
+    directory: &str,
+    recovered: &Recovered,
+) -> Result<(State, Option<Manifest>), String> {
+    let index = recovered.log.base();
+    let failed = |error: StorageError| error.to_string();
+    let (mut reader, manifest) = SnapshotReader::open(env, directory, index).await.map_err(failed)?;
     if manifest.group != group || Some(manifest.term) != recovered.log.term_of(index) {
         return Err(format!("snapshot {index} is not the one the journal points to"));
     }
