@@ -6,6 +6,11 @@ pub enum ClientError {
     /// Nobody answered in time. A change may still take effect, once, or never.
     #[error("the metadata service did not answer in time; the last failure was: {last}")]
     TimedOut { last: String },
+    /// Nobody could be asked in time: nothing was carried out, and nothing will be.
+    #[error(
+        "the metadata service could not be reached in time, and nothing was done; the last failure was: {last}"
+    )]
+    NotReached { last: String },
     /// The service knows this session no more: what it held is gone, open another.
     #[error("the session was evicted; open another one")]
     SessionLost,

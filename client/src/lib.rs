@@ -13,4 +13,4 @@ mod session;
 mod window;
 
 pub use error::ClientError;
-pub use session::{Answered, Change, Session, SessionConfig};
+pub use session::{Answered, Change, Loss, Session, SessionConfig};

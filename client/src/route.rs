@@ -8,6 +8,8 @@ use std::time::Duration;
 /// The first wait after a whole round of servers has failed to help, and the longest.
 const WAIT_FIRST: Duration = Duration::from_millis(10);
 const WAIT_LONGEST: Duration = Duration::from_millis(100);
+/// The wait before a retry that no budget is left for.
+const WAIT_BEYOND_BUDGET: Duration = Duration::from_millis(400);
 
 /// How an attempt failed, as far as the choice of the next server goes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -86,10 +88,18 @@ impl Route {
     /// lost the same leader do not come back together.
     fn wait(&self, dice: &mut impl Dice) -> Duration {
         let rounds = (self.misses / self.servers.len() as u32).min(16);
-        let longest = (WAIT_FIRST * (1 << rounds.min(10))).min(WAIT_LONGEST);
-        let nanos = longest.as_nanos() as u64;
-        Duration::from_nanos(dice.between(nanos / 2, nanos))
+        spread((WAIT_FIRST * (1 << rounds.min(10))).min(WAIT_LONGEST), dice)
     }
+
+    /// The wait before a retry that the session's budget does not allow at once.
+    pub(crate) fn long_wait(&self, dice: &mut impl Dice) -> Duration {
+        spread(WAIT_BEYOND_BUDGET, dice)
+    }
+}
+
+fn spread(longest: Duration, dice: &mut impl Dice) -> Duration {
+    let nanos = longest.as_nanos() as u64;
+    Duration::from_nanos(dice.between(nanos / 2, nanos))
 }
 
 #[cfg(test)]

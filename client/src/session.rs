@@ -12,6 +12,7 @@ use mooseng_core::namespace::{Caller, Op, Outcome, Query};
 use mooseng_core::time::Instant;
 use mooseng_net::convert::write_caller;
 use mooseng_net::proto::metadata::{self as wire, MetadataClient};
+use mooseng_net::rpc::backoff::{RetryBudget, RetryConfig, Spent};
 use mooseng_net::rpc::{CallError, Channel, ChannelConfig, Code};
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, VecDeque};
@@ -24,12 +25,15 @@ use std::time::Duration;
 pub struct SessionConfig {
     /// Where the metadata servers listen.
     pub servers: Vec<Address>,
-    /// How long an operation may take in all before it ends in [`ClientError::TimedOut`].
+    /// How long an operation may take in all before it ends in
+    /// [`ClientError::TimedOut`] or [`ClientError::NotReached`].
     pub operation_timeout: Duration,
     /// How long one server may take before another is asked.
     pub attempt_timeout: Duration,
     /// How many changes may be in flight; the server remembers at least as many answers.
     pub window: u64,
+    /// How many retries the session may add to the load of servers that fail.
+    pub retries: RetryConfig,
     pub channel: ChannelConfig,
 }
 
@@ -40,6 +44,7 @@ impl SessionConfig {
             operation_timeout: Duration::from_secs(60),
             attempt_timeout: Duration::from_millis(300),
             window: 128,
+            retries: RetryConfig::default(),
             channel: ChannelConfig::default(),
         }
     }
@@ -50,6 +55,16 @@ impl SessionConfig {
 pub struct Answered {
     pub outcome: Outcome,
     pub index: u64,
+}
+
+/// How a session was lost, by this machine's clock. A service that keeps its word ends no session
+/// before what it granted has run out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Loss {
+    /// When the service said so.
+    pub at: Instant,
+    /// Until when the last grant was good, counted from before it was asked for.
+    pub granted_until: Instant,
 }
 
 /// A handle; clones share the session.
@@ -77,7 +92,26 @@ struct Inner<E: Env> {
     waiting: VecDeque<oneshot::Sender<()>>,
     channels: BTreeMap<Address, Channel<E>>,
     dice: ChaCha8Rng,
-    lost: bool,
+    budget: RetryBudget,
+    granted_until: Instant,
+    lost: Option<Loss>,
+}
+
+impl<E: Env> Inner<E> {
+    fn granted(&mut self, asked: Instant, lifetime: Duration) {
+        self.granted_until = self.granted_until.max(asked + lifetime);
+    }
+
+    fn lose(&mut self, at: Instant) {
+        let granted_until = self.granted_until;
+        self.lost.get_or_insert(Loss { at, granted_until });
+    }
+}
+
+/// A reply, and when the attempt that it answers was made.
+struct Asked<T> {
+    reply: T,
+    at: Instant,
 }
 
 impl<E: Env> Session<E> {
@@ -93,19 +127,22 @@ impl<E: Env> Session<E> {
             waiting: VecDeque::new(),
             channels: BTreeMap::new(),
             dice,
-            lost: false,
+            budget: RetryBudget::new(config.retries),
+            granted_until: Instant::ZERO,
+            lost: None,
         };
         let mut shared = Shared { env: env.clone(), config, id: SessionId(0), inner: Mutex::new(inner) };
         let request = wire::OpenSessionRequest { nonce: nonce.into() };
-        let reply = shared
+        let Asked { reply, at } = shared
             .ask(|client, deadline| {
                 let request = request.clone();
                 async move { client.open_session(&request, deadline).await }
             })
             .await?;
         shared.id = SessionId(reply.session);
-        let session = Self { shared: Arc::new(shared) };
         let lifetime = Duration::from_millis(reply.lifetime_ms);
+        shared.lock().granted(at, lifetime);
+        let session = Self { shared: Arc::new(shared) };
         env.spawn("session keep-alive", keep_alive(Arc::downgrade(&session.shared), lifetime));
         Ok(session)
     }
@@ -117,6 +154,10 @@ impl<E: Env> Session<E> {
     /// Has the service said that it knows this session no more? Keeping alive finds out within a
     /// third of a lifetime.
     pub fn is_lost(&self) -> bool {
+        self.loss().is_some()
+    }
+
+    pub fn loss(&self) -> Option<Loss> {
         self.shared.lock().lost
     }
 
@@ -161,13 +202,11 @@ impl<E: Env> Session<E> {
             query: Some(query.into()),
             caller: write_caller(caller),
         };
-        let reply = self
-            .shared
-            .ask(|client, deadline| {
-                let request = request.clone();
-                async move { client.query(&request, deadline).await }
-            })
-            .await?;
+        let ask = self.shared.ask(|client, deadline| {
+            let request = request.clone();
+            async move { client.query(&request, deadline).await }
+        });
+        let reply = ask.await?.reply;
         answered(reply.outcome, reply.index)
     }
 
@@ -177,7 +216,10 @@ impl<E: Env> Session<E> {
         self.shared
             .ask(|client, deadline| async move { client.close_session(&request, deadline).await })
             .await?;
-        self.shared.lock().lost = true;
+        let now = self.shared.env.clock().now();
+        let mut inner = self.shared.lock();
+        inner.granted_until = now;
+        inner.lose(now);
         Ok(())
     }
 }
@@ -214,7 +256,7 @@ impl<E: Env> Change<E> {
             let request = request.clone();
             async move { client.mutate(&request, deadline).await }
         });
-        let reply = ask.await?;
+        let reply = ask.await?.reply;
         answered(reply.outcome, reply.index)
     }
 }
@@ -245,7 +287,12 @@ fn answered(
 /// What became of one attempt at one server.
 enum Attempt<T> {
     Answered(T),
-    Missed { miss: Miss, why: String },
+    /// `maybe`: it may have been carried out all the same.
+    Missed {
+        miss: Miss,
+        why: String,
+        maybe: bool,
+    },
     Over(ClientError),
 }
 
@@ -255,6 +302,7 @@ fn judge<T>(result: Result<T, CallError>) -> Attempt<T> {
         Err(error) => error,
     };
     let why = error.to_string();
+    let maybe = error.maybe_carried_out();
     let miss = match error {
         CallError::Overloaded => Miss::Overloaded,
         CallError::Unreachable(_) | CallError::Lost(_) | CallError::Deadline => Miss::Silent,
@@ -266,7 +314,7 @@ fn judge<T>(result: Result<T, CallError>) -> Attempt<T> {
             _ => return Attempt::Over(ClientError::Refused { what: why }),
         },
     };
-    Attempt::Missed { miss, why }
+    Attempt::Missed { miss, why, maybe }
 }
 
 impl<E: Env> Shared<E> {
@@ -277,32 +325,43 @@ impl<E: Env> Shared<E> {
 
     /// Asks one server after another until there is an answer or the time is up. What is asked
     /// must be safe to ask again.
-    async fn ask<T, F>(&self, mut call: impl FnMut(MetadataClient<E>, Instant) -> F) -> Result<T, ClientError>
+    async fn ask<T, F>(
+        &self,
+        mut call: impl FnMut(MetadataClient<E>, Instant) -> F,
+    ) -> Result<Asked<T>, ClientError>
     where
         F: Future<Output = Result<T, CallError>> + Send,
     {
         let end = self.env.clock().now() + self.config.operation_timeout;
         let mut last = "nothing was tried".to_owned();
+        // Of all attempts so far: what one of them may have done the later ones cannot undo.
+        let mut maybe_carried_out = false;
+        self.lock().budget.tried();
         loop {
             let now = self.env.clock().now();
-            if now >= end {
+            if now >= end && maybe_carried_out {
                 return Err(ClientError::TimedOut { last });
+            }
+            if now >= end {
+                return Err(ClientError::NotReached { last });
             }
             let (server, client) = self.client()?;
             let deadline = end.min(now + self.config.attempt_timeout);
             let wait = match judge(call(client, deadline).await) {
                 Attempt::Answered(reply) => {
                     self.lock().route.hit();
-                    return Ok(reply);
+                    return Ok(Asked { reply, at: now });
                 }
                 Attempt::Over(error) => {
-                    self.lock().lost |= error == ClientError::SessionLost;
+                    if error == ClientError::SessionLost {
+                        self.lock().lose(self.env.clock().now());
+                    }
                     return Err(error);
                 }
-                Attempt::Missed { miss, why } => {
+                Attempt::Missed { miss, why, maybe } => {
                     last = format!("{server}: {why}");
-                    let inner = &mut *self.lock();
-                    inner.route.miss(&server, miss, &mut inner.dice)
+                    maybe_carried_out |= maybe;
+                    self.pause(&server, miss)
                 }
             };
             if !wait.is_zero() {
@@ -311,10 +370,20 @@ impl<E: Env> Shared<E> {
         }
     }
 
+    /// How long to wait before the next attempt.
+    fn pause(&self, server: &Address, miss: Miss) -> Duration {
+        let inner = &mut *self.lock();
+        let wait = inner.route.miss(server, miss, &mut inner.dice);
+        match inner.budget.spend() {
+            Spent::Token => wait,
+            Spent::Nothing => wait.max(inner.route.long_wait(&mut inner.dice)),
+        }
+    }
+
     /// The server to ask next, and a client for it.
     fn client(&self) -> Result<(Address, MetadataClient<E>), ClientError> {
         let mut inner = self.lock();
-        if inner.lost {
+        if inner.lost.is_some() {
             return Err(ClientError::SessionLost);
         }
         let server = inner.route.current().clone();
@@ -340,9 +409,12 @@ async fn keep_alive<E: Env>(session: Weak<Shared<E>>, mut lifetime: Duration) {
         let reply =
             shared.ask(|client, deadline| async move { client.keep_alive(&request, deadline).await }).await;
         match reply {
-            Ok(reply) => lifetime = Duration::from_millis(reply.lifetime_ms),
+            Ok(Asked { reply, at }) => {
+                lifetime = Duration::from_millis(reply.lifetime_ms);
+                shared.lock().granted(at, lifetime);
+            }
             Err(ClientError::SessionLost) => return,
-            Err(ClientError::TimedOut { .. } | ClientError::Refused { .. }) => {}
+            Err(_) => {}
         }
     }
 }

@@ -60,6 +60,13 @@ pub enum Event {
         index: u64,
         counted: u64,
     },
+    /// The leader has begun to hand its office over, and with that given up its lease.
+    HandingOver {
+        group: GroupId,
+        replica: ReplicaId,
+        term: u64,
+        target: ReplicaId,
+    },
     /// The replica applied the entry and its state then had this hash. `request` is the session and
     /// sequence of the change in it, if it was one and took effect here (it was not a retry that the
     /// table answered).

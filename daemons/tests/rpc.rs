@@ -12,7 +12,7 @@ use futures::channel::oneshot;
 use futures::future::{join_all, select};
 use mooseng_core::env::{Address, Body, Clock, Disk, Env, File, Net, OpenMode, sleep};
 use mooseng_net::rpc::{
-    CallError, Channel, ChannelConfig, Code, ExtentOf, Handler, Incoming, Method, Reply, ServerConfig,
+    CallError, Channel, ChannelConfig, Code, ExtentOf, Handler, Incoming, Method, Reply, Rooms, ServerConfig,
     Status, serve,
 };
 use std::pin::pin;
@@ -79,7 +79,13 @@ async fn listen<E: Env>(env: E, address: Address) {
     let (stop, stopped) = oneshot::channel();
     let service = Service::<E> { file, stop: Arc::new(Mutex::new(Some(stop))) };
     let listener = env.net().listen(&address).await.expect("the address is free");
-    let serving = pin!(serve(env.clone(), listener, service, ServerConfig::default()));
+    let serving = pin!(serve(
+        env.clone(),
+        listener,
+        service,
+        ServerConfig::default(),
+        Rooms::new(&ServerConfig::default())
+    ));
     select(serving, stopped).await;
 }
 

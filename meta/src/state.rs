@@ -218,6 +218,11 @@ impl State {
         self.answers.len()
     }
 
+    /// How many answers may be kept for as many sessions as there are.
+    pub fn answers_max(&self) -> u64 {
+        self.config.session_window.saturating_mul(self.sessions.len() as u64)
+    }
+
     /// The bytes of memory of the tables, not counting names too long to lie in them.
     pub fn footprint(&self) -> usize {
         self.inodes.footprint()

@@ -26,14 +26,16 @@ mod link;
 pub mod liveness;
 mod method;
 mod payload;
+mod room;
 mod server;
 mod status;
 mod table;
 
 pub use channel::Channel;
-pub use config::{ChannelConfig, ServerConfig};
+pub use config::{ChannelConfig, ServerConfig, Share};
 pub use method::{BodyOf, Call, ExtentOf, Handler, Incoming, Method, Reply, decode_request};
 pub use payload::Payload;
+pub use room::{Load, Rooms};
 pub use server::serve;
 pub use status::{CallError, Code, Status};
 

@@ -35,11 +35,13 @@ pub const FAULT_KINDS: &[&str] = &[
     "partition",
     "pause",
     "reset",
+    "rubbish",
     "slow-cpu",
     "slow-link",
     "suspend",
     "swap-disks",
     "sync-fails",
+    "version",
     "wall-freeze",
     "wall-step",
 ];

@@ -174,6 +174,9 @@ pub fn in_words(event: &Event) -> String {
         Event::Committed { replica, term, index, counted, .. } => {
             format!("{replica} counts a majority up to {index} (term {counted}) in term {term}")
         }
+        Event::HandingOver { group, replica, term, target } => {
+            format!("{replica} hands {group} over to {target}, term {term}")
+        }
         Event::Applied { index, term, request, .. } => match request {
             Some((session, sequence)) => {
                 format!("applied {index} (term {term}): request {session}.{sequence}")

@@ -63,7 +63,8 @@ pub async fn run<E: Env>(env: E, config: ChunkServerConfig) -> Result<(), Server
     env.spawn("scrub", upkeep::scrub(server.clone()));
     env.spawn("compact", upkeep::compact(server.clone()));
     env.spawn("forget uploads", upkeep::forget_uploads(server.clone()));
-    rpc::serve(env, listener, ChunkHandler::new(service::Service::new(server)), rpc_config).await;
+    let rooms = rpc::Rooms::new(&rpc_config);
+    rpc::serve(env, listener, ChunkHandler::new(service::Service::new(server)), rpc_config, rooms).await;
     Ok(())
 }
 

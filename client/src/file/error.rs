@@ -26,7 +26,9 @@ pub enum FileError {
 impl From<ClientError> for FileError {
     fn from(error: ClientError) -> Self {
         match error {
-            ClientError::TimedOut { last } => FileError::TimedOut { what: last },
+            ClientError::TimedOut { last } | ClientError::NotReached { last } => {
+                FileError::TimedOut { what: last }
+            }
             ClientError::SessionLost => FileError::SessionLost,
             ClientError::Refused { what } => FileError::Io { what },
         }

@@ -29,7 +29,7 @@ pub enum FsError {
 impl From<ClientError> for FsError {
     fn from(error: ClientError) -> Self {
         match error {
-            ClientError::TimedOut { last } => FsError::TimedOut { last },
+            ClientError::TimedOut { last } | ClientError::NotReached { last } => FsError::TimedOut { last },
             ClientError::SessionLost => FsError::SessionLost,
             ClientError::Refused { what } => FsError::Io { what },
         }

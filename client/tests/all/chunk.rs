@@ -8,7 +8,7 @@ use mooseng_core::checksum;
 use mooseng_core::env::{Address, Body, Env, Net};
 use mooseng_core::id::{PartId, ServerId, SliceId};
 use mooseng_net::proto::chunk::*;
-use mooseng_net::rpc::{BodyOf, Call, ServerConfig, Status, serve};
+use mooseng_net::rpc::{BodyOf, Call, Rooms, ServerConfig, Status, serve};
 use mooseng_sim::machine::{Fault, MachineConfig, NodeConfig, NodeId, Sim, SimEnv};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -232,5 +232,6 @@ impl World {
 
 async fn run(env: SimEnv, address: Address, handler: Server) {
     let listener = env.net().listen(&address).await.expect("the address is free");
-    serve(env, listener, ChunkHandler::new(handler), ServerConfig::default()).await;
+    let config = ServerConfig::default();
+    serve(env, listener, ChunkHandler::new(handler), config, Rooms::new(&config)).await;
 }

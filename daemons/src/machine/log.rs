@@ -67,6 +67,9 @@ fn line_of(event: &Event) -> Option<String> {
         }
         Event::Elected { group, replica, term } => format!("{group}/{replica} leads in term {term}"),
         Event::SteppedDown { group, replica, term } => format!("{group}/{replica} follows in term {term}"),
+        Event::HandingOver { group, replica, term, target } => {
+            format!("{group}/{replica} hands over to {target} in term {term}")
+        }
         Event::SnapshotTaken { group, replica, index, .. } => {
             format!("{group}/{replica} took a snapshot at {index}")
         }

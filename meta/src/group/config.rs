@@ -81,6 +81,11 @@ impl GroupConfig {
         self.lease + self.lease * self.drift_ppm / 1_000_000
     }
 
+    /// A leader that did nothing for this long cannot say who was not heard of meanwhile.
+    pub fn absence(&self) -> Duration {
+        self.tick * self.election_ticks_least as u32
+    }
+
     /// For how long a voter that was started again grants nobody a vote.
     pub fn restart_wait(&self) -> Duration {
         self.tick * self.election_ticks_most as u32

@@ -1,12 +1,13 @@
 //! When the sessions of a group were last heard of. Only a leader uses it, and only to propose that
 //! sessions end: the table is lost with leadership, and whoever leads next grants every session its
 //! full lifetime anew. A client counts its lifetime from before it asked, this table from after it
-//! granted, so by the client's own clock it never lives longer than it is let.
+//! granted, so by the client's own clock it never lives longer than it is let. A session whose end has
+//! been proposed is granted nothing more.
 
 use mooseng_core::id::SessionId;
 use mooseng_core::plant;
 use mooseng_core::time::Instant;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 #[derive(Clone, Debug)]
@@ -15,11 +16,16 @@ pub struct Contacts {
     lifetime: Duration,
     grace: Duration,
     heard: BTreeMap<SessionId, Instant>,
+    /// Their end was proposed by this leader; until it is applied, or somebody else leads.
+    ending: BTreeSet<SessionId>,
 }
 
 impl Contacts {
     pub fn new(lifetime: Duration, drift_ppm: u32) -> Self {
-        Self { lifetime, grace: lifetime * (2 * drift_ppm) / 1_000_000, heard: BTreeMap::new() }
+        // By a clock that is too slow a client counts 1 / (1 - drift) lifetimes, and this one, too
+        // fast, may count all of them 1 + drift times.
+        let grace = lifetime * (2 * drift_ppm) / (1_000_000 - drift_ppm.min(500_000));
+        Self { lifetime, grace, heard: BTreeMap::new(), ending: BTreeSet::new() }
     }
 
     pub fn lifetime(&self) -> Duration {
@@ -31,6 +37,19 @@ impl Contacts {
         let kept: BTreeMap<SessionId, Instant> =
             plant!("session-expired-by-follower-clock", BTreeMap::new(), std::mem::take(&mut self.heard));
         self.heard = sessions.map(|session| (session, kept.get(&session).copied().unwrap_or(now))).collect();
+        self.ending.clear();
+    }
+
+    /// Nobody could be heard of for a while, which is not the fault of the sessions.
+    pub fn wake(&mut self, now: Instant) {
+        for heard in self.heard.values_mut() {
+            *heard = now;
+        }
+    }
+
+    /// Has its end been proposed? Then it must not be told that it lives on.
+    pub fn is_ending(&self, session: SessionId) -> bool {
+        plant!("ending-session-kept-alive", self.ending.contains(&session), false)
     }
 
     /// A session was heard of: it was opened, or it was granted its lifetime again.
@@ -40,6 +59,7 @@ impl Contacts {
 
     pub fn ended(&mut self, session: SessionId) {
         self.heard.remove(&session);
+        self.ending.remove(&session);
     }
 
     /// The sessions that have run out, at most so many. They count as heard of now, so that they
@@ -50,6 +70,7 @@ impl Contacts {
         let out: Vec<SessionId> = over.map(|(session, _)| *session).take(count_max).collect();
         for session in &out {
             self.heard.insert(*session, now);
+            self.ending.insert(*session);
         }
         out
     }
@@ -68,10 +89,13 @@ mod tests {
         let mut contacts = Contacts::new(Duration::from_secs(100), 10_000);
         contacts.lead([SessionId(1), SessionId(2)].into_iter(), at(0));
         contacts.heard(SessionId(2), at(50));
-        assert_eq!(contacts.run_out(at(101), 9), []);
-        assert_eq!(contacts.run_out(at(102), 9), [SessionId(1)]);
-        assert_eq!(contacts.run_out(at(103), 9), [], "its end is under way");
+        assert_eq!(contacts.run_out(at(102), 9), []);
+        assert!(!contacts.is_ending(SessionId(1)));
+        assert_eq!(contacts.run_out(at(103), 9), [SessionId(1)]);
+        assert_eq!(contacts.run_out(at(104), 9), [], "its end is under way");
+        assert!(contacts.is_ending(SessionId(1)) && !contacts.is_ending(SessionId(2)));
         contacts.ended(SessionId(1));
+        assert!(!contacts.is_ending(SessionId(1)));
         assert_eq!(contacts.run_out(at(400), 9), [SessionId(2)]);
     }
 
@@ -83,5 +107,28 @@ mod tests {
         contacts.lead([SessionId(1)].into_iter(), at(99));
         assert_eq!(contacts.run_out(at(198), 9), []);
         assert_eq!(contacts.run_out(at(199), 9), [SessionId(1)], "2 had ended before");
+        assert!(contacts.is_ending(SessionId(1)));
+        contacts.lead([SessionId(1)].into_iter(), at(200));
+        assert!(!contacts.is_ending(SessionId(1)), "whoever leads next may know nothing of it");
+    }
+
+    /// A client with the slowest clock that there may be, and a leader with the fastest.
+    #[test]
+    fn the_grace_covers_what_clocks_may_drift() {
+        let lifetime = Duration::from_secs(1_000);
+        let mut contacts = Contacts::new(lifetime, 10_000);
+        contacts.lead([SessionId(1)].into_iter(), at(0));
+        let granted = lifetime.as_secs_f64() / 0.99;
+        let counted = Instant::ZERO + Duration::from_secs_f64(granted * 1.01 - 1e-6);
+        assert_eq!(contacts.run_out(counted, 9), []);
+    }
+
+    #[test]
+    fn a_leader_that_was_paused_begins_to_count_anew() {
+        let mut contacts = Contacts::new(Duration::from_secs(100), 0);
+        contacts.lead([SessionId(1)].into_iter(), at(0));
+        contacts.wake(at(500));
+        assert_eq!(contacts.run_out(at(599), 9), []);
+        assert_eq!(contacts.run_out(at(600), 9), [SessionId(1)]);
     }
 }

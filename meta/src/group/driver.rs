@@ -31,8 +31,9 @@ use crate::command::{CommandKind, Reply};
 use crate::state::State;
 use mooseng_core::env::{Clock, Env};
 use mooseng_core::event::Event;
-use mooseng_core::plant;
 use mooseng_core::time::{HybridClock, Instant};
+use mooseng_core::{plant, probe};
+use mooseng_net::rpc::Load;
 use mooseng_storage::{Journal, Manifest, StreamId};
 use peers::Peers;
 use persisting::{Durable, Persisting};
@@ -335,11 +336,19 @@ impl<E: Env> Driver<E> {
                     self.replica.doubted(asker, now);
                 }
             }
+            Input::Propose { reply, .. } if self.is_full() => {
+                probe!("too many changes under way");
+                drop(reply.send(Err(Denied::Overloaded)));
+            }
             Input::Propose { kind, reply } => self.proposals.push((kind, reply)),
+            Input::Read(read) if self.reads.len() >= self.config.requests_max => {
+                probe!("too many questions under way");
+                drop(read.reply.send(Err(Denied::Overloaded)));
+            }
             Input::Read(read) => self.reads.push(read),
             Input::Wish { wish, reply } => self.wish(wish, reply),
             Input::Transfer { target, reply } => {
-                let begun = self.replica.transfer(target, now).map_err(|refusal| self.denied(refusal));
+                let begun = self.hand_over_to(target, now).map_err(|refusal| self.denied(refusal));
                 let _ = reply.send(begun);
             }
             Input::Look { reply } => {
@@ -484,7 +493,24 @@ impl<E: Env> Driver<E> {
             snapshot: self.replica.checkpoint(),
             sessions: self.state.sessions_count() as u64,
             state_hash: self.state.hash(),
+            loads: self.loads(),
         }
+    }
+
+    fn loads(&self) -> Vec<Load> {
+        let state = &self.state;
+        let requests_max = self.config.requests_max as u64;
+        let (requests, messages) = self.inbox.waiting();
+        [
+            ("sessions", state.sessions_count() as u64, state.config().sessions_max),
+            ("answers kept for retries", state.answers_count() as u64, state.answers_max()),
+            ("requests that wait for their turn", requests as u64, requests_max),
+            ("messages that wait for their turn", messages as u64, self.config.messages_max as u64),
+            ("changes under way", (self.waiting.len() + self.proposals.len()) as u64, requests_max),
+            ("questions under way", self.reads.len() as u64, requests_max),
+        ]
+        .map(|(what, value, limit)| Load { what, value, limit })
+        .to_vec()
     }
 
     fn not_leader(&self) -> Denied {

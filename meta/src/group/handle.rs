@@ -11,6 +11,7 @@ use futures::channel::oneshot;
 use mooseng_core::env::Address;
 use mooseng_core::id::{GroupId, ReplicaId, SessionId};
 use mooseng_core::namespace::{Caller, Outcome, Query};
+use mooseng_net::rpc::Load;
 use mooseng_storage::Manifest;
 use raft::eraftpb::Message;
 use std::sync::Arc;
@@ -68,6 +69,8 @@ pub struct Look {
     pub snapshot: u64,
     pub sessions: u64,
     pub state_hash: u128,
+    /// What there may be only so much of.
+    pub loads: Vec<Load>,
 }
 
 /// A snapshot of this replica's own state is durable.

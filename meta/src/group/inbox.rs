@@ -64,6 +64,12 @@ impl<T> Inbox<T> {
         Ok(())
     }
 
+    /// How many requests and how many messages wait.
+    pub fn waiting(&self) -> (usize, usize) {
+        let queue = self.lock();
+        (queue.requests, queue.messages)
+    }
+
     pub fn take(&self) -> Option<T> {
         let mut queue = self.lock();
         let (lane, item) = queue.items.pop_front()?;

@@ -277,12 +277,14 @@ pub enum Change {
         replaced: Vec<ReplicaId>,
     },
     Remove(ReplicaId),
-    /// Leave a joint configuration whose leader was lost before it could.
+    /// Leave a joint configuration that is not left by itself, or whose leader was lost before.
     Settle,
 }
 
 impl Change {
-    pub fn conf_change(&self) -> ConfChangeV2 {
+    /// `leave`: whether a joint configuration is left by itself ([`ConfChangeTransition::Auto`]) or
+    /// waits for a [`Change::Settle`] (`Explicit`).
+    pub fn conf_change(&self, leave: ConfChangeTransition) -> ConfChangeV2 {
         let single = |kind, replica: ReplicaId| {
             let mut change = ConfChangeSingle::default();
             change.set_change_type(kind);
@@ -306,7 +308,7 @@ impl Change {
             Change::Settle => {}
         }
         let mut change = ConfChangeV2::default();
-        change.set_transition(ConfChangeTransition::Auto);
+        change.set_transition(leave);
         change.set_changes(changes.into());
         change.set_context(context.into());
         change
@@ -457,10 +459,16 @@ mod tests {
         assert_eq!(members.next_change(ReplicaId(1), |_| false), None);
         let change = members.next_change(ReplicaId(1), |_| true).unwrap();
         assert_eq!(change, Change::Promote { learner: ReplicaId(4), replaced: vec![ReplicaId(3)] });
-        assert!(change.conf_change().enter_joint().is_some(), "one voter in, one out: both or none");
+        assert!(
+            change.conf_change(ConfChangeTransition::Auto).enter_joint().is_some(),
+            "one voter in, one out: both or none"
+        );
         let second = members.admit(newcomer(5, 3)).unwrap();
         let leftovers = vec![ReplicaId(4)];
         assert_eq!(second, Change::Admit { newcomer: newcomer(5, 3), leftovers });
-        assert_eq!(decode_newcomers(second.conf_change().take_context()), Ok(vec![newcomer(5, 3)]));
+        assert_eq!(
+            decode_newcomers(second.conf_change(ConfChangeTransition::Auto).take_context()),
+            Ok(vec![newcomer(5, 3)])
+        );
     }
 }

@@ -31,7 +31,7 @@ use mooseng_core::event::Event;
 use mooseng_core::id::{GroupId, ReplicaId};
 use mooseng_core::time::Instant;
 use mooseng_core::{plant, probe};
-use raft::eraftpb::{Entry, HardState, Message, MessageType};
+use raft::eraftpb::{ConfChangeTransition, Entry, HardState, Message, MessageType};
 use raft::{RawNode, SnapshotStatus, StateRole};
 use std::collections::VecDeque;
 
@@ -393,6 +393,16 @@ impl Replica {
 
     /// Proposes a change of the members; gives its index.
     pub fn propose_change(&mut self, change: &Change, now: Instant) -> Result<u64, Refusal> {
+        self.propose_change_left(change, ConfChangeTransition::Auto, now)
+    }
+
+    /// The same; `leave` says how a joint configuration that comes of it is left.
+    pub fn propose_change_left(
+        &mut self,
+        change: &Change,
+        leave: ConfChangeTransition,
+        now: Instant,
+    ) -> Result<u64, Refusal> {
         if self.led.is_none() {
             return Err(Refusal::NotLeader);
         }
@@ -401,7 +411,7 @@ impl Replica {
             return Err(Refusal::Busy);
         }
         let index = self.node.raft.raft_log.last_index() + 1;
-        let proposed = self.node.propose_conf_change(Vec::new(), change.conf_change());
+        let proposed = self.node.propose_conf_change(Vec::new(), change.conf_change(leave));
         self.after(now);
         proposed.map(|()| index).map_err(|_| Refusal::Busy)
     }

@@ -29,19 +29,21 @@ pub struct ServerConfig {
     pub tap: Tap,
 }
 
-/// Told of the way to each group's task when it begins to serve: how oracles look at what a
-/// replica holds. Nobody is told by default.
+/// Told of the way to each group's task when it begins to serve, and of the room that the server has
+/// for callers: how oracles look at what a replica holds. Nobody is told by default.
 #[derive(Clone, Default)]
-pub struct Tap(Option<Arc<dyn Fn(Handle) + Send + Sync>>);
+pub struct Tap(Option<Arc<Told>>);
+
+type Told = dyn Fn(Handle, rpc::Rooms) + Send + Sync;
 
 impl Tap {
-    pub fn new(told: impl Fn(Handle) + Send + Sync + 'static) -> Self {
+    pub fn new(told: impl Fn(Handle, rpc::Rooms) + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(told)))
     }
 
-    pub(super) fn tell(&self, handle: &Handle) {
+    pub(super) fn tell(&self, handle: &Handle, rooms: &rpc::Rooms) {
         if let Some(told) = &self.0 {
-            told(handle.clone());
+            told(handle.clone(), rooms.clone());
         }
     }
 }

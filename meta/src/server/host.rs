@@ -120,7 +120,7 @@ async fn tend<E: Env>(
             Err(Unloaded::Failed(why)) => return env.halt(why),
         };
         let (driver, handle) = drive(&server, &journal, group, *recovered, (state, manifest), doubt.clone());
-        server.config.tap.tell(&handle);
+        server.config.tap.tell(&handle, &server.rooms);
         server.slots.set(group, Slot::Serving(handle));
         let why = driver.run().await;
         begin = again(why, true);

@@ -48,22 +48,26 @@ struct Server<E: Env> {
     identity: Identity,
     channels: Channels<E>,
     slots: Slots<E>,
+    rooms: rpc::Rooms,
 }
 
 /// Serves until the machine stops; returns only if it cannot start.
 pub async fn run<E: Env>(env: E, config: ServerConfig) -> Result<(), ServerError> {
     config.check().map_err(ServerError)?;
-    let channels = Channels::new(env.clone(), config.channel);
+    let channels = Channels::new(env.clone(), rpc::ChannelConfig { control: true, ..config.channel });
     let identity = identity(&env, &config, &channels).await?;
     let address = &config.address;
     let listener = env.net().listen(address).await.map_err(|error| ServerError(error.to_string()))?;
     let slots = Slots::new(&config.groups);
     let rpc_config = config.rpc;
-    let server = Arc::new(Server { env: env.clone(), config, identity, channels, slots });
+    let rooms = rpc::Rooms::new(&rpc_config);
+    let server =
+        Arc::new(Server { env: env.clone(), config, identity, channels, slots, rooms: rooms.clone() });
     let metadata = MetadataHandler::new(metadata::Service::new(server.clone()));
     let raft = RaftHandler::new(raft::Service::new(server.clone()));
     let cluster = ClusterHandler::new(cluster::Service::new(server.clone()));
-    env.spawn("services", rpc::serve(env.clone(), listener, (raft, (metadata, cluster)), rpc_config));
+    let services = (raft, (metadata, cluster));
+    env.spawn("services", rpc::serve(env.clone(), listener, services, rpc_config, rooms));
     host::groups(server).await?;
     futures::future::pending().await
 }

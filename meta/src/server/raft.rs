@@ -5,7 +5,7 @@ use super::{Server, disk};
 use crate::group::ambiguity::Standing;
 use crate::group::driver::inquire;
 use bytes::Bytes;
-use mooseng_core::env::{Body, Env};
+use mooseng_core::env::{Body, Env, sleep};
 use mooseng_core::id::{GroupId, ReplicaId};
 use mooseng_net::proto::raft::{
     FetchSnapshotReply, FetchSnapshotRequest, InquireReply, InquireRequest, Raft, RaftMessage,
@@ -15,9 +15,13 @@ use mooseng_storage::SnapshotReader;
 use protobuf::Message as _;
 use raft::eraftpb::Message;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The most bytes of a snapshot in one answer.
 const PIECE_BYTES_MAX: u32 = 4 << 20;
+
+/// How late a message may be on a whim.
+const LATE: Duration = Duration::from_millis(15);
 
 pub(super) struct Service<E: Env> {
     server: Arc<Server<E>>,
@@ -41,6 +45,10 @@ impl<E: Env> Raft<E> for Service<E> {
         // What is not even a message is nobody's.
         let Ok(message) = Message::parse_from_carllerche_bytes(&request.payload) else { return };
         if (message.from, message.to) == (request.source, request.target) {
+            // Messages may overtake one another.
+            if self.server.env.buggify("raft message handled late") {
+                sleep(&self.server.env, LATE).await;
+            }
             handle.step(message, request.sent, request.echo);
         }
     }

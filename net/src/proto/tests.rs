@@ -121,8 +121,11 @@ fn a_line_of_a_log() {
 
 #[test]
 fn hellos_and_refusals() {
-    let hello = rpc::Hello { version_oldest: 1, version_newest: 2, build: "0.1.0".into() };
+    let hello =
+        rpc::Hello { version_oldest: 1, version_newest: 2, build: "0.1.0".into(), ..rpc::Hello::default() };
     assert_eq!(hex(&hello), "080110021a05302e312e30");
+    let hello = rpc::Hello { control: true, refusal: "no".into(), ..hello };
+    assert_eq!(hex(&hello), "080110021a05302e312e3020012a026e6f");
     let detail = rpc::StatusDetail {
         code: rpc::StatusCode::NotLeader as i32,
         message: "no".into(),

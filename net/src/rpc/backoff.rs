@@ -30,7 +30,6 @@ impl BackoffConfig {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RetryConfig {
-    pub backoff: BackoffConfig,
     /// Retries that may be made at once, before any first try has earned one.
     pub tokens_max: u32,
     /// How many first tries earn one retry.
@@ -39,7 +38,7 @@ pub struct RetryConfig {
 
 impl Default for RetryConfig {
     fn default() -> Self {
-        Self { backoff: BackoffConfig::default(), tokens_max: 64, tries_per_token: 4 }
+        Self { tokens_max: 64, tries_per_token: 4 }
     }
 }
 
@@ -65,13 +64,25 @@ impl RetryBudget {
         self.parts = (self.parts + 1).min(most);
     }
 
-    /// May it be tried again after the `failures`-th failure, and after how long? `None`: not now;
-    /// the failure goes to whoever asked.
-    pub fn again(&mut self, failures: u32, dice: &mut impl Dice) -> Option<Duration> {
-        let left = self.parts.checked_sub(u64::from(self.config.tries_per_token))?;
-        self.parts = left;
-        Some(self.config.backoff.wait(failures, dice))
+    /// Something failed and is to be tried again. Without a token that has to wait longer than it
+    /// otherwise would.
+    pub fn spend(&mut self) -> Spent {
+        match self.parts.checked_sub(u64::from(self.config.tries_per_token)) {
+            None => Spent::Nothing,
+            Some(left) => {
+                self.parts = left;
+                Spent::Token
+            }
+        }
     }
+}
+
+/// What a retry has cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Spent {
+    Token,
+    /// None was left.
+    Nothing,
 }
 
 #[cfg(test)]
@@ -95,11 +106,8 @@ mod tests {
 
     #[test]
     fn retries_are_a_bounded_share() {
-        let config = RetryConfig { tokens_max: 3, tries_per_token: 4, ..RetryConfig::default() };
-        let mut budget = RetryBudget::new(config);
-        let mut dice = stream(1, "budget", 0, 0);
-        let mut retries =
-            |budget: &mut RetryBudget| (0..100).filter(|_| budget.again(1, &mut dice).is_some()).count();
+        let mut budget = RetryBudget::new(RetryConfig { tokens_max: 3, tries_per_token: 4 });
+        let retries = |budget: &mut RetryBudget| (0..100).filter(|_| budget.spend() == Spent::Token).count();
         assert_eq!(retries(&mut budget), 3);
         (0..3).for_each(|_| budget.tried());
         assert_eq!(retries(&mut budget), 0);

@@ -10,6 +10,8 @@ use std::time::Duration;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ChannelConfig {
     pub versions: Versions,
+    /// The caller is a server of the cluster itself: see [`Share`].
+    pub control: bool,
     /// This build, for the peer's log.
     pub build: &'static str,
     /// For connecting and the hello, together.
@@ -28,6 +30,7 @@ impl Default for ChannelConfig {
     fn default() -> Self {
         Self {
             versions: Versions::default(),
+            control: false,
             build: env!("CARGO_PKG_VERSION"),
             connect_max: Duration::from_millis(500),
             liveness: LivenessConfig::default(),
@@ -40,17 +43,29 @@ impl Default for ChannelConfig {
     }
 }
 
+/// The room that a server has for one kind of callers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Share {
+    pub connections_max: usize,
+    /// Calls being carried out, of one connection (one-way calls apart) and of all.
+    pub connection_calls_max: usize,
+    pub calls_max: usize,
+    /// One-way calls being carried out, of all.
+    pub notices_max: usize,
+    /// Bytes of the requests of all.
+    pub bytes_max: usize,
+}
+
 /// The server's side.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ServerConfig {
     pub versions: Versions,
     pub build: &'static str,
-    pub connections_max: usize,
-    /// Calls being carried out, of one connection and of all.
-    pub connection_calls_max: usize,
-    pub calls_max: usize,
-    /// Bytes of the requests of the latter.
-    pub bytes_max: usize,
+    pub clients: Share,
+    /// For the servers of the cluster among themselves.
+    pub control: Share,
+    /// Connections that have not said hello yet.
+    pub greetings_max: usize,
     /// No call may take longer, whatever its caller says.
     pub deadline_max: Duration,
     /// For the peer's hello.
@@ -66,10 +81,21 @@ impl Default for ServerConfig {
         Self {
             versions: Versions::default(),
             build: env!("CARGO_PKG_VERSION"),
-            connections_max: 4096,
-            connection_calls_max: 1024,
-            calls_max: 8192,
-            bytes_max: 256 << 20,
+            clients: Share {
+                connections_max: 4096,
+                connection_calls_max: 1024,
+                calls_max: 8192,
+                notices_max: 8192,
+                bytes_max: 256 << 20,
+            },
+            control: Share {
+                connections_max: 64,
+                connection_calls_max: 1024,
+                calls_max: 8192,
+                notices_max: 8192,
+                bytes_max: 256 << 20,
+            },
+            greetings_max: 256,
             deadline_max: Duration::from_secs(120),
             hello_max: Duration::from_secs(2),
             idle_max: Duration::from_secs(600),

@@ -6,9 +6,9 @@ use super::alarm::Alarm;
 use super::answers::Answers;
 use super::config::ServerConfig;
 use super::desk::{Desk, Task, Wish};
-use super::hello;
-use super::ledger::Limits;
+use super::hello::{self, Introduction};
 use super::method::{ExtentOf, Handler, Reply};
+use super::room::{Rooms, Seat};
 use super::status::Status;
 use futures::channel::oneshot;
 use futures::future::{Abortable, Aborted};
@@ -20,7 +20,6 @@ use mooseng_core::event::Event;
 use mooseng_core::probe;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 pub(super) struct Connection<E, H> {
@@ -28,7 +27,7 @@ pub(super) struct Connection<E, H> {
     pub(super) peer: Address,
     pub(super) handler: H,
     pub(super) config: ServerConfig,
-    pub(super) limits: Arc<Limits>,
+    pub(super) rooms: Rooms,
 }
 
 /// Why a connection is over.
@@ -55,7 +54,7 @@ impl<E: Env, H: Handler<E>> Connection<E, H> {
         let mut frames = pin!(unfold(receiver, receive));
         let hello_max = self.config.hello_max;
         let end = match timeout(&self.env, hello_max, self.meet(&mut sender, frames.as_mut())).await {
-            Ok(Ok(())) => self.serve(frames, sender, drain).await,
+            Ok(Ok((seat, control))) => self.serve(frames, sender, drain, seat, control).await,
             Ok(Err(end)) => end,
             Err(_) => End::CutOff(format!("it did not say hello within {hello_max:?}")),
         };
@@ -65,22 +64,30 @@ impl<E: Env, H: Handler<E>> Connection<E, H> {
         }
     }
 
-    /// Exchanges hellos. A stranger is given ours all the same, so that both sides can say why.
+    /// Exchanges hellos, and takes a place among the servers (`true`) or the clients. A stranger, and
+    /// whoever finds no room, is given our hello all the same, so that both sides can say why.
     async fn meet(
         &self,
         sender: &mut SenderOf<E>,
         mut frames: Pin<&mut impl Stream<Item = Arrival>>,
-    ) -> Result<(), End> {
+    ) -> Result<(Seat, bool), End> {
         let first = match frames.next().await {
             Some(Ok(Some(first))) => first,
             Some(Err(NetError::Rubbish { what })) => return Err(End::CutOff(what)),
             Some(Ok(None) | Err(_)) | None => return Err(End::Done),
         };
-        let (versions, build) = (self.config.versions, self.config.build);
-        let met = hello::meet(versions, build, &first.head);
-        let ours = Frame { head: hello::introduce(versions, build), body: Body::Empty };
-        sender.send(ours).await.map_err(|_| End::Done)?;
-        met.map(|_version| ()).map_err(End::CutOff)
+        let mut ours = Introduction::new(self.config.versions, self.config.build);
+        let met = hello::meet(&ours, &first.head);
+        let seat = match &met {
+            Ok(met) => self.rooms.of(met.control).enter(self.env.clock().now()),
+            Err(_) => None,
+        };
+        if met.is_ok() && seat.is_none() {
+            ours.refusal = "it has as many connections as it may";
+        }
+        sender.send(Frame { head: ours.head(), body: Body::Empty }).await.map_err(|_| End::Done)?;
+        let met = met.map_err(End::CutOff)?;
+        Ok((seat.ok_or(End::Done)?, met.control))
     }
 
     /// Calls in, answers out, until the connection is over.
@@ -89,10 +96,13 @@ impl<E: Env, H: Handler<E>> Connection<E, H> {
         mut frames: Pin<&mut impl Stream<Item = Arrival>>,
         sender: SenderOf<E>,
         mut drain: oneshot::Receiver<()>,
+        mut seat: Seat,
+        control: bool,
     ) -> End {
         let clock = self.env.clock();
-        let mut desk = Desk::new(self.peer.clone(), self.config, self.limits.clone(), clock.now());
-        let answers = Answers::new(self.config.connection_calls_max);
+        let room = self.rooms.of(control);
+        let mut desk = Desk::new(self.peer.clone(), self.config, room, clock.now());
+        let answers = Answers::new(room.share().connection_calls_max);
         let mut sending = pin!(send(sender, &answers));
         let mut running = FuturesUnordered::new();
         let mut alarm = Alarm::new();
@@ -103,6 +113,10 @@ impl<E: Env, H: Handler<E>> Connection<E, H> {
                 }
                 // What is done goes first: it makes room.
                 collect::<E>(&mut running, &mut desk, &answers, context);
+                seat.idle(desk.idle_since());
+                if Pin::new(&mut seat.asked_to_leave).poll(context).is_ready() {
+                    return Poll::Ready(End::Done);
+                }
                 while alarm.rings(desk.due(), |due| clock.sleep_until(due), context) {
                     expire(&mut desk, &answers, clock.now());
                     if desk.is_over(clock.now(), answers.are_sent()) {

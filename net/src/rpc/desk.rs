@@ -3,9 +3,10 @@
 
 use super::config::ServerConfig;
 use super::head::{CALL_NUMBER_END, HEAD_BYTES, Head, Kind};
-use super::ledger::{Ledger, Limits, Refused};
+use super::ledger::{Ledger, Refused, is_one_way};
 use super::method::{Call, Incoming, Reply};
 use super::payload::Payload;
+use super::room::Room;
 use super::status::{Code, Status};
 use super::table::{bare, fits};
 use crate::proto::rpc::StatusDetail;
@@ -13,13 +14,11 @@ use futures::future::{AbortHandle, AbortRegistration};
 use mooseng_core::env::{Address, Body, Extent, Frame, Received};
 use mooseng_core::probe;
 use mooseng_core::time::Instant;
-use std::sync::Arc;
 
 pub(super) struct Desk {
     peer: Address,
     config: ServerConfig,
     ledger: Ledger,
-    /// One-way calls have no number; here they get one beyond those of callers.
     one_way_next: u64,
     heard: Instant,
     drain_until: Option<Instant>,
@@ -43,8 +42,8 @@ pub(super) enum Wish<X> {
 }
 
 impl Desk {
-    pub(super) fn new(peer: Address, config: ServerConfig, limits: Arc<Limits>, now: Instant) -> Self {
-        let ledger = Ledger::new(limits, config.connection_calls_max);
+    pub(super) fn new(peer: Address, config: ServerConfig, room: &Room, now: Instant) -> Self {
+        let ledger = Ledger::new(room.limits.clone());
         Self { peer, config, ledger, one_way_next: CALL_NUMBER_END, heard: now, drain_until: None }
     }
 
@@ -145,7 +144,7 @@ impl Desk {
         number: u64,
         result: Result<Reply<X>, Status>,
     ) -> Option<Frame<X>> {
-        if !self.ledger.finish(number) || number >= CALL_NUMBER_END {
+        if !self.ledger.finish(number) || is_one_way(number) {
             return None;
         }
         Some(match result {
@@ -158,6 +157,11 @@ impl Desk {
         })
     }
 
+    /// Since when nothing is asked of it; `None` while a call is under way.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        self.ledger.is_empty().then_some(self.heard)
+    }
+
     /// When to look at the clock again.
     pub(super) fn due(&self) -> Instant {
         let other = self.drain_until.unwrap_or(self.heard + self.config.idle_max);
@@ -168,7 +172,7 @@ impl Desk {
     pub(super) fn expire<X: Extent>(&mut self, now: Instant) -> Option<Wish<X>> {
         let number = self.ledger.expire(now)?;
         probe!("rpc deadline passed at the server");
-        if number >= CALL_NUMBER_END {
+        if is_one_way(number) {
             return Some(Wish::Nothing);
         }
         Some(Wish::Send(refuse(number, &Status::new(Code::Deadline, "the deadline passed here"))))

@@ -25,40 +25,74 @@ impl Default for Versions {
     }
 }
 
-/// The frame's head that introduces us.
-pub(super) fn introduce(versions: Versions, build: &str) -> Bytes {
-    assert!(versions.oldest <= versions.newest, "no version lies in {versions:?}");
-    let hello =
-        Hello { version_oldest: versions.oldest, version_newest: versions.newest, build: build.to_owned() };
-    Payload::of(&hello).into_head(&Head::of(Kind::Hello))
+/// What one side says of itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Introduction {
+    pub versions: Versions,
+    /// This build, for the peer's log.
+    pub build: &'static str,
+    /// It is a server of the cluster that calls.
+    pub control: bool,
+    /// Why a server does not go on with its caller; empty if it does.
+    pub refusal: &'static str,
 }
 
-/// Reads the first frame of a peer: the newest version that both speak, or one line for a person.
-pub(super) fn meet(ours: Versions, build: &str, first: &Bytes) -> Result<u32, String> {
+impl Introduction {
+    pub fn new(versions: Versions, build: &'static str) -> Self {
+        Self { versions, build, control: false, refusal: "" }
+    }
+
+    /// The head of the frame that says it.
+    pub(super) fn head(&self) -> Bytes {
+        let Self { versions, build, control, refusal } = self;
+        assert!(versions.oldest <= versions.newest, "no version lies in {versions:?}");
+        let hello = Hello {
+            version_oldest: versions.oldest,
+            version_newest: versions.newest,
+            build: (*build).to_owned(),
+            control: *control,
+            refusal: (*refusal).to_owned(),
+        };
+        Payload::of(&hello).into_head(&Head::of(Kind::Hello))
+    }
+}
+
+/// What a peer that speaks our language has said of itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Met {
+    /// The newest version that both speak.
+    pub(super) version: u32,
+    pub(super) control: bool,
+    pub(super) refusal: String,
+}
+
+/// Reads the first frame of a peer; an error is one line for a person.
+pub(super) fn meet(ours: &Introduction, first: &Bytes) -> Result<Met, String> {
     let head = Head::decode(first).map_err(|error| format!("it does not speak our protocol: {error}"))?;
     let message = first.slice(HEAD_BYTES..);
     if head.kind != Kind::Hello {
         return Err(format!("it opened with a {:?} instead of a hello", head.kind));
     }
     let hello = Hello::decode(message).map_err(|error| format!("its hello does not decode: {error}"))?;
-    let newest_common = ours.newest.min(hello.version_newest);
-    if newest_common < ours.oldest.max(hello.version_oldest) || hello.version_newest < hello.version_oldest {
+    let Introduction { versions, build, .. } = ours;
+    let version = versions.newest.min(hello.version_newest);
+    if version < versions.oldest.max(hello.version_oldest) || hello.version_newest < hello.version_oldest {
         return Err(format!(
             "it (build {}) speaks protocol versions {} to {}, this build ({build}) {} to {}: \
              upgrade the older of the two",
             shown(&hello.build),
             hello.version_oldest,
             hello.version_newest,
-            ours.oldest,
-            ours.newest
+            versions.oldest,
+            versions.newest
         ));
     }
-    Ok(newest_common)
+    Ok(Met { version, control: hello.control, refusal: shown(&hello.refusal) })
 }
 
 /// A stranger's text, cut to what fits a line.
 fn shown(text: &str) -> String {
-    text.chars().filter(|letter| !letter.is_control()).take(40).collect()
+    text.chars().filter(|letter| !letter.is_control()).take(80).collect()
 }
 
 #[cfg(test)]
@@ -78,29 +112,39 @@ mod tests {
             (versions(1, 1), versions(2, 3), Err(())),
             (versions(4, 5), versions(2, 3), Err(())),
         ] {
-            let met = meet(ours, "here", &introduce(theirs, "there"));
-            assert_eq!(met.map_err(|_| ()), common, "{ours:?} with {theirs:?}");
-            let met = meet(theirs, "there", &introduce(ours, "here"));
-            assert_eq!(met.map_err(|_| ()), common, "{theirs:?} with {ours:?}");
+            let (ours, theirs) = (Introduction::new(ours, "here"), Introduction::new(theirs, "there"));
+            for (one, other) in [(&ours, &theirs), (&theirs, &ours)] {
+                let met = meet(one, &other.head()).map(|met| met.version);
+                assert_eq!(met.map_err(|_| ()), common, "{one:?} with {other:?}");
+            }
         }
     }
 
     #[test]
+    fn what_is_said_is_heard() {
+        let ours = Introduction::new(versions(1, 1), "1.4");
+        let theirs = Introduction { control: true, refusal: "no\nroom", ..ours.clone() };
+        let met = Met { version: 1, control: true, refusal: "noroom".to_owned() };
+        assert_eq!(meet(&ours, &theirs.head()), Ok(met));
+    }
+
+    #[test]
     fn strangers_get_one_line() {
-        let line = meet(versions(1, 2), "1.4", &introduce(versions(5, 6), "9\n.0")).unwrap_err();
+        let theirs = Introduction::new(versions(5, 6), "9\n.0");
+        let line = meet(&Introduction::new(versions(1, 2), "1.4"), &theirs.head()).unwrap_err();
         assert_eq!(
             line,
             "it (build 9.0) speaks protocol versions 5 to 6, this build (1.4) 1 to 2: \
              upgrade the older of the two"
         );
-        let upside_down = Hello { version_oldest: 9, version_newest: 1, build: String::new() };
+        let upside_down = Hello { version_oldest: 9, version_newest: 1, ..Hello::default() };
         let upside_down = Payload::of(&upside_down).into_head(&Head::of(Kind::Hello));
         for first in [
             Bytes::from_static(b"GET / HTTP/1.1"),
             upside_down,
             Head::of(Kind::Ping).encode().to_vec().into(),
         ] {
-            assert!(meet(versions(1, 9), "1.4", &first).is_err());
+            assert!(meet(&Introduction::new(versions(1, 9), "1.4"), &first).is_err());
         }
     }
 }

@@ -1,35 +1,47 @@
 //! The calls that a server carries out for one connection: until when, and how much of the limits
 //! they hold. Knows neither the connection nor the clock nor what a call does.
 
+use super::config::Share;
+use super::head::CALL_NUMBER_END;
 use futures::future::AbortHandle;
 use mooseng_core::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What the connections of a server share: how much is under way in all.
+/// What the connections of one kind of callers share: how much is under way in all. One-way calls
+/// are counted apart: a call may take long, and may even wait for what one-way calls bring.
 #[derive(Debug)]
 pub(super) struct Limits {
-    calls_max: usize,
-    bytes_max: usize,
+    share: Share,
     calls: AtomicUsize,
+    notices: AtomicUsize,
     bytes: AtomicUsize,
 }
 
 impl Limits {
-    pub(super) fn new(calls_max: usize, bytes_max: usize) -> Arc<Self> {
-        Arc::new(Self { calls_max, bytes_max, calls: AtomicUsize::new(0), bytes: AtomicUsize::new(0) })
+    pub(super) fn new(share: Share) -> Arc<Self> {
+        let zero = || AtomicUsize::new(0);
+        Arc::new(Self { share, calls: zero(), notices: zero(), bytes: zero() })
     }
 
-    fn enter(self: &Arc<Self>, bytes: usize) -> Option<Permit> {
-        let permit = Permit { limits: self.clone(), bytes };
+    pub(super) fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, one_way: bool) -> (&AtomicUsize, usize) {
+        if one_way { (&self.notices, self.share.notices_max) } else { (&self.calls, self.share.calls_max) }
+    }
+
+    fn enter(self: &Arc<Self>, one_way: bool, bytes: usize) -> Option<Permit> {
+        let permit = Permit { limits: self.clone(), one_way, bytes };
         // Counted first and looked at then: two connections at once may both be refused, never both
         // admitted beyond the limit. Giving the permit back is dropping it.
-        let calls = self.calls.fetch_add(1, Ordering::Relaxed);
-        let bytes_before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let (count, count_max) = self.count(one_way);
+        let before = count.fetch_add(1, Ordering::Relaxed);
+        let bytes_after = self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         // One call is always let in, or a body as large as the limit would never be.
-        let fits =
-            calls < self.calls_max && (calls == 0 || bytes_before.saturating_add(bytes) <= self.bytes_max);
+        let fits = before < count_max && (before == 0 || bytes_after <= self.share.bytes_max);
         fits.then_some(permit)
     }
 }
@@ -37,20 +49,22 @@ impl Limits {
 #[derive(Debug)]
 struct Permit {
     limits: Arc<Limits>,
+    one_way: bool,
     bytes: usize,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.limits.calls.fetch_sub(1, Ordering::Relaxed);
+        self.limits.count(self.one_way).0.fetch_sub(1, Ordering::Relaxed);
         self.limits.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
 pub(super) struct Ledger {
     limits: Arc<Limits>,
-    calls_max: usize,
     underway: BTreeMap<u64, Underway>,
+    /// How many of them are one-way.
+    notices: usize,
     deadlines: BTreeSet<(Instant, u64)>,
 }
 
@@ -58,7 +72,12 @@ struct Underway {
     deadline: Instant,
     /// Drops what the call does.
     abort: AbortHandle,
-    _permit: Permit,
+    permit: Permit,
+}
+
+/// One-way calls have no number; here they get one beyond those of callers.
+pub(super) fn is_one_way(number: u64) -> bool {
+    number >= CALL_NUMBER_END
 }
 
 /// Why a call is not taken on.
@@ -70,8 +89,8 @@ pub(super) enum Refused {
 }
 
 impl Ledger {
-    pub(super) fn new(limits: Arc<Limits>, calls_max: usize) -> Self {
-        Self { limits, calls_max, underway: BTreeMap::new(), deadlines: BTreeSet::new() }
+    pub(super) fn new(limits: Arc<Limits>) -> Self {
+        Self { limits, underway: BTreeMap::new(), notices: 0, deadlines: BTreeSet::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -88,27 +107,34 @@ impl Ledger {
         if self.underway.contains_key(&number) {
             return Err(Refused::NumberInUse);
         }
-        if self.underway.len() >= self.calls_max {
+        let one_way = is_one_way(number);
+        let alike = if one_way { self.notices } else { self.underway.len() - self.notices };
+        if alike >= self.limits.share.connection_calls_max {
             return Err(Refused::Overloaded);
         }
-        let permit = self.limits.enter(bytes).ok_or(Refused::Overloaded)?;
-        self.underway.insert(number, Underway { deadline, abort, _permit: permit });
+        let permit = self.limits.enter(one_way, bytes).ok_or(Refused::Overloaded)?;
+        self.notices += usize::from(one_way);
+        self.underway.insert(number, Underway { deadline, abort, permit });
         self.deadlines.insert((deadline, number));
         Ok(())
     }
 
     /// The call is done. False if nobody waits for it any more.
     pub(super) fn finish(&mut self, number: u64) -> bool {
-        let Some(underway) = self.underway.remove(&number) else { return false };
-        self.deadlines.remove(&(underway.deadline, number));
-        true
+        self.remove(number).is_some()
+    }
+
+    fn remove(&mut self, number: u64) -> Option<AbortHandle> {
+        let Underway { deadline, abort, permit } = self.underway.remove(&number)?;
+        self.notices -= usize::from(permit.one_way);
+        self.deadlines.remove(&(deadline, number));
+        Some(abort)
     }
 
     /// The caller no longer waits. False if the call is over already, which is no fault.
     pub(super) fn cancel(&mut self, number: u64) -> bool {
-        let Some(underway) = self.underway.remove(&number) else { return false };
-        self.deadlines.remove(&(underway.deadline, number));
-        underway.abort.abort();
+        let Some(abort) = self.remove(number) else { return false };
+        abort.abort();
         true
     }
 
@@ -141,11 +167,35 @@ mod tests {
         Instant::from_nanos(millis * 1_000_000)
     }
 
+    fn limits(calls_max: usize, connection_calls_max: usize) -> Arc<Limits> {
+        Limits::new(Share {
+            connections_max: 9,
+            connection_calls_max,
+            calls_max,
+            notices_max: calls_max,
+            bytes_max: 100,
+        })
+    }
+
+    /// A call that waits for what others say must not keep them from saying it.
+    #[test]
+    fn calls_leave_one_way_calls_their_room() {
+        let mut ledger = Ledger::new(limits(2, 2));
+        let notices = [CALL_NUMBER_END, CALL_NUMBER_END + 1, CALL_NUMBER_END + 2];
+        assert_eq!([1, 2].map(|number| ledger.enter(number, at(9), 1, handle())), [Ok(()); 2]);
+        assert_eq!(ledger.enter(3, at(9), 1, handle()), Err(Refused::Overloaded));
+        let entered = notices.map(|number| ledger.enter(number, at(9), 1, handle()));
+        assert_eq!(entered, [Ok(()), Ok(()), Err(Refused::Overloaded)]);
+        assert!(ledger.finish(notices[0]));
+        assert_eq!(ledger.enter(3, at(9), 1, handle()), Err(Refused::Overloaded));
+        assert_eq!(ledger.enter(notices[2], at(9), 1, handle()), Ok(()));
+    }
+
     #[test]
     fn limits_hold_for_one_connection_and_for_all() {
-        let limits = Limits::new(3, 100);
-        let mut first = Ledger::new(limits.clone(), 2);
-        let mut second = Ledger::new(limits.clone(), 2);
+        let limits = limits(3, 2);
+        let mut first = Ledger::new(limits.clone());
+        let mut second = Ledger::new(limits.clone());
         assert_eq!(first.enter(1, at(9), 40, handle()), Ok(()));
         assert_eq!(first.enter(2, at(9), 40, handle()), Ok(()));
         assert_eq!(first.enter(3, at(9), 1, handle()), Err(Refused::Overloaded));
@@ -160,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_call_larger_than_the_limit_is_let_in_alone() {
-        let mut ledger = Ledger::new(Limits::new(9, 100), 9);
+        let mut ledger = Ledger::new(limits(9, 9));
         assert_eq!(ledger.enter(1, at(9), 500, handle()), Ok(()));
         assert_eq!(ledger.enter(2, at(9), 1, handle()), Err(Refused::Overloaded));
         assert!(ledger.cancel(1));
@@ -169,7 +219,7 @@ mod tests {
 
     #[test]
     fn deadlines_pass_in_order_and_drop_what_the_call_does() {
-        let mut ledger = Ledger::new(Limits::new(9, 100), 9);
+        let mut ledger = Ledger::new(limits(9, 9));
         let late = handle();
         ledger.enter(1, at(20), 0, late.clone()).unwrap();
         ledger.enter(2, at(10), 0, handle()).unwrap();

@@ -3,8 +3,9 @@
 
 use super::alarm::Alarm;
 use super::channel::Shared;
+use super::config::ChannelConfig;
 use super::head::{HEAD_BYTES, Head, Kind};
-use super::hello;
+use super::hello::{self, Introduction};
 use super::liveness::Due;
 use super::method::ExtentOf;
 use super::status::Status;
@@ -87,17 +88,24 @@ type Halves<E> = (<ConnOf<E> as Conn>::Sender, <ConnOf<E> as Conn>::Receiver);
 
 /// Connects, and exchanges hellos.
 async fn meet<E: Env>(shared: &Shared<E>) -> Result<Halves<E>, End> {
-    let (versions, build) = (shared.config.versions, shared.config.build);
+    let ChannelConfig { versions, build, control, .. } = shared.config;
+    let ours = Introduction { control, ..Introduction::new(versions, build) };
     let (mut sender, mut receiver) = shared.env.net().connect(&shared.address).await?.split();
-    sender.send(Frame { head: hello::introduce(versions, build), body: Body::Empty }).await?;
+    sender.send(Frame { head: ours.head(), body: Body::Empty }).await?;
     let Some(first) = receiver.recv().await? else {
         return Err(End::plain("it closed the connection instead of saying hello"));
     };
-    if let Err(line) = hello::meet(versions, build, &first.head) {
-        probe!("rpc caller turns away from a stranger");
-        return Err(End::remarkable(line));
+    match hello::meet(&ours, &first.head) {
+        Ok(met) if met.refusal.is_empty() => Ok((sender, receiver)),
+        Ok(met) => {
+            probe!("rpc caller turned away");
+            Err(End::plain(format!("it turned us away: {}", met.refusal)))
+        }
+        Err(line) => {
+            probe!("rpc caller turns away from a stranger");
+            Err(End::remarkable(line))
+        }
     }
-    Ok((sender, receiver))
 }
 
 async fn send<E: Env>(shared: &Shared<E>, mut sender: <ConnOf<E> as Conn>::Sender) -> End {

@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn the_head_goes_before_the_message() {
-        let hello = Hello { version_oldest: 1, version_newest: 2, build: "b".into() };
+        let hello = Hello { version_oldest: 1, version_newest: 2, build: "b".into(), ..Hello::default() };
         let payload = Payload::of(&hello);
         assert_eq!(payload, Payload::from_bytes(&hello.encode_to_vec()));
         let head = Head::about(Kind::Answer, 7);

@@ -3,26 +3,27 @@
 
 use super::config::ServerConfig;
 use super::connection;
-use super::ledger::Limits;
 use super::method::Handler;
+use super::room::Rooms;
 use futures::channel::oneshot;
 use mooseng_core::env::{Accepted, Clock, Env, Listener, Net};
 use mooseng_core::event::Event;
-use mooseng_core::probe;
 use std::time::Duration;
 
 /// The pause after a connection that could not be taken in, so that running out of descriptors
 /// does not become running hot.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
 
-/// Serves until it is dropped.
+/// Serves until it is dropped, within the room that there is.
 pub async fn serve<E: Env, H: Handler<E>>(
     env: E,
     mut listener: <E::Net as Net>::Listener,
     handler: H,
     config: ServerConfig,
+    rooms: Rooms,
 ) {
-    let limits = Limits::new(config.calls_max, config.bytes_max);
+    let connections_max = config.clients.connections_max.saturating_add(config.control.connections_max);
+    let connections_max = connections_max.saturating_add(config.greetings_max);
     // Dropping a sender tells its connection to drain.
     let mut connections: Vec<oneshot::Sender<()>> = Vec::new();
     loop {
@@ -35,8 +36,9 @@ pub async fn serve<E: Env, H: Handler<E>>(
             }
         };
         connections.retain(|connection| !connection.is_canceled());
-        if connections.len() >= config.connections_max {
-            probe!("rpc connection refused: too many");
+        // Who has said hello finds out whether there is room; of those who have not there are
+        // only so many.
+        if connections.len() >= connections_max {
             drop(conn);
             continue;
         }
@@ -47,7 +49,7 @@ pub async fn serve<E: Env, H: Handler<E>>(
             peer,
             handler: handler.clone(),
             config,
-            limits: limits.clone(),
+            rooms: rooms.clone(),
         };
         env.spawn("rpc connection", connection.run(conn, drain));
     }

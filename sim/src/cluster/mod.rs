@@ -10,7 +10,7 @@ mod workload;
 
 use crate::machine::{Fault, NodeConfig, NodeId, Sim};
 use crate::oracle::{Judge, Settings, Sight};
-use crate::plan::{Budget, Member, Plan};
+use crate::plan::{Budget, Member, Plan, WIRE_VERSION};
 use crate::run::{Failure, Report, RunOptions, Told};
 use agenda::Agenda;
 use mooseng_core::time::Instant;
@@ -68,10 +68,10 @@ impl<'a> Run<'a> {
             // What a milestone has made due strikes at once, not at the next turn.
             observer.strike(control);
         }));
-        let clients = plan.clients.iter().enumerate().map(|(number, steps)| {
+        let clients = (0..plan.clients.len()).map(|number| {
             let node = sim.add_node(&format!("client-{}", number + 1), NodeConfig::default());
             let config = servers.session_config(plan);
-            (node, Arc::new(Client::new(number, steps.clone(), config, watch.clone())))
+            (node, Arc::new(Client::new(number, plan, config, watch.clone())))
         });
         let clients = clients.collect();
         let work_told = sim.now();
@@ -79,7 +79,7 @@ impl<'a> Run<'a> {
     }
 
     fn play(mut self) -> Report {
-        self.servers.boot(&mut self.sim);
+        self.servers.boot(&mut self.sim, &self.record);
         for (node, client) in &self.clients {
             let client = client.clone();
             self.sim.boot(*node, move |env| client.clone().run(env));
@@ -133,6 +133,11 @@ impl<'a> Run<'a> {
         // No server takes another one's disk for its own, so somebody has to put in empty ones.
         for node in self.watch.swapped() {
             self.sim.apply(&Fault::Empty { node, restart_ms: Some(0) }).expect("the node was added");
+        }
+        // And somebody has to install the build that all of them understand.
+        for node in self.watch.reversioned() {
+            let common = Fault::Version { node, wire_version: WIRE_VERSION, restart_ms: Some(0) };
+            self.sim.apply(&common).expect("the node was added");
         }
         let names = self.servers.names().into_iter();
         let clients = (1..=self.clients.len()).map(|number| format!("client-{number}"));

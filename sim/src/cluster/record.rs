@@ -2,13 +2,15 @@
 //! inodes that steps made, and the first broken promise.
 
 use super::workload::ending;
-use crate::history::{Asked, Request};
+use crate::history::{Asked, Ending, Request};
 use crate::machine::Control;
-use crate::oracle::{Judge, Violation};
-use mooseng_client::{Answered, ClientError};
+use crate::oracle::{Judge, Sight, Violation};
+use crate::plan::Member;
+use mooseng_client::{Answered, ClientError, Loss};
 use mooseng_core::id::InodeId;
 use mooseng_core::namespace::Caller;
 use mooseng_core::time::Instant;
+use mooseng_net::rpc::Load;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -70,6 +72,26 @@ impl Record {
             self.acknowledged.fetch_add(1, Ordering::Relaxed);
         }
         self.judge(|judge| ((), judge.end(now, number, ending(now, result))));
+    }
+
+    /// Nobody waits for the answer any more.
+    pub(super) fn interrupted(&self, number: usize) {
+        let at = self.now();
+        self.judge(|judge| ((), judge.end(at, number, Ending::Unknown { at })));
+    }
+
+    pub(super) fn measured(&self, node: Member, loads: &[Load]) {
+        let now = self.now();
+        for Load { what, value, limit } in loads.iter().copied() {
+            let sight = Sight::Measured { node, what, value, limit };
+            self.judge(|judge| ((), judge.tell(now, sight)));
+        }
+    }
+
+    pub(super) fn session_lost(&self, client: usize, loss: Loss) {
+        let (now, Loss { at: told, granted_until }) = (self.now(), loss);
+        let sight = Sight::SessionLost { client, told, granted_until };
+        self.judge(|judge| ((), judge.tell(now, sight)));
     }
 
     pub(super) fn acknowledged(&self) -> u64 {

@@ -1,13 +1,14 @@
 //! The metadata servers of a run: how a plan's knobs become their configuration, their formatting,
 //! and a look at what each of them holds in the end.
 
+use super::record::Record;
 use crate::machine::{Fault, NodeConfig, NodeId, Sim, SimEnv};
 use crate::model::{Tree, TreeEntry};
 use crate::oracle::FinalReplica;
-use crate::plan::{Knobs, Member, Plan};
+use crate::plan::{Knobs, Member, Plan, WIRE_VERSION};
 use bytes::Bytes;
 use mooseng_client::SessionConfig;
-use mooseng_core::env::{Address, Env};
+use mooseng_core::env::{Address, Env, sleep};
 use mooseng_core::event::Event;
 use mooseng_core::id::{ClusterId, GroupId, ReplicaId, ServerId};
 use mooseng_core::namespace::Name;
@@ -15,9 +16,11 @@ use mooseng_meta::group::ambiguity::Standing;
 use mooseng_meta::group::handle::{Handle, Look};
 use mooseng_meta::server::{self, FormatConfig, ServerConfig, Tap};
 use mooseng_meta::state::{State, StateConfig};
+use mooseng_net::rpc::hello::Versions;
+use mooseng_net::rpc::{ChannelConfig, Rooms};
 use mooseng_storage::JournalConfig;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 const GROUP: GroupId = GroupId(1);
@@ -27,7 +30,10 @@ const PORT: u16 = 9421;
 const FORMAT_MAX: Duration = Duration::from_secs(30);
 const LOOK_MAX: Duration = Duration::from_millis(100);
 
-type Handles = Arc<Mutex<BTreeMap<NodeId, Handle>>>;
+/// How often it is looked at how much each server holds of what is limited.
+const MEASURED_EVERY: Duration = Duration::from_millis(200);
+
+type Handles = Arc<Mutex<BTreeMap<NodeId, (Handle, Rooms)>>>;
 
 pub(super) struct Servers {
     nodes: Vec<NodeId>,
@@ -40,14 +46,14 @@ impl Servers {
         let count = plan.topology.servers;
         let addresses: Vec<Address> = (1..=count).map(address).collect();
         let nodes: Vec<NodeId> =
-            (1..=count).map(|number| sim.add_node(&name(number), NodeConfig::default())).collect();
+            (1..=count).map(|number| sim.add_node(&name(number), node_config())).collect();
         let handles = Handles::default();
         let configs = nodes.iter().zip(1..).map(|(node, number)| {
             let (node, handles) = (*node, handles.clone());
             ServerConfig {
                 join: Some(addresses.iter().filter(|other| **other != address(number)).cloned().collect()),
-                tap: Tap::new(move |handle| {
-                    handles.lock().unwrap_or_else(PoisonError::into_inner).insert(node, handle);
+                tap: Tap::new(move |handle, rooms| {
+                    lock(&handles).insert(node, (handle, rooms));
                 }),
                 ..server_config(plan, number)
             }
@@ -83,18 +89,31 @@ impl Servers {
         }
     }
 
-    pub(super) fn boot(&self, sim: &mut Sim) {
+    pub(super) fn boot(&self, sim: &mut Sim, record: &Arc<Record>) {
         for (node, config) in self.nodes.iter().zip(&self.configs) {
-            let config = config.clone();
-            sim.boot(*node, move |env| serve(env, config.clone()));
+            let (node, config) = (*node, config.clone());
+            let (handles, record) = (self.handles.clone(), record.clone());
+            sim.boot(node, move |env| {
+                // What an earlier life left behind says nothing about this one.
+                lock(&handles).remove(&node);
+                let measuring = measure(env.clone(), node, handles.clone(), record.clone());
+                env.spawn("measured", measuring);
+                serve(env, config.clone())
+            });
         }
     }
 
     pub(super) fn session_config(&self, plan: &Plan) -> SessionConfig {
         let servers = self.configs.iter().map(|config| config.address.clone()).collect();
+        let queue_frames_max = plan.knobs.rpc_queue_frames_max as usize;
         SessionConfig {
+            channel: ChannelConfig {
+                queue_frames_max,
+                versions: versions(WIRE_VERSION),
+                ..ChannelConfig::default()
+            },
             operation_timeout: Duration::from_millis(plan.knobs.deadline_ms),
-            window: u64::from(plan.knobs.answers_max).min(128),
+            window: u64::from(plan.knobs.client_window),
             ..SessionConfig::new(servers)
         }
     }
@@ -103,7 +122,7 @@ impl Servers {
     pub(super) fn inspect(&self, sim: &mut Sim) -> Vec<FinalReplica> {
         let mut found = Vec::new();
         for (node, number) in self.nodes.iter().zip(1..) {
-            let handle = self.handles.lock().unwrap_or_else(PoisonError::into_inner).get(node).cloned();
+            let handle = lock(&self.handles).get(node).map(|(handle, _)| handle.clone());
             let Some(handle) = handle.filter(|_| sim.is_up(*node)) else { continue };
             let copy = sim.run(*node, LOOK_MAX, async move { handle.copy().await });
             if let Some(Ok((look, state))) = copy {
@@ -138,7 +157,34 @@ fn final_replica(number: u32, look: &Look, state: &State) -> Option<FinalReplica
     })
 }
 
-async fn serve(env: SimEnv, config: ServerConfig) {
+fn lock(handles: &Handles) -> MutexGuard<'_, BTreeMap<NodeId, (Handle, Rooms)>> {
+    handles.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Looks again and again at how much a server holds of what is limited.
+async fn measure(env: SimEnv, node: NodeId, handles: Handles, record: Arc<Record>) {
+    let member = Member::Server(node.0 + 1);
+    loop {
+        sleep(&env, MEASURED_EVERY).await;
+        let Some((handle, rooms)) = lock(&handles).get(&node).cloned() else { continue };
+        record.measured(member, &rooms.loads());
+        if let Ok(look) = handle.look().await {
+            record.measured(member, &look.loads);
+        }
+    }
+}
+
+fn node_config() -> NodeConfig {
+    NodeConfig { wire_version: WIRE_VERSION, ..NodeConfig::default() }
+}
+
+fn versions(newest: u32) -> Versions {
+    Versions { oldest: newest.saturating_sub(1).max(1), newest }
+}
+
+async fn serve(env: SimEnv, mut config: ServerConfig) {
+    config.rpc.versions = versions(env.wire_version());
+    config.channel.versions = config.rpc.versions;
     if let Err(error) = server::run(env.clone(), config).await {
         env.note(Event::Note(format!("the server does not start: {error}")));
         env.halt(error.to_string());
@@ -159,6 +205,7 @@ fn state_config(knobs: &Knobs) -> StateConfig {
         first_counter: knobs.inode_start,
         links_max: knobs.links_max,
         session_window: u64::from(knobs.answers_max),
+        sessions_max: knobs.sessions_max,
         ..StateConfig::default()
     }
 }
@@ -173,7 +220,13 @@ fn server_config(plan: &Plan, number: u32) -> ServerConfig {
         queue_bytes_max: knobs.journal_queue_bytes_max as usize,
         sector_bytes: knobs.sector_bytes,
     };
+    config.rpc.clients.connections_max = knobs.rpc_connections_max as usize;
+    config.rpc.clients.calls_max = knobs.rpc_calls_max as usize;
+    config.rpc.control.notices_max = knobs.rpc_notices_max as usize;
+    config.channel.queue_frames_max = knobs.rpc_queue_frames_max as usize;
     let driver = &mut config.driver;
+    driver.requests_max = knobs.requests_max as usize;
+    driver.messages_max = knobs.messages_max as usize;
     driver.session_lifetime = Duration::from_millis(knobs.session_lifetime_ms);
     driver.snapshot_every_entries = knobs.snapshot_entries;
     driver.log_trailing_entries = driver.log_trailing_entries.min(knobs.snapshot_entries / 2);

@@ -30,6 +30,8 @@ struct Inner {
     elections: u64,
     /// Nodes that run, if they do, with another node's disk.
     swapped: BTreeSet<String>,
+    /// Nodes that may speak another version than the rest.
+    reversioned: BTreeSet<String>,
     closed: bool,
 }
 
@@ -43,6 +45,7 @@ impl Watch {
             open_faults: 0,
             elections: 0,
             swapped: BTreeSet::new(),
+            reversioned: BTreeSet::new(),
             closed: false,
         };
         let tape = taped.then(Mutex::default);
@@ -68,9 +71,18 @@ impl Watch {
         self.lock().swapped.clone()
     }
 
+    pub(super) fn reversioned(&self) -> BTreeSet<String> {
+        self.lock().reversioned.clone()
+    }
+
     /// When the next fault is due.
     pub(super) fn next(&self) -> Option<Instant> {
         self.lock().agenda.next()
+    }
+
+    /// Is everything healed?
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
     }
 
     /// No fault strikes from now on.
@@ -200,6 +212,9 @@ impl Watch {
                 if let Fault::SwapDisks { left, right, .. } = fault {
                     self.lock().swapped.extend([left.clone(), right.clone()]);
                 }
+                if let Fault::Version { node, .. } = fault {
+                    self.lock().reversioned.insert(node.clone());
+                }
                 self.lock().open_faults += 1;
                 Some(Sight::FaultBegan)
             }
@@ -245,6 +260,7 @@ fn milestone(event: &Event) -> Option<Milestone> {
         Event::Acknowledged { .. } => Milestone::Acknowledged,
         Event::Elected { .. } => Milestone::Elected,
         Event::SteppedDown { .. } => Milestone::SteppedDown,
+        Event::HandingOver { .. } => Milestone::HandingOver,
         Event::Recovered { .. } => Milestone::Recovered,
         Event::Applied { .. } => Milestone::Applied,
         Event::SnapshotTaken { .. } => Milestone::SnapshotTaken,

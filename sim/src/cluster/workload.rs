@@ -1,12 +1,13 @@
 //! What a client of a run does: its steps, one after the other, over a session with the metadata
 //! service, writing down what it asked and what it was told. Knows nothing of faults.
 
+use super::record::Record;
 use super::watch::Watch;
 use crate::history::{Asked, Ending, Request};
 use crate::machine::SimEnv;
-use crate::plan::{Action, Base, Place, Step};
+use crate::plan::{Action, Base, Place, Plan, Step};
 use mooseng_client::{Answered, ClientError, Session, SessionConfig};
-use mooseng_core::env::sleep;
+use mooseng_core::env::{sleep, timeout};
 use mooseng_core::id::InodeId;
 use mooseng_core::namespace::{Answer, Caller, FileKind, Name, Op, Query};
 use std::collections::BTreeMap;
@@ -24,7 +25,11 @@ pub(super) struct Client {
     pub(super) steps: Vec<Step>,
     pub(super) config: SessionConfig,
     pub(super) watch: Arc<Watch>,
+    /// How many steps it does at once.
+    hands: u32,
     progress: Mutex<Progress>,
+    /// Held while a session is opened: all hands share one.
+    opening: futures::lock::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -47,8 +52,11 @@ impl From<ClientError> for Stop {
 }
 
 impl Client {
-    pub(super) fn new(number: usize, steps: Vec<Step>, config: SessionConfig, watch: Arc<Watch>) -> Self {
-        Self { number, steps, config, watch, progress: Mutex::default() }
+    pub(super) fn new(number: usize, plan: &Plan, config: SessionConfig, watch: Arc<Watch>) -> Self {
+        let steps = plan.clients[number].clone();
+        let hands = plan.knobs.client_hands;
+        let (progress, opening) = (Mutex::default(), futures::lock::Mutex::default());
+        Self { number, steps, config, watch, hands, progress, opening }
     }
 
     fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
@@ -59,6 +67,12 @@ impl Client {
     pub(super) async fn run(self: Arc<Self>, env: SimEnv) {
         // A session of an earlier life died with it.
         drop(self.progress().session.take());
+        let hands = (0..self.hands).map(|_| self.hand(&env));
+        futures::future::join_all(hands).await;
+    }
+
+    /// Does one step after the other, each that no other hand has begun.
+    async fn hand(&self, env: &SimEnv) {
         loop {
             let next = {
                 let mut progress = self.progress();
@@ -67,11 +81,18 @@ impl Client {
             };
             let Some(step) = self.steps.get(next) else { return };
             if !step.wait.is_zero() {
-                sleep(&env, step.wait).await;
+                sleep(env, step.wait).await;
             }
-            let Ok(walker) = self.walker(&env, step.caller.clone()).await else { continue };
-            if let Err(Stop::Failed(ClientError::SessionLost)) = walker.act(&step.action, step.label).await {
-                drop(self.progress().session.take());
+            let Ok(walker) = self.walker(env, step.caller.clone()).await else { continue };
+            let act = walker.act(&step.action, step.label);
+            // When everything is healed everything is waited for.
+            let acted = match step.within.filter(|_| !self.watch.is_closed()) {
+                None => act.await,
+                // Dropped, it is interrupted.
+                Some(within) => timeout(env, within, act).await.unwrap_or(Ok(())),
+            };
+            if let Err(Stop::Failed(ClientError::SessionLost)) = acted {
+                self.forget_session();
             }
         }
     }
@@ -84,15 +105,29 @@ impl Client {
             let name = format!("after-{}-{attempt}", self.number + 1);
             let at = Place { base: Base::Root, names: vec![Name::new(name).expect("a plain name")] };
             match walker.look_around(at).await {
-                Err(Stop::Failed(ClientError::SessionLost)) => drop(self.progress().session.take()),
+                Err(Stop::Failed(ClientError::SessionLost)) => self.forget_session(),
                 Err(_) => {}
                 Ok(()) => return,
             }
         }
     }
 
+    /// The service has said that the session is gone.
+    fn forget_session(&self) {
+        let mut progress = self.progress();
+        // Another hand may have opened the next one already.
+        let Some(loss) = progress.session.as_ref().and_then(Session::loss) else { return };
+        progress.session = None;
+        drop(progress);
+        self.watch.record.session_lost(self.number, loss);
+    }
+
     async fn walker(&self, env: &SimEnv, caller: Caller) -> Result<Walker<'_>, ClientError> {
-        let known = self.progress().session.clone().filter(|session| !session.is_lost());
+        let _opening = self.opening.lock().await;
+        if self.progress().session.as_ref().is_some_and(Session::is_lost) {
+            self.forget_session();
+        }
+        let known = self.progress().session.clone();
         let session = match known {
             Some(session) => session,
             None => {
@@ -244,21 +279,24 @@ impl Walker<'_> {
         Ok(())
     }
 
-    async fn ask(&self, query: Query) -> Result<Answered, Stop> {
+    fn call(&self, asked: Asked) -> Call<'_> {
         let record = &self.client.watch.record;
-        let number = record.call(self.client.number, &self.caller, Asked::Question(query.clone()));
+        Call { record, number: record.call(self.client.number, &self.caller, asked), over: false }
+    }
+
+    async fn ask(&self, query: Query) -> Result<Answered, Stop> {
+        let call = self.call(Asked::Question(query.clone()));
         let result = self.session.query_as(&self.caller, &query).await;
-        record.end(number, &result);
+        call.end(&result);
         Ok(result?)
     }
 
     async fn change(&self, op: Op) -> Result<Answered, Stop> {
-        let record = &self.client.watch.record;
-        let number = record.call(self.client.number, &self.caller, Asked::Change(op.clone()));
+        let call = self.call(Asked::Change(op.clone()));
         let change = self.session.begin().await;
-        record.name(number, Request { session: self.session.id(), sequence: change.sequence() });
+        call.name(Request { session: self.session.id(), sequence: change.sequence() });
         let result = change.carry_out_as(&self.caller, &op).await;
-        record.end(number, &result);
+        call.end(&result);
         if result.is_ok() {
             self.client.watch.answered();
         }
@@ -266,10 +304,37 @@ impl Walker<'_> {
     }
 }
 
+/// A call under way. One that is interrupted, or dies with its client, ends when it is dropped.
+struct Call<'a> {
+    record: &'a Record,
+    number: usize,
+    over: bool,
+}
+
+impl Call<'_> {
+    fn name(&self, request: Request) {
+        self.record.name(self.number, request);
+    }
+
+    fn end(mut self, result: &Result<Answered, ClientError>) {
+        self.over = true;
+        self.record.end(self.number, result);
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            self.record.interrupted(self.number);
+        }
+    }
+}
+
 /// How a call that ended so is written down.
 pub(super) fn ending(at: mooseng_core::time::Instant, result: &Result<Answered, ClientError>) -> Ending {
     match result {
         Ok(answered) => Ending::Answered { at, outcome: answered.outcome.clone(), index: answered.index },
+        Err(ClientError::NotReached { .. }) => Ending::NotCarriedOut { at },
         // Whether an attempt before the last one got through, nobody can say.
         Err(_) => Ending::Unknown { at },
     }

@@ -86,6 +86,13 @@ pub enum Fault {
         target: String,
         frames: u32,
     },
+    /// The next frames from `source` to `target` say something else on the way, and their checksums
+    /// are right: what a peer sends that is broken, or none of ours.
+    Rubbish {
+        source: String,
+        target: String,
+        frames: u32,
+    },
 
     /// The clock runs this much too fast (or too slow).
     Drift {
@@ -210,6 +217,7 @@ impl Fault {
             Fault::SlowLink { .. } => "slow-link",
             Fault::Reset { .. } => "reset",
             Fault::Corrupt { .. } => "corrupt",
+            Fault::Rubbish { .. } => "rubbish",
             Fault::Drift { .. } => "drift",
             Fault::ClockJump { .. } => "clock-jump",
             Fault::WallStep { .. } => "wall-step",
@@ -257,7 +265,8 @@ impl Fault {
             Fault::Cut { source, target, .. }
             | Fault::Clog { source, target, .. }
             | Fault::SlowLink { source, target, .. }
-            | Fault::Corrupt { source, target, .. } => vec![source, target],
+            | Fault::Corrupt { source, target, .. }
+            | Fault::Rubbish { source, target, .. } => vec![source, target],
             Fault::Reset { left, right } | Fault::SwapDisks { left, right, .. } => vec![left, right],
             Fault::Partition { left, right, .. } => left.iter().chain(right).map(String::as_str).collect(),
             Fault::Crash { node, .. }

@@ -87,7 +87,8 @@ impl World {
             | Fault::Clog { .. }
             | Fault::SlowLink { .. }
             | Fault::Reset { .. }
-            | Fault::Corrupt { .. } => self.inject_network(fault),
+            | Fault::Corrupt { .. }
+            | Fault::Rubbish { .. } => self.inject_network(fault),
             Fault::Drift { .. }
             | Fault::ClockJump { .. }
             | Fault::WallStep { .. }
@@ -120,7 +121,8 @@ impl World {
             Fault::Cut { source, target, .. }
             | Fault::Clog { source, target, .. }
             | Fault::SlowLink { source, target, .. }
-            | Fault::Corrupt { source, target, .. } => vec![(self.named(source), self.named(target))],
+            | Fault::Corrupt { source, target, .. }
+            | Fault::Rubbish { source, target, .. } => vec![(self.named(source), self.named(target))],
             Fault::Partition { left, right, .. } => {
                 let mut links = Vec::new();
                 for one in left.iter().map(|name| self.named(name)) {
@@ -152,10 +154,11 @@ impl World {
                     link.slow_bytes_per_second = *bytes_per_second;
                 }
                 Fault::Corrupt { frames, .. } => link.corrupt_frames += frames,
+                Fault::Rubbish { frames, .. } => link.rubbish_frames += frames,
                 _ => link.cuts += 1,
             }
         }
-        !matches!(fault, Fault::Corrupt { .. })
+        !matches!(fault, Fault::Corrupt { .. } | Fault::Rubbish { .. })
     }
 
     fn inject_clock(&mut self, fault: &Fault) -> bool {

@@ -3,7 +3,9 @@
 //! of them are is a loss.
 
 use super::{End, FinalReplica, Oracle, Promise, Violation};
+use crate::history::{Asked, History};
 use crate::model::{Limits, Model};
+use mooseng_core::namespace::{Caller, Outcome, Query};
 
 pub struct Durable {
     limits: Limits,
@@ -47,10 +49,17 @@ impl Durable {
         }
     }
 
-    /// The replica holds what the committed log makes, as far as it has come.
+    /// The replica holds what the committed log makes, as far as it has come. Answers to questions
+    /// are replayed too: where nobody heard what a creation answered, they tell what it made.
     fn held_by(&self, replica: &FinalReplica, end: &End<'_>) -> Result<(), Violation> {
         let mut model = Model::new(self.limits);
-        for (_, entry) in end.log.iter().take_while(|(index, _)| *index <= replica.applied) {
+        let mut questions = questions(end.history).into_iter().peekable();
+        for (index, entry) in end.log.iter().take_while(|(index, _)| *index <= replica.applied) {
+            while let Some((_, caller, query, outcome)) = questions.next_if(|(seen, ..)| *seen < index) {
+                if model.answer_as(caller, query, outcome).is_err() {
+                    return Ok(()); // As below.
+                }
+            }
             let operation = entry.request.and_then(|request| end.history.of_request(request));
             let Some((operation, change)) = operation.and_then(|one| Some((one, one.change()?))) else {
                 continue;
@@ -67,6 +76,18 @@ impl Durable {
             ..self.violation(end.at, format!("{} holds something else than was committed", replica.node))
         })
     }
+}
+
+/// The questions that were answered, in the order of what they saw.
+fn questions(history: &History) -> Vec<(u64, &Caller, &Query, &Outcome)> {
+    let answered = history.operations().iter().filter_map(|operation| {
+        let Asked::Question(query) = &operation.asked else { return None };
+        let (_, outcome, index) = operation.answered()?;
+        Some((index, &operation.caller, query, outcome))
+    });
+    let mut questions: Vec<_> = answered.collect();
+    questions.sort_by_key(|(index, ..)| *index);
+    questions
 }
 
 impl Oracle for Durable {

@@ -2,7 +2,7 @@
 
 use super::{
     Down, End, FinalReplica, Observation, Oracle, Sight, Violation, bounded, durable, exactly_once, failover,
-    leaders, linearizable, progress, promises, replicas, spin, tree,
+    leaders, linearizable, progress, promises, replicas, sessions, spin, tree,
 };
 use crate::history::{Asked, CommitLog, Committed, Ending, History, Request};
 use crate::model::Limits;
@@ -30,6 +30,7 @@ pub struct Settings {
     /// Histories up to this many operations are searched for any order that explains them, beside
     /// the check of the commit order.
     pub search_max: usize,
+    pub clocks_keep_their_bound: bool,
 }
 
 impl Settings {
@@ -45,6 +46,7 @@ impl Settings {
             clients: plan.clients.len(),
             turns_saved_max: spin::saved_max(plan.clients.iter().map(Vec::len).sum()),
             failover_max: promised.then_some(FAILOVER_MAX),
+            clocks_keep_their_bound: plan.clocks_keep_their_bound(),
             ..Self::default()
         }
     }
@@ -59,6 +61,7 @@ impl Default for Settings {
             progress_max: Duration::from_secs(5),
             turns_saved_max: spin::saved_max(0),
             search_max: 12,
+            clocks_keep_their_bound: true,
         }
     }
 }
@@ -85,6 +88,7 @@ impl Judge {
             Box::new(bounded::Bounded),
             Box::new(spin::Spin::new(settings.turns_saved_max)),
             Box::new(failover::Failover::new(settings.failover_max, failovers.clone())),
+            Box::new(sessions::Sessions::new(settings.clocks_keep_their_bound)),
             Box::new(exactly_once::ExactlyOnce),
             Box::new(tree::WellFormed),
             Box::new(durable::Durable::new(settings.limits)),

@@ -13,6 +13,7 @@ pub mod linearizable;
 pub mod progress;
 pub mod promises;
 pub mod replicas;
+pub mod sessions;
 pub mod spin;
 pub mod tree;
 
@@ -100,6 +101,9 @@ pub enum Sight<'a> {
     Healed,
     /// How often the node's tasks have taken a turn, since the beginning.
     Worked { node: Member, turns: u64 },
+    /// A client was told that its session is gone. By its own clock it was `told` then, and what the
+    /// session was granted was good until `granted_until`.
+    SessionLost { client: usize, told: Instant, granted_until: Instant },
     /// Something that must stay bounded, as it is now.
     Measured { node: Member, what: &'static str, value: u64, limit: u64 },
 }

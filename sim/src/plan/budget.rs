@@ -56,6 +56,17 @@ pub const EXCLUDED: &[Exclusion] = &[
 /// The documented bound on how fast a clock may be off, in parts per million.
 const DRIFT_PPM_MAX: u32 = 10_000;
 
+impl Plan {
+    /// Do all clocks run as they are documented to?
+    pub fn clocks_keep_their_bound(&self) -> bool {
+        self.faults.iter().all(|planned| match planned.fault {
+            Fault::ClockJump { .. } => false,
+            Fault::Drift { ppm, .. } => ppm.unsigned_abs() <= DRIFT_PPM_MAX,
+            _ => true,
+        })
+    }
+}
+
 /// What a fault does to synced state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Harm {

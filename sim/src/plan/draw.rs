@@ -2,6 +2,7 @@
 //! another.
 
 mod faults;
+mod scenes;
 mod steps;
 
 use super::{Knobs, Plan, Topology, Weights};
@@ -32,9 +33,21 @@ impl Plan {
             plan.machine = MachineConfig::draw(&mut machine_dice);
         }
         plan.clients = steps::draw(seed, weights);
+        plan.knobs.sessions_max = sessions_max(&plan, &mut dice("plan: sessions"));
         plan.faults = faults::draw(seed, weights, &plan);
         plan
     }
+}
+
+/// Where sessions run out soon, there may be hardly more of them than clients: those that were lost
+/// make room in time.
+fn sessions_max(plan: &Plan, dice: &mut impl Dice) -> u64 {
+    const LIFETIME_SHORT_MS: u64 = 2_000;
+    let clients = plan.clients.len() as u64;
+    if plan.knobs.session_lifetime_ms > LIFETIME_SHORT_MS || dice.chance(500_000) {
+        return plan.knobs.sessions_max;
+    }
+    clients + dice.below(3)
 }
 
 /// A subset of the kinds, each of its weight or of none. Never none of them all.

@@ -19,6 +19,8 @@ pub enum Milestone {
     Acknowledged,
     Elected,
     SteppedDown,
+    /// A leader begins to hand its office over.
+    HandingOver,
     Recovered,
     Applied,
     SnapshotTaken,

@@ -56,6 +56,22 @@ pub struct Knobs {
     pub session_lifetime_ms: u64,
     pub deadline_ms: u64,
     pub answers_max: u32,
+    /// Changes that a client has in flight at most, whatever the servers keep answers for, and steps
+    /// that it does at once.
+    pub client_window: u32,
+    pub client_hands: u32,
+
+    pub sessions_max: u64,
+    /// Requests that may wait for a group's task, or be under way in it, and messages that may wait.
+    pub requests_max: u32,
+    pub messages_max: u32,
+
+    /// Of one server: connections of clients, their calls under way, and one-way calls of servers.
+    pub rpc_connections_max: u32,
+    pub rpc_calls_max: u32,
+    pub rpc_notices_max: u32,
+    /// Frames that may wait to be sent to one peer.
+    pub rpc_queue_frames_max: u32,
 
     pub links_max: u32,
     /// Bits of a name's hash in its cookie; few make names collide.
@@ -86,6 +102,15 @@ impl Default for Knobs {
             session_lifetime_ms: 60_000,
             deadline_ms: 10_000,
             answers_max: 1_024,
+            client_window: 128,
+            client_hands: 1,
+            sessions_max: 100_000,
+            requests_max: 4_096,
+            messages_max: 4_096,
+            rpc_connections_max: 4_096,
+            rpc_calls_max: 8_192,
+            rpc_notices_max: 8_192,
+            rpc_queue_frames_max: 4_096,
             links_max: LINKS_MAX,
             name_hash_bits: 55,
             inode_start: 2,
@@ -98,6 +123,15 @@ impl Knobs {
     /// that outlives an election timeout is no configuration but a mistake.
     pub(super) fn draw(dice: &mut impl Dice) -> Self {
         let usual = Self::default();
+        // Servers that can do little at once, whose clients have to wait, or clients that do not wait.
+        let cramped = dice.chance(400_000);
+        let mut room = |small: &[u32], usual| if cramped { *dice.pick(small) } else { usual };
+        let requests_max = room(&[2, 16, usual.requests_max], usual.requests_max);
+        let rpc_connections_max = room(&[3, 12, usual.rpc_connections_max], usual.rpc_connections_max);
+        let rpc_calls_max = room(&[1, 2, 16], usual.rpc_calls_max);
+        let deadline_ms = *dice.pick(&[500, 2_000, usual.deadline_ms]);
+        let patient = cramped || deadline_ms == usual.deadline_ms;
+        let hands = *dice.pick(&[1, 1, 2, 8]);
         Self {
             segment_bytes: *dice.pick(&[16 << 10, 64 << 10, 256 << 10, usual.segment_bytes]),
             batch_bytes_max: *dice.pick(&[4 << 10, 64 << 10, usual.batch_bytes_max]),
@@ -115,8 +149,18 @@ impl Knobs {
             snapshot_chunk_bytes: *dice.pick(&[1 << 10, 4 << 10, usual.snapshot_chunk_bytes]),
             pinned_bytes_max: *dice.pick(&[256 << 10, 1 << 20, usual.pinned_bytes_max]),
             session_lifetime_ms: *dice.pick(&[2_000, 5_000, usual.session_lifetime_ms]),
-            deadline_ms: *dice.pick(&[500, 2_000, usual.deadline_ms]),
+            deadline_ms: if cramped { usual.deadline_ms } else { deadline_ms },
             answers_max: *dice.pick(&[4, 64, usual.answers_max]),
+            client_window: *dice.pick(&[2, 4, usual.client_window]),
+            // Hands are in each other's way.
+            client_hands: if patient { hands } else { 1 },
+            sessions_max: usual.sessions_max,
+            requests_max,
+            messages_max: *dice.pick(&[16, usual.messages_max]),
+            rpc_connections_max,
+            rpc_calls_max,
+            rpc_notices_max: *dice.pick(&[2, usual.rpc_notices_max]),
+            rpc_queue_frames_max: *dice.pick(&[2, 16, usual.rpc_queue_frames_max]),
             links_max: *dice.pick(&[3, 4, usual.links_max, usual.links_max]),
             name_hash_bits: *dice.pick(&[0, 2, usual.name_hash_bits]),
             inode_start: *dice.pick(&[usual.inode_start, (1 << 32) - 8, (1 << 44) - 8]),
@@ -138,6 +182,15 @@ impl Knobs {
             ("session_lifetime_ms", self.session_lifetime_ms),
             ("deadline_ms", self.deadline_ms),
             ("answers_max", u64::from(self.answers_max)),
+            ("client_window", u64::from(self.client_window)),
+            ("client_hands", u64::from(self.client_hands)),
+            ("sessions_max", self.sessions_max),
+            ("requests_max", u64::from(self.requests_max)),
+            ("messages_max", u64::from(self.messages_max)),
+            ("rpc_connections_max", u64::from(self.rpc_connections_max)),
+            ("rpc_calls_max", u64::from(self.rpc_calls_max)),
+            ("rpc_notices_max", u64::from(self.rpc_notices_max)),
+            ("rpc_queue_frames_max", u64::from(self.rpc_queue_frames_max)),
         ];
         if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
             return Err(format!("knobs.{name}: it is 0, and has to be at least 1"));

@@ -32,6 +32,10 @@ use std::time::Duration;
 /// The version of the file format that this code writes.
 pub const VERSION: u32 = 1;
 
+/// The version of the protocol between nodes that everybody speaks unless a fault says otherwise. A
+/// build of some version also speaks the one before.
+pub const WIRE_VERSION: u32 = 2;
+
 /// See the module.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Plan {

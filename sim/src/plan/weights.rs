@@ -13,7 +13,7 @@ pub(super) const OPERATIONS: [(&str, u32); 16] = [
     ("rename", 14),
     ("rename-keep", 3),
     ("exchange", 4),
-    ("link", 6),
+    ("link", 8),
     ("setattr", 6),
     ("lookup", 14),
     ("getattr", 8),
@@ -25,7 +25,7 @@ pub(super) const OPERATIONS: [(&str, u32); 16] = [
 ];
 
 /// A kind of fault, with the weight it is drawn with.
-const FAULTS: [(&str, u32); 32] = [
+const FAULTS: [(&str, u32); 41] = [
     ("crash", 14),
     ("crash-leader", 10),
     ("crash-at-operation", 12),
@@ -54,10 +54,19 @@ const FAULTS: [(&str, u32); 32] = [
     ("latent-error", 2),
     ("damaged-restart", 5),
     ("bit-rot", 2),
-    ("misdirected-write", 2),
+    ("misdirected-write", 5),
     ("misdirected-read", 2),
     ("swap-disks", 1),
     ("empty", 3),
+    ("absent-client", 8),
+    ("kill-client", 4),
+    ("deaf-leader", 5),
+    ("sleepy-leader", 5),
+    ("kill-at-answer", 4),
+    ("change-of-members", 3),
+    ("rotten-snapshot", 3),
+    ("version", 3),
+    ("rubbish", 3),
 ];
 
 /// The kinds that only a run beyond the budget draws.

@@ -81,6 +81,8 @@ pub struct Step {
     pub caller: Caller,
     /// What it makes is remembered under this number.
     pub label: Option<u32>,
+    /// It is interrupted after this long, as by a signal: what it asked for may come to be or not.
+    pub within: Option<Duration>,
 }
 
 impl Action {
@@ -193,7 +195,8 @@ impl fmt::Display for Step {
         if self.caller != Caller::ROOT {
             write!(f, " by={}", write_caller(&self.caller))?;
         }
-        self.label.map_or(Ok(()), |label| write!(f, " as @{label}"))
+        self.label.map_or(Ok(()), |label| write!(f, " as @{label}"))?;
+        self.within.map_or(Ok(()), |within| write!(f, " within {}", write_span(within)))
     }
 }
 
@@ -341,6 +344,13 @@ impl FromStr for Step {
             Some((wait, rest)) => (read_span(wait)?, rest),
         };
         let mut left: Vec<&str> = rest.split_ascii_whitespace().collect();
+        let mut within = None;
+        if let [.., word, span] = left[..]
+            && word == "within"
+        {
+            within = Some(read_span(span)?);
+            left.truncate(left.len() - 2);
+        }
         let mut label = None;
         if let [.., word, of] = left[..]
             && word == "as"
@@ -356,7 +366,7 @@ impl FromStr for Step {
         let caller = words.caller()?;
         let action = read_action(&mut words)?;
         match words.left.first() {
-            None => Ok(Self { wait, action, caller, label }),
+            None => Ok(Self { wait, action, caller, label, within }),
             Some(word) => Err(format!("`{word}` means nothing to `{}`: leave it out", words.verb)),
         }
     }
@@ -371,6 +381,8 @@ mod tests {
         for text in [
             "12ms: mkdir /a mode=700 as @3",
             "create @3/x",
+            "create @3/y as @9 within 350us",
+            "7ms: readdir / page=3 within 2ms",
             "350us: rename /a @3/b",
             "rename-keep /a /b",
             "exchange /a /b",
@@ -407,6 +419,8 @@ mod tests {
             ("mkdir /a mode=17777", "`mode` needs a number"),
             ("mkdir /a /b", "leave it out"),
             ("mkdir /a as 7", "a label is"),
+            ("mkdir /a within soon", "is no time"),
+            ("mkdir /a within 1ms as @7", "leave it out"),
             ("setattr /a size=-1", "`size` needs a number"),
             ("readdir / page=0", "at least one"),
             ("fly /a", "is no operation"),

@@ -159,9 +159,6 @@ impl<E: Env, F: File> Writer<E, F> {
                 written.extend(records.iter().map(|record| (stream, encoder.record(stream, record))));
             }
         }
-        if written.windows(2).any(|pair| pair[0].0 != pair[1].0) {
-            probe!("journal batch held more than one writer");
-        }
         let bytes = encoder.finish(head.sector_bytes);
         assert!(bytes.len() as u64 <= batcher::left(head, self.offset()), "the batch fits its segment");
         Batch { bytes, waiting, records: written, state }

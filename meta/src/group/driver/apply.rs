@@ -112,12 +112,7 @@ impl<E: Env> Driver<E> {
             let mine = waiting == index && proposed == term;
             match waiter {
                 Waiter::Command(answer) if mine => {
-                    if let Reply::Session { session } = reply {
-                        // Asked again, it is granted its lifetime again.
-                        let now = self.now();
-                        self.contacts.heard(session, now);
-                    }
-                    let _ = answer.send(Ok((reply, index)));
+                    let _ = answer.send(self.granted(reply, index));
                     return;
                 }
                 Waiter::Wish(answer) if mine => {
@@ -132,6 +127,19 @@ impl<E: Env> Driver<E> {
                 }
             }
         }
+    }
+
+    /// A session that is asked for again is granted its lifetime again, unless it is coming to its
+    /// end: then it has to be asked for once more.
+    fn granted(&mut self, reply: Reply, index: u64) -> Result<(Reply, u64), Denied> {
+        if let Reply::Session { session } = reply {
+            if self.contacts.is_ending(session) {
+                return Err(Denied::Unavailable("the session is about to end".into()));
+            }
+            let now = self.now();
+            self.contacts.heard(session, now);
+        }
+        Ok((reply, index))
     }
 
     /// Leadership was lost: what is under way may or may not come to be.

@@ -4,10 +4,15 @@ use super::{Driver, Waiter};
 use crate::command::CommandKind;
 use crate::group::handle::{Answering, Denied, Wish};
 use crate::group::members::Change;
+use crate::group::replica::Refusal;
 use bytes::Bytes;
 use futures::channel::oneshot;
 use mooseng_core::env::Env;
+use mooseng_core::event::Event;
+use mooseng_core::id::ReplicaId;
 use mooseng_core::probe;
+use mooseng_core::time::Instant;
+use raft::eraftpb::ConfChangeTransition;
 
 /// Sessions ended by one command.
 const SESSIONS_ENDED_MAX: usize = 256;
@@ -23,9 +28,8 @@ impl<E: Env> Driver<E> {
             return;
         }
         let now = self.now();
-        if now > self.last_tick + self.config.group.promise() {
-            // Nobody could be heard of meanwhile: the sessions are not to blame.
-            self.contacts.lead(self.state.sessions(), now);
+        if now > self.last_tick + self.config.group.absence() {
+            self.contacts.wake(now);
         }
         self.smooth = now.min(self.smooth + self.config.group.tick * 2);
         self.last_tick = now;
@@ -43,7 +47,8 @@ impl<E: Env> Driver<E> {
                 self.change_members();
             }
         }
-        if self.ticks.is_multiple_of(self.config.compare_ticks) && self.compared < self.replica.applied() {
+        let compares = self.ticks.is_multiple_of(self.config.compare_ticks) && !self.is_full();
+        if compares && self.compared < self.replica.applied() {
             self.propose_own(CommandKind::Noop);
         }
         let whim =
@@ -62,7 +67,15 @@ impl<E: Env> Driver<E> {
         self.proposals.push((kind, reply));
     }
 
+    /// Is as much under way as may be?
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting.len() + self.proposals.len() >= self.config.requests_max
+    }
+
     fn end_sessions(&mut self) {
+        if self.is_full() {
+            return;
+        }
         let now = self.now();
         let sessions = self.contacts.run_out(now, SESSIONS_ENDED_MAX);
         if !sessions.is_empty() {
@@ -74,25 +87,38 @@ impl<E: Env> Driver<E> {
     fn change_members(&mut self) {
         let Some(change) = self.replica.next_change() else { return };
         let now = self.now();
-        let proposed = self.replica.propose_change(&change, now).is_ok();
+        // Then another leader may have to leave it: what is rare otherwise.
+        let by_hand = change != Change::Settle && self.env.buggify("joint configuration left by hand");
+        let leave = if by_hand { ConfChangeTransition::Explicit } else { ConfChangeTransition::Auto };
+        let proposed = self.replica.propose_change_left(&change, leave, now).is_ok();
         if proposed && matches!(change, Change::Promote { .. }) {
             probe!("learner promoted");
         }
         if proposed && change == Change::Settle {
-            probe!("joint configuration left by a later leader");
+            probe!("joint configuration settled");
         }
     }
 
     fn hand_over(&mut self) {
         let now = self.now();
         if let Some(successor) = self.replica.successor()
-            && self.replica.transfer(successor, now).is_ok()
+            && self.hand_over_to(successor, now).is_ok()
         {
             probe!("leadership handed over");
         }
     }
 
+    pub(super) fn hand_over_to(&mut self, target: ReplicaId, now: Instant) -> Result<(), Refusal> {
+        self.replica.transfer(target, now)?;
+        let (group, replica, term) = (self.replica.group(), self.replica.id(), self.replica.term());
+        self.env.note(Event::HandingOver { group, replica, term, target });
+        Ok(())
+    }
+
     pub(super) fn wish(&mut self, wish: Wish, reply: Answering<u64>) {
+        if self.is_full() {
+            return drop(reply.send(Err(Denied::Overloaded)));
+        }
         let change = match wish {
             Wish::Admit(newcomer) => match self.replica.members().admit(newcomer) {
                 Some(change) => change,

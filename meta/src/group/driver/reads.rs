@@ -23,6 +23,11 @@ pub(super) struct Reads {
 }
 
 impl Reads {
+    pub(super) fn len(&self) -> usize {
+        let under_way = self.asked.iter().chain(&self.confirmed).map(|(_, reads)| reads.len());
+        self.waiting.len() + under_way.sum::<usize>()
+    }
+
     pub(super) fn push(&mut self, read: Read) {
         self.waiting.push(read);
     }
@@ -137,6 +142,10 @@ impl<E: Env> Driver<E> {
         match &read.query {
             Some((caller, question)) => {
                 Seen::Outcome(query(&self.state, caller, question), self.replica.applied())
+            }
+            None if self.contacts.is_ending(read.session) => {
+                probe!("session kept alive too late");
+                Seen::UnknownSession
             }
             None => Seen::Alive(self.contacts.lifetime()),
         }

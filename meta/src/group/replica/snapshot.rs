@@ -124,6 +124,10 @@ impl Replica {
     /// A snapshot of this replica's own state, as of what is applied now, is to be taken: its
     /// index, its term and the members it speaks of. `None` while there is nothing new to take.
     pub fn snapshot_point(&self) -> Option<(u64, u64, Members)> {
+        // One that is being installed overtakes any other.
+        if self.installing.is_some() {
+            return None;
+        }
         let term = self.node.raft.raft_log.term(self.applied).ok().filter(|term| *term != 0)?;
         Some((self.applied, term, self.members.clone()))
     }

@@ -1,5 +1,6 @@
 //! Calls that go as calls should: side by side, in time, within limits.
 
+use super::lab::few;
 use super::lab::{ECHO, LEAD, Lab, NEWS, WAIT};
 use crate::rpc::{CallError, ChannelConfig, Code, Method, ServerConfig};
 use bytes::Bytes;
@@ -134,7 +135,7 @@ fn a_cancel_that_is_not_sent_leaves_the_deadline() {
 fn a_server_with_too_much_to_do_says_so_at_once() {
     let lab = Lab::new();
     lab.env.run(async {
-        lab.open(ServerConfig { connection_calls_max: 2, ..ServerConfig::default() }).await;
+        lab.open(few(|share| share.connection_calls_max = 2)).await;
         let channel = lab.channel(ChannelConfig::default());
         let calls = (0..3).map(|_| lab.wait(&channel, 50, 1_000));
         let ends = join(join_all(calls), async {
@@ -153,7 +154,7 @@ fn a_server_with_too_much_to_do_says_so_at_once() {
 fn the_limit_on_all_calls_holds_across_connections() {
     let lab = Lab::new();
     lab.env.run(async {
-        lab.open(ServerConfig { calls_max: 2, ..ServerConfig::default() }).await;
+        lab.open(few(|share| share.calls_max = 2)).await;
         let channels: Vec<_> = (0..3).map(|_| lab.channel(ChannelConfig::default())).collect();
         let ends = join_all(channels.iter().map(|channel| lab.wait(channel, 50, 1_000))).await;
         assert_eq!(ends.iter().filter(|end| end.is_ok()).count(), 2);
@@ -182,7 +183,7 @@ fn one_way_messages_arrive_in_order_and_are_dropped_when_the_queue_is_full() {
 fn a_caller_that_does_not_read_is_not_read_from() {
     let lab = Lab::new();
     lab.env.run(async {
-        lab.open(ServerConfig { connection_calls_max: 4, ..ServerConfig::default() }).await;
+        lab.open(few(|share| share.connection_calls_max = 4)).await;
         let channel = lab.channel(ChannelConfig::default());
         let echo = || channel.call(&ECHO, Bytes::new(), Body::Empty, lab.within(500));
         assert!(echo().await.is_ok());

@@ -1,8 +1,8 @@
 //! A server whose methods do what a test asks for, and a caller beside it.
 
 use crate::rpc::{
-    Call, CallError, Channel, ChannelConfig, ExtentOf, Handler, Incoming, Method, Reply, ServerConfig,
-    Status, serve,
+    Call, CallError, Channel, ChannelConfig, ExtentOf, Handler, Incoming, Method, Reply, Rooms, ServerConfig,
+    Share, Status, serve,
 };
 use crate::testing::TestEnv;
 use bytes::Bytes;
@@ -19,6 +19,13 @@ pub(super) static WAIT: Method = Method { number: 2, name: "Lab.Wait", one_way: 
 pub(super) static NEWS: Method = Method { number: 3, name: "Lab.News", one_way: true };
 /// Says who leads.
 pub(super) static LEAD: Method = Method { number: 4, name: "Lab.Lead", one_way: false };
+
+/// A server with less room for clients.
+pub(super) fn few(change: impl FnOnce(&mut Share)) -> ServerConfig {
+    let mut config = ServerConfig::default();
+    change(&mut config.clients);
+    config
+}
 
 #[derive(Clone)]
 pub(super) struct Lab {
@@ -58,7 +65,8 @@ impl Lab {
     pub(super) async fn open(&self, config: ServerConfig) {
         let listener = self.env.net().listen(&Self::address()).await.unwrap();
         let (env, handler) = (self.env.clone(), self.clone());
-        self.env.spawn("server", async move { serve(env, listener, handler, config).await });
+        self.env
+            .spawn("server", async move { serve(env, listener, handler, config, Rooms::new(&config)).await });
     }
 
     pub(super) fn channel(&self, config: ChannelConfig) -> Channel<TestEnv> {

@@ -3,9 +3,9 @@
 use super::lab::{ECHO, Lab, NEWS};
 use crate::rpc::backoff::BackoffConfig;
 use crate::rpc::breaker::BreakerConfig;
-use crate::rpc::hello::{Versions, introduce};
+use crate::rpc::hello::{Introduction, Versions};
 use crate::rpc::liveness::LivenessConfig;
-use crate::rpc::{CallError, Channel, ChannelConfig, Code, ServerConfig, serve};
+use crate::rpc::{CallError, Channel, ChannelConfig, Code, Rooms, ServerConfig, serve};
 use crate::testing::TestEnv;
 use bytes::Bytes;
 use futures::future::{join, join3};
@@ -144,7 +144,7 @@ fn a_server_that_falls_over_at_every_call_opens_the_breaker() {
         lab.env.spawn("falls over", async move {
             while let Ok(accepted) = listener.accept().await {
                 let (mut sender, mut receiver) = accepted.conn.split();
-                let head = introduce(Versions::default(), "falls over");
+                let head = Introduction::new(Versions::default(), "falls over").head();
                 sender.send(Frame { head, body: Body::Empty }).await.unwrap();
                 receiver.recv().await.unwrap();
                 receiver.recv().await.unwrap();
@@ -212,7 +212,13 @@ fn a_server_that_stops_finishes_what_is_under_way() {
     let lab = Lab::new();
     lab.env.run(async {
         let listener = lab.env.net().listen(&Lab::address()).await.unwrap();
-        let server = serve(lab.env.clone(), listener, lab.clone(), ServerConfig::default());
+        let server = serve(
+            lab.env.clone(),
+            listener,
+            lab.clone(),
+            ServerConfig::default(),
+            Rooms::new(&ServerConfig::default()),
+        );
         let channel = lab.channel(ChannelConfig::default());
         let serving = async {
             let stop = std::pin::pin!(lab.pause(10));

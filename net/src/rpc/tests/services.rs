@@ -13,7 +13,7 @@ use crate::proto::raft::{
     RaftMessage, raft_methods,
 };
 use crate::rpc::{
-    BodyOf, Call, CallError, Channel, ChannelConfig, Code, Method, ServerConfig, Status, serve,
+    BodyOf, Call, CallError, Channel, ChannelConfig, Code, Method, Rooms, ServerConfig, Status, serve,
 };
 use crate::testing::TestEnv;
 use bytes::Bytes;
@@ -97,7 +97,10 @@ async fn open(lab: &Lab, server: &Server) -> Channel<TestEnv> {
     let metadata = MetadataHandler::<TestEnv, _>::new(server.clone());
     let raft = RaftHandler::<TestEnv, _>::new(server.clone());
     let env = lab.env.clone();
-    lab.env.spawn("server", serve(env, listener, (metadata, raft), ServerConfig::default()));
+    lab.env.spawn(
+        "server",
+        serve(env, listener, (metadata, raft), ServerConfig::default(), Rooms::new(&ServerConfig::default())),
+    );
     lab.channel(ChannelConfig::default())
 }
 

@@ -68,7 +68,7 @@ impl Client {
     async fn change(&self, op: Op) -> Option<Outcome> {
         match self.session.mutate(&op).await {
             Ok(Answered { outcome, .. }) => Some(outcome),
-            Err(ClientError::TimedOut { .. }) => None,
+            Err(ClientError::TimedOut { .. } | ClientError::NotReached { .. }) => None,
             Err(error) => panic!("{op:?}: {error}"),
         }
     }
@@ -77,7 +77,7 @@ impl Client {
         loop {
             match self.session.query(&query).await {
                 Ok(Answered { outcome, .. }) => return outcome,
-                Err(ClientError::TimedOut { .. }) => {}
+                Err(ClientError::TimedOut { .. } | ClientError::NotReached { .. }) => {}
                 Err(error) => panic!("{query:?}: {error}"),
             }
         }

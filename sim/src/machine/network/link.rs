@@ -23,6 +23,8 @@ pub(crate) struct Link {
     pub(crate) slow_bytes_per_second: Option<u64>,
     /// So many frames to come will have a bit flipped.
     pub(crate) corrupt_frames: u32,
+    /// So many frames to come will be rubbish.
+    pub(crate) rubbish_frames: u32,
 }
 
 impl Link {
@@ -43,6 +45,7 @@ impl Link {
             extra_ns: 0,
             slow_bytes_per_second: None,
             corrupt_frames: 0,
+            rubbish_frames: 0,
         }
     }
 
@@ -60,6 +63,7 @@ impl Link {
         self.extra_ns = 0;
         self.slow_bytes_per_second = None;
         self.corrupt_frames = 0;
+        self.rubbish_frames = 0;
     }
 
     /// When something small that leaves now arrives.

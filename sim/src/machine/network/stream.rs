@@ -200,8 +200,11 @@ impl World {
     }
 
     /// How a frame travels: most as they are, some as bytes, a few of these damaged.
-    fn load(&mut self, source: NodeId, target: NodeId, received: Received, body_checked: bool) -> Load {
+    fn load(&mut self, source: NodeId, target: NodeId, mut received: Received, body_checked: bool) -> Load {
         let now = self.now;
+        if self.network.link_mut(source, target).rubbish_frames > 0 {
+            received.head = self.rubbish(source, target, received.head.len());
+        }
         let (one_in, ppm) = (self.config.network.encode_one_in, self.config.network.corrupt_ppm);
         let link = self.network.link_mut(source, target);
         let draw = link.dice(now).word();
@@ -219,6 +222,22 @@ impl World {
             return Load::encoded(&received, body_checked, None);
         }
         Load::Plain(received)
+    }
+
+    /// A head that no peer of ours has sent. Half of them begin like one, so that they are read on.
+    fn rubbish(&mut self, source: NodeId, target: NodeId, bytes: usize) -> Bytes {
+        self.struck(source, "rubbish", format!("a frame to n{}", target.0));
+        let now = self.now;
+        let link = self.network.link_mut(source, target);
+        link.rubbish_frames -= 1;
+        let dice = link.dice(now);
+        let mut head: Vec<u8> = (0..bytes).map(|_| dice.word() as u8).collect();
+        if let Some([kind, zeros @ ..]) = head.first_chunk_mut::<4>()
+            && dice.chance(500_000)
+        {
+            (*kind, *zeros) = (*kind % 8 + 1, [0; 3]);
+        }
+        head.into()
     }
 }
 

@@ -3,7 +3,7 @@
 mod promises;
 
 use super::super::budget::{Harm, damaged_voters, harm};
-use super::super::{Budget, Member, Milestone, Plan, PlannedFault, Weights, When};
+use super::super::{Budget, Knobs, Member, Milestone, Plan, PlannedFault, WIRE_VERSION, Weights, When};
 use super::swarm_of;
 use crate::machine::{Fault, Moment, OperationKind, Spot};
 use mooseng_core::chance::{self, Dice};
@@ -18,8 +18,9 @@ pub(super) fn draw(seed: u64, weights: &Weights, plan: &Plan) -> Vec<PlannedFaul
     for number in 0..count {
         let mut dice = chance::stream(seed, "plan: fault", 0, number);
         let kind = kinds[dice.weighted(&kind_weights)];
-        let mut draw = FaultDraw { dice: &mut dice, weights, servers: plan.topology.servers };
-        for planned in draw.fault(kind) {
+        let (servers, clients) = (plan.topology.servers, plan.clients.len() as u32);
+        let mut draw = FaultDraw { dice: &mut dice, weights, servers, clients };
+        for planned in draw.fault(kind, &plan.knobs) {
             let damages = harm(&planned.fault) == Harm::Damaged;
             faults.push(planned);
             let too_many = damaged_voters(&faults) > plan.topology.minority() as usize;
@@ -32,14 +33,15 @@ pub(super) fn draw(seed: u64, weights: &Weights, plan: &Plan) -> Vec<PlannedFaul
     faults
 }
 
-struct FaultDraw<'a> {
-    dice: &'a mut ChaCha8Rng,
+pub(super) struct FaultDraw<'a> {
+    pub(super) dice: &'a mut ChaCha8Rng,
     weights: &'a Weights,
-    servers: u32,
+    pub(super) servers: u32,
+    pub(super) clients: u32,
 }
 
 impl FaultDraw<'_> {
-    fn millis(&mut self) -> u64 {
+    pub(super) fn millis(&mut self) -> u64 {
         let longest = self.weights.fault_span_max.as_millis() as u64;
         // Short ones are as likely as long ones: most races are short.
         let most = *self.dice.pick(&[longest / 16 + 2, longest / 4 + 2, longest.max(2)]);
@@ -66,7 +68,7 @@ impl FaultDraw<'_> {
         when
     }
 
-    fn server(&mut self) -> String {
+    pub(super) fn server(&mut self) -> String {
         Member::Server(self.dice.between(1, u64::from(self.servers)) as u32).to_string()
     }
 
@@ -88,8 +90,11 @@ impl FaultDraw<'_> {
     }
 
     /// One fault, or several that belong together.
-    fn fault(&mut self, kind: &str) -> Vec<PlannedFault> {
+    fn fault(&mut self, kind: &str, knobs: &Knobs) -> Vec<PlannedFault> {
         let when = self.when();
+        if let Some(scene) = self.scene(kind, &when, knobs) {
+            return scene;
+        }
         let for_ms = Some(self.millis());
         let restart_ms = for_ms;
         match kind {
@@ -136,6 +141,10 @@ impl FaultDraw<'_> {
         match kind {
             "crash-leader" => Fault::Crash { node: "leader".to_owned(), restart_ms },
             "pause-leader" => Fault::Pause { node: "leader".to_owned(), for_ms },
+            "version" => {
+                let wire_version = *self.dice.pick(&[WIRE_VERSION - 1, WIRE_VERSION + 1]);
+                Fault::Version { node: self.server(), wire_version, restart_ms }
+            }
             "kill" => Fault::Kill { node: self.anybody(), restart_ms },
             "pause" => Fault::Pause { node: self.anybody(), for_ms },
             "suspend" => Fault::Suspend { node: self.anybody(), for_ms },
@@ -158,6 +167,7 @@ impl FaultDraw<'_> {
             "clog" => Fault::Clog { source, target, for_ms },
             "reset" => Fault::Reset { left: source, right: target },
             "corrupt" => Fault::Corrupt { source, target, frames: self.dice.between(1, 5) as u32 },
+            "rubbish" => Fault::Rubbish { source, target, frames: self.dice.between(1, 5) as u32 },
             "slow-link" => {
                 let extra_us = *self.dice.pick(&[1_000, 20_000, 300_000]);
                 let bytes_per_second = self.dice.chance(300_000).then_some(20_000);

@@ -24,6 +24,7 @@ pub(super) fn draw(seed: u64, weights: &Weights) -> Vec<Vec<Step>> {
     let span = weights.faults_end.as_micros() as u64;
     let pause = (2 * span * clients / steps.max(1)).max(2);
     let burst = *dice.pick(&[100_000, 500_000, 900_000]);
+    let interrupted = *dice.pick(&[0, 0, 10_000, 150_000]);
     let mut plan: Vec<Vec<Step>> = vec![Vec::new(); clients as usize];
     let mut made = Made::default();
     let mut people = People::draw(seed);
@@ -49,7 +50,15 @@ pub(super) fn draw(seed: u64, weights: &Weights) -> Vec<Vec<Step>> {
         let label = made.remember(&action, u32::try_from(number).unwrap_or(u32::MAX));
         let micros = if dice.chance(burst) { dice.below(2_000) } else { dice.below(pause) };
         let client = dice.below(clients) as usize;
-        plan[client].push(Step { wait: Duration::from_micros(micros), action, caller, label });
+        let patience = Duration::from_micros(*dice.pick(&[200, 1_000, 5_000, 50_000]));
+        let within = dice.chance(interrupted).then_some(patience);
+        let wait = Duration::from_micros(micros);
+        let more = match &action {
+            Action::Link { inode, .. } if dice.chance(200_000) => names_more(inode, &caller, number),
+            _ => Vec::new(),
+        };
+        plan[client].push(Step { wait, action, caller, label, within });
+        plan[client].extend(more);
     }
     plan
 }
@@ -82,6 +91,17 @@ impl People {
         let (uid, groups) = dice.pick(&[(1_000, vec![]), (1_000, vec![1_001]), (1_001, vec![5])]).clone();
         Caller { uid, gid: uid, groups }
     }
+}
+
+/// Names that nobody else gives, for what may have only so many.
+fn names_more(inode: &Place, caller: &Caller, number: u64) -> Vec<Step> {
+    let link = |count: u64| {
+        let name = known_name(&format!("l{number}-{count}"));
+        let at = Place { base: Base::Root, names: vec![name] };
+        let action = Action::Link { inode: inode.clone(), at };
+        Step { wait: Duration::ZERO, action, caller: caller.clone(), label: None, within: None }
+    };
+    (1..=4).map(link).collect()
 }
 
 /// Labels of the steps so far.
@@ -141,6 +161,15 @@ impl StepDraw<'_> {
         remembered.unwrap_or_else(|| self.named())
     }
 
+    /// What gets another name: most often one of the last files, which may have several already.
+    fn linked(&mut self) -> Place {
+        let young = self.made.files.len().saturating_sub(3);
+        match &self.made.files[young..] {
+            files if !files.is_empty() && self.dice.chance(500_000) => Place::made(*self.dice.pick(files)),
+            _ => self.anything(),
+        }
+    }
+
     fn named(&mut self) -> Place {
         let mut place = self.directory();
         let name = self.name();
@@ -177,7 +206,7 @@ impl StepDraw<'_> {
             "rename" => self.rename(RenameMode::Replace),
             "rename-keep" => self.rename(RenameMode::Keep),
             "exchange" => self.rename(RenameMode::Exchange),
-            "link" => Action::Link { inode: self.anything(), at: self.named() },
+            "link" => Action::Link { inode: self.linked(), at: self.named() },
             "setattr" => Action::SetAttr { inode: self.anything(), change: self.change() },
             "lookup" => Action::Lookup { at: self.named() },
             "getattr" => Action::GetAttr { inode: self.anything() },

@@ -1,0 +1,134 @@
+//! Faults that make a scene: several that belong together, or one at the moment that matters. Each
+//! is something that happens to real clusters, only less often.
+
+use super::faults::FaultDraw;
+use crate::machine::{Fault, Moment, OperationKind, Spot};
+use crate::plan::{Knobs, Member, Milestone, PlannedFault, When};
+use mooseng_core::chance::Dice;
+use std::time::Duration;
+
+/// A session this short runs out within a run.
+const LIFETIME_SHORT_MS: u64 = 5_000;
+/// Where the snapshots of a server lie.
+const SNAPSHOTS: &str = "group-1/";
+
+impl FaultDraw<'_> {
+    /// `None` if there is no such scene.
+    pub(super) fn scene(&mut self, kind: &str, when: &When, knobs: &Knobs) -> Option<Vec<PlannedFault>> {
+        let at = |fault| PlannedFault { when: when.clone(), fault };
+        Some(match kind {
+            "absent-client" => vec![at(self.absent_client(knobs))],
+            "kill-client" => {
+                let restart_ms = Some(self.millis());
+                vec![at(Fault::Kill { node: self.client(), restart_ms })]
+            }
+            "deaf-leader" => self.deaf_leader(when),
+            "sleepy-leader" => self.sleepy_leader(knobs),
+            "kill-at-answer" => self.kill_at_answer(),
+            "change-of-members" if self.servers > 1 => self.change_of_members(),
+            "change-of-members" => Vec::new(),
+            "rotten-snapshot" => self.rotten_snapshot(),
+            _ => return None,
+        })
+    }
+
+    fn client(&mut self) -> String {
+        Member::Client(self.dice.between(1, u64::from(self.clients)) as u32).to_string()
+    }
+
+    /// A client is away for a little longer than its session lives, if that is not too long, and does
+    /// not know when it comes back.
+    fn absent_client(&mut self, knobs: &Knobs) -> Fault {
+        let node = self.client();
+        let lifetime = knobs.session_lifetime_ms;
+        let away = if lifetime <= LIFETIME_SHORT_MS {
+            lifetime + self.dice.between(lifetime / 50, lifetime / 2)
+        } else {
+            self.millis()
+        };
+        let for_ms = Some(away);
+        match self.dice.below(3) {
+            0 => Fault::Pause { node, for_ms },
+            1 => Fault::Suspend { node, for_ms },
+            _ => Fault::Isolate { node, for_ms },
+        }
+    }
+
+    /// The leader hears no other server for a while, just after it began to hand its office over; they
+    /// hear it, and clients reach everybody.
+    fn deaf_leader(&mut self, when: &When) -> Vec<PlannedFault> {
+        let mut when = when.clone();
+        if self.dice.chance(800_000) {
+            when = When::after(Milestone::HandingOver, self.dice.between(1, 4) as u32);
+            when.wait = Duration::from_millis(*self.dice.pick(&[0, 0, 0, 1, 5]));
+        }
+        let for_ms = Some(self.dice.between(50, 500));
+        let deaf = |number| Fault::Clog {
+            source: format!("follower-{number}"),
+            target: "leader".to_owned(),
+            for_ms,
+        };
+        (1..self.servers).map(|number| PlannedFault { when: when.clone(), fault: deaf(number) }).collect()
+    }
+
+    /// The leader does nothing for longer than its lease, and long enough for another to be elected.
+    fn sleepy_leader(&mut self, knobs: &Knobs) -> Vec<PlannedFault> {
+        let when = When::after(Milestone::Answered, self.dice.between(1, 60) as u32);
+        let least = knobs.lease_ms + knobs.election_ms_min;
+        let for_ms = Some(self.dice.between(least, 2 * (knobs.lease_ms + knobs.election_ms_max)));
+        let node = "leader".to_owned();
+        let fault = if self.dice.chance(500_000) {
+            Fault::Pause { node, for_ms }
+        } else {
+            Fault::Suspend { node, for_ms }
+        };
+        vec![PlannedFault { when, fault }]
+    }
+
+    /// The leader's process dies as an answer leaves it.
+    fn kill_at_answer(&mut self) -> Vec<PlannedFault> {
+        let answered = When::after(Milestone::Applied, self.dice.between(1, 60) as u32);
+        let count = self.dice.between(1, 4) as u32;
+        let mut when = answered.then("leader", OperationKind::Send, count, Moment::Before);
+        if let Some(operations) = &mut when.then {
+            operations.prefix = "client-".to_owned();
+        }
+        let restart_ms = Some(self.millis());
+        vec![PlannedFault { when, fault: Fault::Kill { node: "leader".to_owned(), restart_ms } }]
+    }
+
+    /// A server comes back with nothing, and the leader that takes it in again is gone half way.
+    fn change_of_members(&mut self) -> Vec<PlannedFault> {
+        let node = format!("follower-{}", self.dice.between(1, u64::from(self.servers) - 1));
+        let began = u64::from(self.servers);
+        let crash = |when: When, restart_ms| {
+            let fault = Fault::Crash { node: "leader".to_owned(), restart_ms: Some(restart_ms) };
+            PlannedFault { when, fault }
+        };
+        let empty_at = When::at(Duration::from_millis(self.dice.between(500, 4_000)));
+        let restart_ms = Some(self.dice.between(1, 200));
+        let empty = PlannedFault { when: empty_at, fault: Fault::Empty { node, restart_ms } };
+        // Every server says who the members are when it begins, and at each of their changes.
+        let mut when = When::after(Milestone::Members, self.dice.between(began + 2, 3 * began + 6) as u32);
+        when.wait = Duration::from_millis(*self.dice.pick(&[0, 0, 1]));
+        vec![empty, crash(when, self.millis())]
+    }
+
+    /// Snapshots go bad on the disk, and the server has to read what is left of them.
+    fn rotten_snapshot(&mut self) -> Vec<PlannedFault> {
+        let node = self.server();
+        let when = When::after(Milestone::SnapshotTaken, self.dice.between(1, 12) as u32);
+        let spot = Spot { prefix: SNAPSHOTS.to_owned(), ..Spot::default() };
+        let sectors = self.dice.between(1, 3) as u32;
+        let rot = if self.dice.chance(500_000) {
+            Fault::BitRot { node: node.clone(), spot, sectors }
+        } else {
+            Fault::LatentError { node: node.clone(), spot, sectors }
+        };
+        let mut later = when.clone();
+        later.wait = Duration::from_millis(self.dice.between(1, 50));
+        let restart_ms = Some(self.dice.between(1, 500));
+        let crash = PlannedFault { when: later, fault: Fault::Crash { node, restart_ms } };
+        vec![PlannedFault { when, fault: rot }, crash]
+    }
+}
