@@ -79,6 +79,13 @@ impl Cluster {
         (0..SERVERS).map(|index| Address::new(format!("127.0.0.1:{}", self.port + index))).collect()
     }
 
+    /// As `mooseng mount --chunks` wants them.
+    fn chunk_servers(&self) -> String {
+        let first = chunk_port(self.port);
+        let server = |number| format!("{}=127.0.0.1:{}", 101 + number, first + number);
+        (0..CHUNKS).map(server).collect::<Vec<_>>().join(",")
+    }
+
     fn verb(&self, arguments: &[&str]) -> Output {
         let servers = self.servers().iter().map(Address::to_string).collect::<Vec<_>>().join(",");
         let mut command = Command::new(env!("CARGO_BIN_EXE_mooseng"));

@@ -18,8 +18,23 @@ impl<E: Env> Mount<E> {
         through: Option<Handle>,
         change: AttrChange,
     ) -> Result<Attr, FsError> {
-        let writable = |handle| self.files.get(handle).is_ok_and(|file| file.mode.write);
-        let change = AttrChange { by_handle: through.is_some_and(writable), ..change };
+        let file = through.and_then(|handle| self.files.get(handle).ok()).filter(|file| file.mode.write);
+        let change = AttrChange { by_handle: file.is_some(), ..change };
+        let Some(size) = change.size else { return self.set(caller, inode, change).await };
+        // In order with what is being written to the file here.
+        match file {
+            Some(file) => file.open.truncate(size).await?,
+            None if self.open_files.size(inode).is_some() => self.resize(caller, inode, size).await?,
+            None => return self.set(caller, inode, change).await,
+        }
+        let rest = AttrChange { size: None, ..change };
+        if rest == (AttrChange { by_handle: rest.by_handle, ..AttrChange::default() }) {
+            return self.getattr(&Caller::ROOT, inode).await;
+        }
+        self.set(caller, inode, rest).await
+    }
+
+    async fn set(&self, caller: &Caller, inode: InodeId, change: AttrChange) -> Result<Attr, FsError> {
         self.change_attr(caller, &Op::SetAttr { inode, change }).await
     }
 

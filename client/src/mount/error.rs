@@ -22,6 +22,10 @@ pub enum FsError {
     TooManyHandles,
     #[error("not supported")]
     Unsupported,
+    #[error("no space: {what}")]
+    NoSpace { what: String },
+    #[error("a file cannot be that long")]
+    TooLarge,
     #[error("{what}")]
     Io { what: String },
 }

@@ -1,12 +1,20 @@
-//! Open files.
+//! Open files: their handles, and what is asked of them by handle.
 
+use super::service::{Service, size};
 use super::{FsError, Handle, Mount};
+use crate::file::OpenFile;
+use bytes::Bytes;
 use mooseng_core::env::Env;
 use mooseng_core::id::InodeId;
-use mooseng_core::namespace::{Access, Attr, Caller, Name, Op, Refusal};
+use mooseng_core::namespace::{Access, Attr, AttrChange, Caller, FileKind, Name, Op, Query, Refusal};
 
 /// How often making a file that others make and remove is tried.
 const CREATE_TRIES: usize = 16;
+/// The bits that do not outlive a write by somebody else: set-uid, and set-gid where the group may
+/// execute.
+const SET_UID: u16 = 0o4_000;
+const SET_GID: u16 = 0o2_000;
+const GROUP_EXECUTES: u16 = 0o010;
 
 /// What a file is opened for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -14,8 +22,6 @@ pub struct OpenMode {
     pub read: bool,
     pub write: bool,
     pub execute: bool,
-    /// Every write goes to the end.
-    pub append: bool,
 }
 
 impl OpenMode {
@@ -26,8 +32,11 @@ impl OpenMode {
     }
 }
 
-pub(super) struct File {
+pub(super) struct File<E: Env> {
     pub(super) mode: OpenMode,
+    pub(super) open: OpenFile<E, Service<E>>,
+    /// The mode bits when it was opened.
+    bits: u16,
 }
 
 impl<E: Env> Mount<E> {
@@ -37,8 +46,16 @@ impl<E: Env> Mount<E> {
         inode: InodeId,
         mode: OpenMode,
     ) -> Result<Handle, FsError> {
-        self.access(caller, inode, mode.access()).await?;
-        self.files.add(File { mode })
+        let attr = self.ask_attr(caller, &Query::Access { inode, access: mode.access() }).await?;
+        self.add_file(&attr, mode)
+    }
+
+    fn add_file(&self, attr: &Attr, mode: OpenMode) -> Result<Handle, FsError> {
+        if attr.kind == FileKind::Directory {
+            return Err(FsError::Refused(Refusal::IsDirectory));
+        }
+        let open = self.open_files.open(attr.inode, attr.class, size(attr));
+        self.files.add(File { mode, open, bits: attr.mode })
     }
 
     /// Makes a file and opens it. `exclusive`: refused if the name is taken; else what has the name is
@@ -56,7 +73,7 @@ impl<E: Env> Mount<E> {
             let op = Op::Create { parent, name: name.clone(), mode: permissions, uid, gid };
             match self.change_attr(caller, &op).await {
                 // Who makes a file may do with it what it was opened for, whatever its permissions say.
-                Ok(attr) => return Ok((attr, self.files.add(File { mode })?)),
+                Ok(attr) => return Ok((attr, self.add_file(&attr, mode)?)),
                 Err(FsError::Refused(Refusal::Exists)) if !exclusive => {}
                 Err(error) => return Err(error),
             }
@@ -69,7 +86,64 @@ impl<E: Env> Mount<E> {
         Err(FsError::Io { what: format!("{name:?} was made and removed again and again") })
     }
 
-    pub fn release(&self, handle: Handle) -> Result<(), FsError> {
-        self.files.remove(handle).map(|_| ())
+    /// Up to `length` bytes; fewer only where the file ends.
+    pub async fn read(&self, handle: Handle, offset: u64, length: usize) -> Result<Bytes, FsError> {
+        Ok(self.files.get(handle)?.open.read(offset, length).await?)
+    }
+
+    /// Takes bytes in. `drops_privileges`: the writer may not keep a set-id bit.
+    pub async fn write(
+        &self,
+        handle: Handle,
+        offset: u64,
+        bytes: &[u8],
+        drops_privileges: bool,
+    ) -> Result<(), FsError> {
+        let file = self.files.get(handle)?;
+        if !file.mode.write {
+            return Err(FsError::BadHandle);
+        }
+        if drops_privileges && file.bits & (SET_UID | SET_GID) != 0 {
+            self.drop_privileges(file.open.inode()).await?;
+        }
+        Ok(file.open.write(offset, bytes).await?)
+    }
+
+    async fn drop_privileges(&self, inode: InodeId) -> Result<(), FsError> {
+        let held = self.ask_attr(&Caller::ROOT, &Query::GetAttr { inode }).await?.mode;
+        let group_too = if held & GROUP_EXECUTES != 0 { SET_GID } else { 0 };
+        let kept = held & !(SET_UID | group_too);
+        if kept != held {
+            let change = AttrChange { mode: Some(kept), ..AttrChange::default() };
+            self.change_attr(&Caller::ROOT, &Op::SetAttr { inode, change }).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until what was written is on its servers; as close(2) wants it.
+    pub async fn flush(&self, handle: Handle) -> Result<(), FsError> {
+        let file = self.files.get(handle)?;
+        // Nobody waits at close for what others write.
+        if file.mode.write { Ok(file.open.flush().await?) } else { Ok(()) }
+    }
+
+    pub async fn fsync(&self, handle: Handle) -> Result<(), FsError> {
+        Ok(self.files.get(handle)?.open.fsync().await?)
+    }
+
+    /// Forgets the handle. What was written through a mapping after the last close goes on its way; nobody
+    /// is left to be told how that went.
+    pub async fn release(&self, handle: Handle) -> Result<(), FsError> {
+        let file = self.files.remove(handle)?;
+        if file.mode.write {
+            file.open.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Sets the size of a file that is open here, by its name.
+    pub(super) async fn resize(&self, caller: &Caller, inode: InodeId, to: u64) -> Result<(), FsError> {
+        let attr = self.ask_attr(caller, &Query::Access { inode, access: Access::WRITE }).await?;
+        Ok(self.open_files.open(inode, attr.class, size(&attr)).truncate(to).await?)
     }
 }

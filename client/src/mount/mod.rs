@@ -12,6 +12,8 @@ mod files;
 mod handles;
 mod listing;
 mod names;
+mod ranges;
+mod service;
 mod sessions;
 
 pub use error::FsError;
@@ -19,39 +21,57 @@ pub use files::OpenMode;
 pub use handles::Handle;
 pub use listing::Line;
 pub use names::NewInode;
+pub use ranges::{Reserve, Seek};
 
+use crate::data::{Directory as ChunkServers, Store, StoreConfig};
+use crate::file::{FileConfig, Files};
 use crate::{ClientError, SessionConfig};
 use directories::Directory;
 use files::File;
 use handles::Handles;
 use mooseng_core::env::Env;
 use mooseng_core::namespace::{Answer, Attr, Caller, Op, Query};
+use service::Service;
 use sessions::Sessions;
+use std::sync::Arc;
 
 #[derive(Clone, Debug)]
 pub struct MountConfig {
     pub session: SessionConfig,
+    pub store: StoreConfig,
+    pub file: FileConfig,
     /// How many files, and how many directories, may be open at a time.
     pub handles_max: usize,
 }
 
 impl MountConfig {
     pub fn new(session: SessionConfig) -> Self {
-        Self { session, handles_max: 1 << 20 }
+        let operation_timeout = session.operation_timeout;
+        let file = FileConfig { operation_timeout, ..FileConfig::default() };
+        Self { session, store: StoreConfig::default(), file, handles_max: 1 << 20 }
     }
 }
 
 /// A file system as one machine sees it.
 pub struct Mount<E: Env> {
-    sessions: Sessions<E>,
-    files: Handles<File>,
+    sessions: Arc<Sessions<E>>,
+    /// What is open of each file, whoever opened it.
+    open_files: Files<E, Service<E>>,
+    files: Handles<File<E>>,
     directories: Handles<Directory>,
 }
 
 impl<E: Env> Mount<E> {
-    pub async fn open(env: &E, config: MountConfig) -> Result<Self, ClientError> {
+    pub async fn open(
+        env: &E,
+        config: MountConfig,
+        chunk_servers: impl ChunkServers,
+    ) -> Result<Self, ClientError> {
+        let sessions = Arc::new(Sessions::open(env, config.session).await?);
+        let store = Store::new(env, config.store, chunk_servers);
         Ok(Self {
-            sessions: Sessions::open(env, config.session).await?,
+            open_files: Files::new(env, config.file, store, Service(sessions.clone())),
+            sessions,
             files: Handles::new(config.handles_max),
             directories: Handles::new(config.handles_max),
         })
@@ -63,7 +83,7 @@ impl<E: Env> Mount<E> {
     }
 
     async fn change_attr(&self, caller: &Caller, op: &Op) -> Result<Attr, FsError> {
-        attr(self.sessions.change(caller, op).await?)
+        attr(self.sessions.change(caller, op).await?).map(|attr| self.as_here(attr))
     }
 
     async fn change_done(&self, caller: &Caller, op: &Op) -> Result<(), FsError> {
@@ -74,7 +94,13 @@ impl<E: Env> Mount<E> {
     }
 
     async fn ask_attr(&self, caller: &Caller, query: &Query) -> Result<Attr, FsError> {
-        attr(self.sessions.ask(caller, query).await?)
+        attr(self.sessions.ask(caller, query).await?).map(|attr| self.as_here(attr))
+    }
+
+    /// What was written here and is not yet committed is part of a file to whoever looks from here.
+    fn as_here(&self, attr: Attr) -> Attr {
+        let size = self.open_files.size(attr.inode).map_or(attr.size, |here| here.max(attr.size));
+        Attr { size, ..attr }
     }
 }
 

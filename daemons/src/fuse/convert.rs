@@ -1,7 +1,7 @@
 //! Between the kernel's words and ours.
 
 use fuser::{Errno, FileAttr, FileType, INodeNo, TimeOrNow};
-use mooseng_client::mount::OpenMode;
+use mooseng_client::mount::{OpenMode, Reserve, Seek};
 use mooseng_core::id::InodeId;
 use mooseng_core::namespace::{Attr, FileKind, NewTime};
 use mooseng_core::time::WallTime;
@@ -83,7 +83,6 @@ pub(super) fn open_mode(flags: i32) -> OpenMode {
     const ACCESS: i32 = 3;
     const WRITE_ONLY: i32 = 1;
     const READ_WRITE: i32 = 2;
-    const APPEND: i32 = 0o2_000;
     // What the kernel calls FMODE_EXEC: a program is being started from the file.
     const EXECUTE: i32 = 0o40;
     let access = flags & ACCESS;
@@ -92,7 +91,33 @@ pub(super) fn open_mode(flags: i32) -> OpenMode {
         read: access != WRITE_ONLY && !execute,
         write: access == WRITE_ONLY || access == READ_WRITE,
         execute,
-        append: flags & APPEND != 0,
+    }
+}
+
+/// What fallocate(2) asks for, if we know it.
+pub(super) fn reserve(mode: i32) -> Option<Reserve> {
+    const KEEP_SIZE: i32 = 1;
+    const PUNCH_HOLE: i32 = 2;
+    const ZERO_RANGE: i32 = 16;
+    const PUNCH: i32 = PUNCH_HOLE | KEEP_SIZE;
+    const ZERO_KEEP: i32 = ZERO_RANGE | KEEP_SIZE;
+    match mode {
+        0 => Some(Reserve::Grow),
+        KEEP_SIZE => Some(Reserve::Keep),
+        PUNCH | ZERO_KEEP => Some(Reserve::Punch),
+        ZERO_RANGE => Some(Reserve::Zero),
+        _ => None,
+    }
+}
+
+/// What lseek(2) looks for; the kernel does the other kinds itself.
+pub(super) fn seek(whence: i32) -> Option<Seek> {
+    const DATA: i32 = 3;
+    const HOLE: i32 = 4;
+    match whence {
+        DATA => Some(Seek::Data),
+        HOLE => Some(Seek::Hole),
+        _ => None,
     }
 }
 
@@ -146,7 +171,7 @@ mod tests {
         let (read, write) = (true, true);
         let none = OpenMode::default();
         assert_eq!(open_mode(0o100_000), OpenMode { read, ..none });
-        assert_eq!(open_mode(0o2_001), OpenMode { write, append: true, ..none });
+        assert_eq!(open_mode(0o2_001), OpenMode { write, ..none });
         assert_eq!(open_mode(2), OpenMode { read, write, ..none });
         assert_eq!(open_mode(0o40), OpenMode { execute: true, ..none });
     }

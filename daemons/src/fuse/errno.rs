@@ -12,6 +12,8 @@ pub(super) fn errno(error: &FsError) -> Errno {
         FsError::BadHandle => Errno::EBADF,
         FsError::TooManyHandles => Errno::ENFILE,
         FsError::Unsupported => Errno::EOPNOTSUPP,
+        FsError::NoSpace { .. } => Errno::ENOSPC,
+        FsError::TooLarge => Errno::EFBIG,
     }
 }
 
@@ -58,7 +60,9 @@ mod tests {
             (FsError::Refused(Refusal::IsDirectory), 21),
             (FsError::Refused(Refusal::Invalid), 22),
             (FsError::TooManyHandles, 23),
+            (FsError::TooLarge, 27),
             (FsError::Refused(Refusal::NoSpace), 28),
+            (FsError::NoSpace { what: String::new() }, 28),
             (FsError::Refused(Refusal::TooManyLinks), 31),
             (FsError::Refused(Refusal::NameTooLong), 36),
             (FsError::Refused(Refusal::NotEmpty), 39),

@@ -1,15 +1,18 @@
 //! The kernel's requests, one by one: each becomes a task that asks the mount and answers.
 
-use super::convert::{attributes, file_type, kind_of, new_time, number, open_mode, permissions};
+use super::convert::{
+    attributes, file_type, kind_of, new_time, number, open_mode, permissions, reserve, seek,
+};
 use super::edge::{Edge, GENERATION, NAME_BELIEVED, Shared, attribute, empty, entry, known, opened, place};
 use super::errno::errno;
 use super::process::Process;
 use bytes::Bytes;
 use fuser::{
-    AccessFlags, BsdFileFlags, FileHandle, Filesystem, FopenFlags, INodeNo, InitFlags, KernelConfig,
+    AccessFlags, BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, INodeNo, InitFlags, KernelConfig,
     LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
-    ReplyEntry, ReplyOpen, Request, TimeOrNow,
+    ReplyEntry, ReplyLseek, ReplyOpen, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
+use futures::FutureExt;
 use mooseng_client::mount::{FsError, Handle, NewInode};
 use mooseng_core::namespace::{Access, AttrChange, Caller, Refusal, RenameMode, Target};
 use std::ffi::OsStr;
@@ -18,6 +21,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::SystemTime;
 
+/// What the kernel may do: look up in one directory side by side, keep what links say (they never
+/// change), and leave it to us to clear set-id bits when somebody writes.
+const WANTED: [InitFlags; 3] =
+    [InitFlags::FUSE_PARALLEL_DIROPS, InitFlags::FUSE_CACHE_SYMLINKS, InitFlags::FUSE_HANDLE_KILLPRIV_V2];
 /// The longest write that the kernel sends at once.
 const WRITE_BYTES_MAX: u32 = 1 << 20;
 /// Read-ahead and other requests that nobody waits for, at a time.
@@ -29,7 +36,7 @@ const O_EXCL: i32 = 0o200;
 impl Filesystem for Edge {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
         // What an older kernel lacks is only slower.
-        for wanted in [InitFlags::FUSE_PARALLEL_DIROPS, InitFlags::FUSE_CACHE_SYMLINKS] {
+        for wanted in WANTED {
             let _ = config.add_capabilities(wanted);
         }
         let _ = config.set_max_write(WRITE_BYTES_MAX);
@@ -267,9 +274,78 @@ impl Filesystem for Edge {
         });
     }
 
+    fn read(
+        &self,
+        request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        let work =
+            move |mount: Shared, _| async move { mount.read(Handle(fh.0), offset, size as usize).await };
+        self.serve(request, work, |done| match done {
+            Ok(bytes) => reply.data(&bytes),
+            Err(error) => reply.error(error),
+        });
+    }
+
+    fn write(
+        &self,
+        request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        data: &[u8],
+        write_flags: WriteFlags,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let (handle, length) = (Handle(fh.0), data.len() as u32);
+        let drops = write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
+        // Mostly there is room: then nothing is copied for a task, and nobody waits for one. What is asked
+        // again below was taken in once already, at the same place.
+        match self.mount.write(handle, offset, data, drops).now_or_never() {
+            Some(Ok(())) => return reply.written(length),
+            Some(Err(error)) => return reply.error(errno(&error)),
+            None => {}
+        }
+        let data = Bytes::copy_from_slice(data);
+        let work = move |mount: Shared, _| {
+            let data = data.clone();
+            async move { mount.write(handle, offset, &data, drops).await }
+        };
+        self.serve(request, work, move |done| match done {
+            Ok(()) => reply.written(length),
+            Err(error) => reply.error(error),
+        });
+    }
+
+    fn flush(
+        &self,
+        request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        _lock_owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
+        let work = move |mount: Shared, _| async move { mount.flush(Handle(fh.0)).await };
+        self.serve(request, work, |done| empty(reply, done));
+    }
+
+    fn fsync(&self, request: &Request, _ino: INodeNo, fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+        let work = move |mount: Shared, _| async move { mount.fsync(Handle(fh.0)).await };
+        self.serve(request, work, |done| empty(reply, done));
+    }
+
+    /// Nobody waits for it, whatever comes of it.
     fn release(
         &self,
-        _request: &Request,
+        request: &Request,
         _ino: INodeNo,
         fh: FileHandle,
         _flags: OpenFlags,
@@ -277,7 +353,48 @@ impl Filesystem for Edge {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        empty(reply, self.mount.release(Handle(fh.0)).map_err(|error| errno(&error)));
+        let work = move |mount: Shared, _| async move { mount.release(Handle(fh.0)).await };
+        self.serve(request, work, |done| empty(reply, done));
+    }
+
+    fn fallocate(
+        &self,
+        request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        let work = move |mount: Shared, _| async move {
+            let what = reserve(mode).ok_or(FsError::Unsupported)?;
+            mount.reserve(Handle(fh.0), offset, length, what).await
+        };
+        self.serve(request, work, |done| empty(reply, done));
+    }
+
+    fn lseek(
+        &self,
+        request: &Request,
+        _ino: INodeNo,
+        fh: FileHandle,
+        offset: i64,
+        whence: i32,
+        reply: ReplyLseek,
+    ) {
+        let work = move |mount: Shared, _| async move {
+            let what = seek(whence).ok_or(FsError::Refused(Refusal::Invalid))?;
+            match u64::try_from(offset) {
+                Ok(from) => mount.seek(Handle(fh.0), from, what).await,
+                Err(_) => Ok(None),
+            }
+        };
+        self.serve(request, work, |done| match done {
+            Ok(Some(found)) => reply.offset(i64::try_from(found).unwrap_or(i64::MAX)),
+            Ok(None) => reply.error(Errno::ENXIO),
+            Err(error) => reply.error(error),
+        });
     }
 
     fn opendir(&self, request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {

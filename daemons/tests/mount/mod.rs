@@ -6,7 +6,7 @@ use crate::{Cluster, process_with};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -75,7 +75,7 @@ impl Second {
         let point = Directory::fresh();
         let servers = cluster.servers().iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let mut process = Command::new(env!("CARGO_BIN_EXE_mooseng"))
-            .args(["mount", "--meta", &servers])
+            .args(["mount", "--meta", &servers, "--chunks", &cluster.chunk_servers()])
             .args(options)
             .arg(point.path())
             .stdout(Stdio::piped())
@@ -103,6 +103,8 @@ fn a_mount_does_what_programs_ask_of_a_file_system() {
     refusals_have_their_errno(&mounted);
     large_directories_are_listed_whole(&mounted);
     two_mounts_agree(&mounted);
+    contents_are_kept(&mounted);
+    holes_are_made_and_found(&mounted);
     mounted.stop();
 }
 
@@ -178,6 +180,47 @@ fn two_mounts_agree(mounted: &Mounted) {
     }
 }
 
+fn contents_are_kept(mounted: &Mounted) {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    mounted.shell(&format!(
+        "cp -a {source} copy && diff -r {source} copy && tar cf - copy | tar xf - -C \"$(mkdir other && echo other)\"
+         diff -r copy other/copy
+         git init -q copy && cd copy && git add . && git -c user.name=a -c user.email=a@b commit -q -m all
+         git fsck --full && test -z \"$(git status --porcelain)\"
+         cd .. && git clone -q copy clone && diff -r {source} clone -x .git && rm -rf copy other clone",
+        source = source.display()
+    ));
+    let bytes: Vec<u8> =
+        (0..9_000_000_u32).flat_map(|word| word.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    fs::write(mounted.path("long"), &bytes).expect("it is written");
+    let second = Second::start(&mounted.cluster, &[]);
+    assert!(
+        fs::read(second.point.path().join("long")).expect("it is read") == bytes,
+        "closed, so it is seen"
+    );
+    mounted.shell(
+        "printf one > short && printf two >> short && truncate -s 5 short && test \"$(cat short)\" = onetw",
+    );
+    mounted.shell("rm long short");
+}
+
+fn holes_are_made_and_found(mounted: &Mounted) {
+    use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
+    let path = mounted.path("holes");
+    fs::write(&path, vec![7; 300_000]).expect("it is written");
+    let file = fs::OpenOptions::new().read(true).write(true).open(&path).expect("it is there");
+    fallocate(&file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, 100_000, 50_000)
+        .expect("a hole");
+    let mut wanted = vec![7; 300_000];
+    wanted[100_000..150_000].fill(0);
+    assert!(fs::read(&path).expect("it is read") == wanted);
+    assert_eq!(seek(&file, SeekFrom::Hole(0)), Ok(100_000));
+    assert_eq!(seek(&file, SeekFrom::Data(100_000)), Ok(150_000));
+    fallocate(&file, FallocateFlags::empty(), 0, 1_000_000).expect("it grows");
+    assert_eq!(fs::metadata(&path).expect("it is there").len(), 1_000_000);
+    fs::remove_file(&path).expect("it is removed");
+}
+
 /// Applications see no error and lose nothing while leaders are killed under them, and a killed mount
 /// is replaced.
 #[test]
@@ -231,8 +274,9 @@ fn work(mounted: &Mounted, worker: usize, stop: &AtomicBool) -> u64 {
         fs::create_dir(&made).expect("made once");
         fs::rename(&made, &kept).expect("moved once");
         let file = base.join("file");
-        fs::File::create_new(&file).expect("created once");
-        assert!(fs::metadata(&file).expect("it is there").is_file());
+        let bytes = vec![round as u8; 10_000];
+        fs::File::create_new(&file).expect("created once").write_all(&bytes).expect("written");
+        assert!(fs::read(&file).expect("it is there") == bytes, "round {round}");
         fs::remove_file(&file).expect("removed once");
         round += 1;
     }

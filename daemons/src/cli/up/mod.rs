@@ -258,11 +258,17 @@ impl Cluster {
 
     fn mount_part(&self, place: &Place, program: &Path) -> Part {
         let (servers, parent) = (self.addresses(), std::process::id().to_string());
-        let options = ["mount", "--meta", &servers, "--parent", &parent].map(OsString::from);
+        let chunks = self.chunks.iter().map(|peer| format!("{}={}", peer.server.0, peer.address));
+        let chunks = chunks.collect::<Vec<_>>().join(",");
+        let mut options = vec!["mount", "--meta", &servers, "--parent", &parent];
+        if !chunks.is_empty() {
+            options.extend(["--chunks", &chunks]);
+        }
+        let options = options.into_iter().map(OsString::from);
         Part {
             name: "mount".to_owned(),
             program: program.to_owned(),
-            arguments: options.into_iter().chain([place.path().into()]).collect(),
+            arguments: options.chain([place.path().into()]).collect(),
             log: self.data.join("mount.log"),
             leaves_first: true,
         }
