@@ -224,13 +224,15 @@ fn print_as<T: serde::Serialize + std::fmt::Display>(json: bool, value: &T) {
     }
 }
 
-/// What seeds can be drawn for: everything; one failure at a time at default settings; what no
-/// replica can detect.
-const SCENARIOS: [&str; 3] = ["swarm", "failover", "beyond"];
+/// What seeds can be drawn for: everything; one failure at a time at default settings, long or short;
+/// ten minutes of load on disks that stall; what no replica can detect.
+const SCENARIOS: [&str; 5] = ["swarm", "failover", "flaps", "stalls", "beyond"];
 
 fn draw(scenario: &str, seed: u64) -> Plan {
     match scenario {
         "failover" => Plan::draw(seed, &Weights::failover()),
+        "flaps" => Plan::draw(seed, &Weights::flaps()),
+        "stalls" => Plan::draw(seed, &Weights::stalls()),
         "beyond" => Plan::draw(seed, &Weights::beyond()),
         _ => Plan::swarm(seed),
     }

@@ -60,6 +60,11 @@ impl Lease {
         *latest = (*latest).max(moment);
     }
 
+    /// The last moment that a voter has echoed.
+    pub fn echo(&self, voter: ReplicaId) -> Option<Instant> {
+        self.echoes.get(&voter).copied()
+    }
+
     /// Does it hold at this moment?
     pub fn holds(&self, own: ReplicaId, members: &Members, now: Instant) -> bool {
         if self.since.is_none() {

@@ -180,6 +180,8 @@ pub struct Replica {
     pending: VecDeque<Pending>,
     durable: (u64, u64),
     votes_asked: u64,
+    /// The last word of a leader that has lost its quorum.
+    parting: Option<Message>,
     tickets: u64,
     incoming: Option<Message>,
     announced: Option<Members>,
@@ -226,6 +228,7 @@ impl Replica {
             pending: VecDeque::new(),
             durable: (hard_state.term, hard_state.vote),
             votes_asked: 0,
+            parting: None,
             tickets: 0,
             incoming: None,
             announced: None,
@@ -250,7 +253,9 @@ impl Replica {
         match self.mode {
             Mode::Mute(_) | Mode::Fenced(_) => return,
             _ if self.may_stand() => {
+                let heir = self.heir();
                 self.node.tick();
+                self.resign(heir);
             }
             // Time passes for the promise not to vote, but nobody stands.
             _ => self.node.raft.election_elapsed += 1,
@@ -530,6 +535,7 @@ impl Replica {
 
 mod doubt;
 mod ready;
+mod resignation;
 mod snapshot;
 mod status;
 #[cfg(test)]

@@ -1,24 +1,30 @@
 //! Thousands of seeds, everything drawn: topology, limits, timings, faults and work.
 
 use mooseng_scenarios::sweep::Sweep;
-use mooseng_sim::plan::Plan;
+use mooseng_scenarios::tally::{Tally, percentile};
+use mooseng_sim::plan::{Plan, Weights};
 
 const SEEDS: u64 = 3_000;
 
-#[test]
-fn thousands_of_disasters_break_no_promise() {
+fn sweep(count: u64, weights: &Weights) -> Tally {
     let sweep = Sweep {
         first: 0,
-        count: SEEDS,
+        count,
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         until_found: false,
         progress: false,
-        plan: &|seed| Plan::swarm(seed),
+        plan: &|seed| Plan::draw(seed, weights),
         replay_line: &|seed, failure| {
-            format!("cargo sim replay swarm --seed {seed:#x}   # {} {}", failure.promise, failure.oracle)
+            let (scenario, promise, oracle) = (&weights.story, &failure.promise, &failure.oracle);
+            format!("cargo sim replay {scenario} --seed {seed:#x}   # {promise} {oracle}")
         },
     };
-    let tally = sweep.run();
+    sweep.run()
+}
+
+#[test]
+fn thousands_of_disasters_break_no_promise() {
+    let tally = sweep(SEEDS, &Weights::swarm());
     println!("{tally}");
     assert_eq!(tally.seeds, SEEDS);
     assert!(tally.findings.is_empty(), "{tally}");
@@ -28,4 +34,22 @@ fn thousands_of_disasters_break_no_promise() {
         tally.faults_missing()
     );
     assert!(tally.probes_missing().is_empty(), "never reached: {:?}", tally.probes_missing());
+}
+
+#[test]
+fn a_lost_leader_is_replaced_within_a_second() {
+    let tally = sweep(100, &Weights::failover());
+    assert!(tally.findings.is_empty(), "{tally}");
+    assert!(tally.failovers_ms.len() >= 90, "only {} were measured", tally.failovers_ms.len());
+    assert!(percentile(&tally.failovers_ms, 99) < 1_000.0, "{tally}");
+    let tally = sweep(100, &Weights::flaps());
+    assert!(tally.findings.is_empty(), "{tally}");
+}
+
+#[test]
+fn disks_that_stall_cost_no_leader_its_office() {
+    let tally = sweep(2, &Weights::stalls());
+    assert!(tally.findings.is_empty(), "{tally}");
+    assert_eq!(tally.elections, 2);
+    assert!(tally.simulated_seconds > 1_200.0 && tally.faults["disk-stall"] == 2_400, "{tally}");
 }

@@ -244,3 +244,16 @@ fn server_config(plan: &Plan, number: u32) -> ServerConfig {
     group.inflight_messages_max = knobs.inflight_messages_max as usize;
     config
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mooseng_meta::group::driver::DriverConfig;
+
+    /// What is measured at usual settings is measured for the daemons.
+    #[test]
+    fn usual_knobs_are_what_daemons_run_with() {
+        let config = server_config(&Plan::quiet("usual", 0), 1);
+        assert_eq!(config.driver, DriverConfig::default());
+    }
+}

@@ -180,7 +180,7 @@ impl Watch {
                 self.began(fault)
             }
             MachineEvent::FaultOver(fault) => self.ended(fault),
-            MachineEvent::Struck { .. } => Some(Sight::FaultBegan),
+            MachineEvent::Struck { .. } => Some(Sight::FaultBegan { excuses: true }),
             MachineEvent::Healed => {
                 self.lock().open_faults = 0;
                 Some(Sight::FaultsOver)
@@ -216,7 +216,7 @@ impl Watch {
                     self.lock().reversioned.insert(node.clone());
                 }
                 self.lock().open_faults += 1;
-                Some(Sight::FaultBegan)
+                Some(Sight::FaultBegan { excuses: excuses(fault) })
             }
         }
     }
@@ -252,6 +252,14 @@ fn kind(fault: &Fault) -> Kind {
         Fault::Isolate { node, .. } => node.parse().map_or(Kind::Other, Kind::CutOff),
         _ => Kind::Other,
     }
+}
+
+/// A disk that stalls for a moment is no reason to lose an office.
+const STALL_MS_MAX: u64 = 200;
+
+/// May a leader lose its office by it?
+fn excuses(fault: &Fault) -> bool {
+    !matches!(fault, Fault::DiskStall { for_ms, .. } if *for_ms <= STALL_MS_MAX)
 }
 
 fn milestone(event: &Event) -> Option<Milestone> {

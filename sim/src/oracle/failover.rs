@@ -8,7 +8,7 @@ use super::{Down, Observation, Oracle, Promise, Sight, Violation, seconds};
 use crate::plan::Member;
 use mooseng_core::event::Event;
 use mooseng_core::time::Instant;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ pub struct Failover {
     limit: Option<Duration>,
     measured: Measured,
     leader: Option<Member>,
-    down: BTreeSet<Member>,
+    down: BTreeMap<Member, Down>,
     /// Since when nothing else is wrong; `None` while something is.
     calm_since: Option<Instant>,
     episode: Option<Episode>,
@@ -59,7 +59,7 @@ impl Failover {
             limit,
             measured,
             leader: None,
-            down: BTreeSet::new(),
+            down: BTreeMap::new(),
             calm_since: Some(Instant::ZERO),
             episode: None,
             writes: BTreeMap::new(),
@@ -75,7 +75,7 @@ impl Failover {
             leader: node,
             replaced: false,
         });
-        self.down.insert(node);
+        self.down.insert(node, how);
         self.calm_since = None;
     }
 
@@ -84,8 +84,6 @@ impl Failover {
         if self.down.is_empty() {
             self.calm_since = Some(at);
         }
-        // It came back before anybody took its place: nothing was replaced.
-        self.episode.take_if(|episode| episode.leader == node && !episode.replaced);
     }
 
     /// From when on the first of the writes that wait has been waiting.
@@ -111,12 +109,15 @@ impl Failover {
 
     fn ended(&mut self, at: Instant, number: usize, answered: bool) {
         let closes = answered && self.writes.contains_key(&number);
+        // An answer that was under way when the leader was lost says nothing of its place.
         if let Some(episode) = &self.episode
             && closes
-            && episode.replaced
+            && (episode.replaced || !self.down.contains_key(&episode.leader))
         {
-            // Where nobody asked for long, nothing was measured.
-            if self.waiting_since(episode).is_some_and(|since| since.since(episode.since) <= ASKED_WITHIN) {
+            // Where nobody asked for long, or nobody was replaced, nothing was measured.
+            let asked =
+                self.waiting_since(episode).is_some_and(|since| since.since(episode.since) <= ASKED_WITHIN);
+            if asked && episode.replaced {
                 self.measured.push(at.since(episode.since));
             }
             self.episode = None;
@@ -148,11 +149,20 @@ impl Oracle for Failover {
             }
             Sight::WentDown { node, how } => self.went_down(seen.at, node, how),
             Sight::CameUp { node } => self.came_up(seen.at, node),
-            Sight::FaultBegan => {
+            Sight::FaultBegan { .. } => {
                 self.episode = None;
                 self.calm_since = None;
             }
-            Sight::FaultsOver | Sight::Healed if self.down.is_empty() => self.calm_since = Some(seen.at),
+            Sight::Healed => {
+                // Nobody is cut off any more; who crashed is told of when it boots.
+                let back = self.down.iter().filter(|(_, how)| **how == Down::CutOff);
+                let back: Vec<Member> = back.map(|(node, _)| *node).collect();
+                back.into_iter().for_each(|node| self.came_up(seen.at, node));
+                if self.down.is_empty() {
+                    self.calm_since = Some(seen.at);
+                }
+            }
+            Sight::FaultsOver if self.down.is_empty() => self.calm_since = Some(seen.at),
             Sight::Called { number } if seen.history.operations()[number].change().is_some() => {
                 self.writes.insert(number, seen.at);
             }
@@ -225,7 +235,7 @@ mod tests {
         let (mut oracle, measured) = oracle();
         let mut script = Script::new();
         leader_crashes(&mut oracle, &mut script);
-        assert_eq!(see(&mut oracle, &script, Sight::FaultBegan), Ok(()));
+        assert_eq!(see(&mut oracle, &script, Sight::FaultBegan { excuses: true }), Ok(()));
         let late = script.now + Duration::from_secs(9);
         assert_eq!(see_at(&mut oracle, &script, late, Sight::Healed), Ok(()));
         assert_eq!(measured.all(), []);

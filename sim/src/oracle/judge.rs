@@ -2,7 +2,7 @@
 
 use super::{
     Down, End, FinalReplica, Observation, Oracle, Sight, Violation, bounded, durable, exactly_once, failover,
-    leaders, linearizable, progress, promises, replicas, sessions, spin, tree,
+    leaders, linearizable, progress, promises, replicas, sessions, spin, steady, tree,
 };
 use crate::history::{Asked, CommitLog, Committed, Ending, History, Request};
 use crate::model::Limits;
@@ -23,6 +23,8 @@ pub struct Settings {
     pub clients: usize,
     /// How soon a new leader must serve; `None` where the run's settings promise nothing.
     pub failover_max: Option<Duration>,
+    /// Does a leader stay in office as long as nothing happens that excuses an election?
+    pub steady: bool,
     /// How soon after the healing every call has to be answered.
     pub progress_max: Duration,
     /// How many turns beyond its steady share a node may take, over all the work there is.
@@ -47,6 +49,7 @@ impl Settings {
             turns_saved_max: spin::saved_max(plan.clients.iter().map(Vec::len).sum()),
             failover_max: promised.then_some(FAILOVER_MAX),
             clocks_keep_their_bound: plan.clocks_keep_their_bound(),
+            steady: plan.is_ordinary(),
             ..Self::default()
         }
     }
@@ -58,6 +61,7 @@ impl Default for Settings {
             limits: LINKS_MAX.into(),
             clients: 1,
             failover_max: None,
+            steady: false,
             progress_max: Duration::from_secs(5),
             turns_saved_max: spin::saved_max(0),
             search_max: 12,
@@ -89,6 +93,7 @@ impl Judge {
             Box::new(spin::Spin::new(settings.turns_saved_max)),
             Box::new(failover::Failover::new(settings.failover_max, failovers.clone())),
             Box::new(sessions::Sessions::new(settings.clocks_keep_their_bound)),
+            Box::new(steady::Steady::new(settings.steady)),
             Box::new(exactly_once::ExactlyOnce),
             Box::new(tree::WellFormed),
             Box::new(durable::Durable::new(settings.limits)),

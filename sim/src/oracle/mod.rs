@@ -15,6 +15,7 @@ pub mod promises;
 pub mod replicas;
 pub mod sessions;
 pub mod spin;
+pub mod steady;
 pub mod tree;
 
 mod judge;
@@ -93,8 +94,9 @@ pub enum Sight<'a> {
     /// A fault may cost this server what it had synced, from now on; `silent`: so that nothing on
     /// the server can tell.
     Harmed { node: Member, silent: bool },
-    /// A fault begins that is not the end of one server and may slow anything.
-    FaultBegan,
+    /// A fault begins that is not the end of one server and may slow anything. If it `excuses`
+    /// that, a leader may lose its office by it.
+    FaultBegan { excuses: bool },
     /// All such faults are over.
     FaultsOver,
     /// The safety phase is over: nothing is broken any more, and nothing will be.

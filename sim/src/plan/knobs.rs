@@ -30,7 +30,8 @@ impl Topology {
     }
 }
 
-/// See the module. The defaults are those of the daemons.
+/// See the module. The defaults are those of the daemons, but for the journal: zeros for whole
+/// segments would be most of what a run does.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Knobs {
@@ -94,7 +95,7 @@ impl Default for Knobs {
             election_ms_max: 700,
             lease_ms: 340,
             lease_reads: true,
-            message_bytes_max: 1 << 20,
+            message_bytes_max: 128 << 10,
             inflight_messages_max: 64,
             snapshot_entries: 10_000,
             snapshot_chunk_bytes: 1 << 18,

@@ -74,7 +74,9 @@ fn a_plan_is_a_readable_file() {
 #[test]
 fn every_drawn_plan_is_sound_and_comes_back_from_its_text() {
     let mut kinds = std::collections::BTreeSet::new();
-    for weights in [Weights::swarm(), Weights::beyond(), Weights::failover()] {
+    for weights in
+        [Weights::swarm(), Weights::beyond(), Weights::failover(), Weights::flaps(), Weights::stalls()]
+    {
         for seed in 0..200 {
             let plan = Plan::draw(seed, &weights);
             let again = Plan::from_text(&plan.to_text()).unwrap_or_else(|line| panic!("seed {seed}: {line}"));

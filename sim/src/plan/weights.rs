@@ -5,7 +5,7 @@ use super::Budget;
 use std::time::Duration;
 
 /// A kind of operation, with the weight it is drawn with.
-pub(super) const OPERATIONS: [(&str, u32); 16] = [
+const OPERATIONS: [(&str, u32); 16] = [
     ("mkdir", 12),
     ("create", 18),
     ("unlink", 8),
@@ -69,6 +69,9 @@ const FAULTS: [(&str, u32); 41] = [
     ("rubbish", 3),
 ];
 
+/// Only changes, so that somebody always wants one.
+const CHANGES: [(&str, u32); 5] = [("mkdir", 4), ("create", 6), ("unlink", 6), ("rmdir", 4), ("rename", 3)];
+
 /// The kinds that only a run beyond the budget draws.
 const BEYOND: [(&str, u32); 3] = [("sync-lies", 6), ("rollback", 6), ("clock-jump", 4)];
 
@@ -84,15 +87,24 @@ pub struct Weights {
     /// Steps of all clients together.
     pub steps_min: u64,
     pub steps_max: u64,
+    /// The kinds of operations to draw from.
+    pub operations: Vec<(&'static str, u32)>,
+    /// How often, in millionths, a step follows the one before it closely: one of these.
+    pub bursts: Vec<u32>,
     pub faults_min: u64,
     pub faults_max: u64,
-    /// The longest a fault lasts.
+    /// How long a fault lasts.
+    pub fault_span_min: Duration,
     pub fault_span_max: Duration,
+    /// No fault that goes by time strikes before.
+    pub faults_begin: Duration,
     pub faults_end: Duration,
     pub end: Duration,
     /// The kinds of faults to draw from.
     pub faults: Vec<(&'static str, u32)>,
-    /// How often, in millionths, everything is as usual, so that timings are judged too.
+    /// How often, in millionths, a fault goes by what happens in the cluster, not by time.
+    pub awaited: u32,
+    /// How often everything is as usual, so that timings are judged too.
     pub ordinary: u32,
     /// How often, of the others, the cluster keeps its usual knobs, and the machine a calm day.
     pub usual_knobs: u32,
@@ -111,12 +123,17 @@ impl Weights {
             clients_max: 4,
             steps_min: 100,
             steps_max: 500,
+            operations: OPERATIONS.to_vec(),
+            bursts: vec![100_000, 500_000, 900_000],
             faults_min: 2,
             faults_max: 12,
+            fault_span_min: Duration::from_millis(1),
             fault_span_max: Duration::from_millis(2_500),
+            faults_begin: Duration::ZERO,
             faults_end: Duration::from_secs(10),
             end: Duration::from_secs(20),
             faults: FAULTS.to_vec(),
+            awaited: 250_000,
             ordinary: 250_000,
             usual_knobs: 150_000,
             calm_machine: 150_000,
@@ -129,17 +146,63 @@ impl Weights {
         Self { story: "beyond".to_owned(), budget: Budget::Beyond, faults_min: 1, faults, ..Self::swarm() }
     }
 
-    /// One failure at a time on a calm LAN with default settings: what failover is measured on.
+    /// One failure at a time on a calm LAN with default settings, while everybody writes: what
+    /// failover is measured on. It strikes when the group has long been at peace, and lasts until
+    /// somebody else has to lead.
     pub fn failover() -> Self {
         Self {
             story: "failover".to_owned(),
             servers: vec![(3, 3), (5, 1)],
-            clients_min: 2,
-            steps_min: 200,
-            steps_max: 400,
+            clients_min: 6,
+            clients_max: 8,
+            steps_min: 900,
+            steps_max: 1_200,
+            operations: CHANGES.to_vec(),
+            bursts: vec![0],
             faults_min: 1,
             faults_max: 1,
+            fault_span_min: Duration::from_millis(1_500),
+            fault_span_max: Duration::from_millis(3_000),
+            faults_begin: Duration::from_secs(4),
+            faults_end: Duration::from_secs(12),
+            end: Duration::from_secs(22),
             faults: vec![("crash-leader", 2), ("pause-leader", 1), ("isolate-leader", 1)],
+            awaited: 0,
+            ordinary: 1_000_000,
+            ..Self::swarm()
+        }
+    }
+
+    /// The same, but that the leader is back before anybody can have taken its place, or just when
+    /// somebody has: what a short trouble costs.
+    pub fn flaps() -> Self {
+        Self {
+            story: "flaps".to_owned(),
+            fault_span_min: Duration::from_millis(200),
+            fault_span_max: Duration::from_millis(900),
+            ..Self::failover()
+        }
+    }
+
+    /// Ten minutes of load with default settings, in which nothing goes wrong but that disks stall,
+    /// twice a second and for 200 ms: no leader may lose its office by that.
+    pub fn stalls() -> Self {
+        Self {
+            story: "stalls".to_owned(),
+            servers: vec![(3, 3), (5, 1)],
+            clients_min: 2,
+            clients_max: 4,
+            steps_min: 10_000,
+            steps_max: 15_000,
+            faults_min: 1_200,
+            faults_max: 1_200,
+            fault_span_min: Duration::from_millis(200),
+            fault_span_max: Duration::from_millis(200),
+            faults_begin: Duration::from_secs(1),
+            faults_end: Duration::from_secs(600),
+            end: Duration::from_secs(610),
+            faults: vec![("disk-stall", 1)],
+            awaited: 0,
             ordinary: 1_000_000,
             ..Self::swarm()
         }

@@ -18,8 +18,10 @@ impl Replica {
             return None;
         }
         let mut output = Output { notices: std::mem::take(&mut self.notices), ..Output::default() };
+        let parting = self.parting.take();
+        self.seal(parting.into_iter().collect(), &mut output.send, now);
         if !self.node.has_ready() {
-            return (!output.notices.is_empty()).then_some(output);
+            return (!output.notices.is_empty() || !output.send.is_empty()).then_some(output);
         }
         let mut ready = self.node.ready();
         let number = ready.number();

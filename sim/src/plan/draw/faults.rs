@@ -42,15 +42,20 @@ pub(super) struct FaultDraw<'a> {
 
 impl FaultDraw<'_> {
     pub(super) fn millis(&mut self) -> u64 {
-        let longest = self.weights.fault_span_max.as_millis() as u64;
+        let shortest = self.weights.fault_span_min.as_millis() as u64;
+        let longest = self.weights.fault_span_max.as_millis() as u64 - shortest;
         // Short ones are as likely as long ones: most races are short.
-        let most = *self.dice.pick(&[longest / 16 + 2, longest / 4 + 2, longest.max(2)]);
-        self.dice.between(1, most)
+        let most = *self.dice.pick(&[longest / 16, longest / 4, longest]);
+        shortest + self.dice.below(most + 1)
     }
 
     fn when(&mut self) -> When {
-        let wait = Duration::from_millis(self.dice.below(self.weights.faults_end.as_millis() as u64));
-        if self.dice.chance(750_000) {
+        let Weights { faults_begin, faults_end, fault_span_min, awaited, .. } = self.weights;
+        // Every fault has the time that it lasts at least.
+        let latest = faults_end.saturating_sub(*fault_span_min);
+        let phase = latest.saturating_sub(*faults_begin).as_millis() as u64;
+        let wait = *faults_begin + Duration::from_millis(self.dice.below(phase));
+        if !self.dice.chance(*awaited) {
             return When::at(wait);
         }
         let milestones = [

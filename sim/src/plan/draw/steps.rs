@@ -1,6 +1,5 @@
 //! What the clients of a drawn plan do: few names, so that they get in each other's way.
 
-use super::super::weights::OPERATIONS;
 use super::super::{Action, Base, Place, Step, Weights};
 use super::swarm_of;
 use mooseng_core::chance::{self, Dice};
@@ -19,11 +18,12 @@ pub(super) fn draw(seed: u64, weights: &Weights) -> Vec<Vec<Step>> {
     let steps = dice.between(weights.steps_min, weights.steps_max);
     let names = dice.between(2, NAMES.len() as u64) as usize;
     let nested = *dice.pick(&[50_000, 200_000, 500_000]);
-    let (kinds, kind_weights) = swarm_of(&OPERATIONS, &mut dice);
+    let (kinds, kind_weights) = swarm_of(&weights.operations, &mut dice);
     // On average the steps fill the safety phase, in bursts and pauses.
     let span = weights.faults_end.as_micros() as u64;
-    let pause = (2 * span * clients / steps.max(1)).max(2);
-    let burst = *dice.pick(&[100_000, 500_000, 900_000]);
+    let burst = *dice.pick(&weights.bursts);
+    let paused = (steps * u64::from(1_000_000 - burst) / 1_000_000).max(1);
+    let pause = (2 * span * clients / paused).max(2);
     let interrupted = *dice.pick(&[0, 0, 10_000, 150_000]);
     let mut plan: Vec<Vec<Step>> = vec![Vec::new(); clients as usize];
     let mut made = Made::default();

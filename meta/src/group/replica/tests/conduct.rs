@@ -33,6 +33,32 @@ fn a_lost_leader_is_replaced_within_the_longest_election_timeout() {
     }
 }
 
+/// It hears nobody and everybody hears it: nobody would stand for as long as it leads, nor for an
+/// election timeout after that.
+#[test]
+fn a_leader_that_has_lost_its_quorum_names_its_successor() {
+    let mut t = Group::new(3);
+    let first = t.elect();
+    t.put(first, "a");
+    for other in (1..=3).filter(|other| *other != first) {
+        t.cut.insert((other, first));
+    }
+    // It asks itself twice whether anybody follows: it may have heard them right before the first.
+    let (mut resigned, quorum_ticks) = (false, 2 * (t.config.election_ticks_least - 1));
+    for _ in 0..quorum_ticks {
+        t.ticks(1);
+        resigned |= t.node(first).replica.as_ref().is_some_and(|replica| replica.leads().is_none());
+        if resigned {
+            break;
+        }
+    }
+    assert!(resigned);
+    let second = t.leader().expect("somebody else leads at once");
+    assert_ne!(first, second);
+    t.put(second, "b");
+    assert_eq!(t.state(second), "a b");
+}
+
 #[test]
 fn a_group_of_one_commits_alone() {
     let mut t = Group::new(1);
