@@ -126,13 +126,14 @@ impl History {
     }
 
     /// The client gave the call its name, which stays through every retry. Only once: a change
-    /// that is asked again under another name is another call.
-    pub fn name(&mut self, number: usize, request: Request) {
+    /// that is asked again under another name is another call. Gives the call that had it before,
+    /// and keeps it, if there is one: that is never right.
+    pub fn name(&mut self, number: usize, request: Request) -> Option<usize> {
         let operation = &mut self.operations[number];
         assert!(operation.request.is_none_or(|before| before == request), "a call changed its name");
         operation.request = Some(request);
-        let before = self.by_request.insert(request, number);
-        assert!(before.is_none_or(|before| before == number), "two calls are named {request}");
+        let holder = *self.by_request.entry(request).or_insert(number);
+        (holder != number).then_some(holder)
     }
 
     pub fn end(&mut self, number: usize, ending: Ending) {

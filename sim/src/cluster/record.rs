@@ -63,7 +63,8 @@ impl Record {
     }
 
     pub(super) fn name(&self, number: usize, request: Request) {
-        self.lock().judge.name(number, request);
+        let now = self.now();
+        self.judge(|judge| ((), judge.name(now, number, request)));
     }
 
     pub(super) fn end(&self, number: usize, result: &Result<Answered, ClientError>) {

@@ -2,9 +2,16 @@
 
 use super::{End, Oracle, Promise, Violation};
 use crate::history::{Ending, Request};
+use mooseng_core::time::Instant;
 use std::collections::BTreeMap;
 
 pub struct ExactlyOnce;
+
+/// Two calls go by one name: whichever comes second would be given the other's answer.
+pub(super) fn named_twice(at: Instant, request: Request, number: usize, other: usize) -> Violation {
+    let what = format!("operations {other} and {number} are both named {request}");
+    Violation { operation: Some(number), ..ExactlyOnce.violation(at, what) }
+}
 
 impl Oracle for ExactlyOnce {
     fn name(&self) -> &'static str {
@@ -61,5 +68,23 @@ mod tests {
         script.history.end(number, Ending::NotCarriedOut { at: Instant::from_nanos(9_000) });
         let violation = verdict(ExactlyOnce, &script, &[]).unwrap();
         assert_eq!(violation.operation, Some(number));
+    }
+
+    #[test]
+    fn two_calls_of_one_name_are_found() {
+        let mut script = Script::new();
+        let first = script.call_mkdir(0, "a");
+        let second = script.call_mkdir(1, "a");
+        let request = script.history.operations()[first].request.unwrap();
+        let mut history = crate::history::History::default();
+        for number in [first, second] {
+            let asked = script.history.operations()[number].asked.clone();
+            assert_eq!(history.call(number, asked, script.now), number);
+        }
+        assert_eq!(history.name(first, request), None);
+        assert_eq!(history.name(first, request), None);
+        let holder = history.name(second, request).unwrap();
+        let violation = named_twice(script.now, request, second, holder);
+        assert_eq!((violation.oracle, violation.operation), ("exactly-once", Some(second)));
     }
 }

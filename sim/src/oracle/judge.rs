@@ -2,7 +2,7 @@
 
 use super::{
     Down, End, FinalReplica, Observation, Oracle, Sight, Violation, bounded, durable, exactly_once, failover,
-    leaders, linearizable, progress, promises, replicas, sessions, spin, steady, tree,
+    invented, leaders, linearizable, progress, promises, replicas, reported, sessions, spin, steady, tree,
 };
 use crate::history::{Asked, CommitLog, Committed, Ending, History, Request};
 use crate::model::Limits;
@@ -15,16 +15,35 @@ use std::time::Duration;
 /// The promise of G6.
 const FAILOVER_MAX: Duration = Duration::from_secs(1);
 
+/// What may have struck, and so what is promised.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Hardship {
+    /// Within the budget: everything is promised.
+    #[default]
+    Bearable,
+    /// Beyond it, though every loss can be seen by whoever suffered it: nothing acknowledged is lost
+    /// and nothing is answered wrongly. It may be that nobody serves; then somebody has said why.
+    Visible,
+    /// Disks may have forgotten, or clocks lied, and nobody can know. Older truth may come back.
+    /// What is there was once asked for and is a tree, and no call hangs.
+    Invisible,
+}
+
 /// What the oracles have to know of a run beforehand.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
     /// What this run's file system runs out of.
     pub limits: Limits,
+    pub servers: u32,
     pub clients: usize,
     /// How soon a new leader must serve; `None` where the run's settings promise nothing.
     pub failover_max: Option<Duration>,
     /// Does a leader stay in office as long as nothing happens that excuses an election?
     pub steady: bool,
+    /// What may have struck.
+    pub hardship: Hardship,
+    /// How long a call may take that nobody can answer.
+    pub call_max: Duration,
     /// How soon after the healing every call has to be answered.
     pub progress_max: Duration,
     /// How many turns beyond its steady share a node may take, over all the work there is.
@@ -45,11 +64,14 @@ impl Settings {
                 links_max: plan.knobs.links_max,
                 numbers_max: (1 << 44) - plan.knobs.inode_start,
             },
+            servers: plan.topology.servers,
             clients: plan.clients.len(),
             turns_saved_max: spin::saved_max(plan.clients.iter().map(Vec::len).sum()),
             failover_max: promised.then_some(FAILOVER_MAX),
             clocks_keep_their_bound: plan.clocks_keep_their_bound(),
             steady: plan.is_ordinary(),
+            hardship: plan.hardship(),
+            call_max: Duration::from_millis(plan.knobs.deadline_ms),
             ..Self::default()
         }
     }
@@ -59,9 +81,12 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             limits: LINKS_MAX.into(),
+            servers: 1,
             clients: 1,
             failover_max: None,
             steady: false,
+            hardship: Hardship::default(),
+            call_max: Duration::from_secs(10),
             progress_max: Duration::from_secs(5),
             turns_saved_max: spin::saved_max(0),
             search_max: 12,
@@ -76,6 +101,8 @@ pub struct Judge {
     history: History,
     log: CommitLog,
     oracles: Vec<Box<dyn Oracle>>,
+    hardship: Hardship,
+    servers: u32,
     /// The longest any new leader took, where one was needed.
     failovers: failover::Measured,
 }
@@ -85,22 +112,38 @@ impl Judge {
         let failovers = failover::Measured::default();
         // What is no tree also differs from what was committed, and an acknowledged change that is
         // lost also breaks the order: the closest name for the trouble comes first.
-        let oracles: Vec<Box<dyn Oracle>> = vec![
-            Box::new(leaders::Leaders::default()),
-            Box::new(promises::Promises::default()),
-            Box::new(replicas::Replicas::default()),
-            Box::new(bounded::Bounded),
-            Box::new(spin::Spin::new(settings.turns_saved_max)),
-            Box::new(failover::Failover::new(settings.failover_max, failovers.clone())),
-            Box::new(sessions::Sessions::new(settings.clocks_keep_their_bound)),
-            Box::new(steady::Steady::new(settings.steady)),
-            Box::new(exactly_once::ExactlyOnce),
-            Box::new(tree::WellFormed),
-            Box::new(durable::Durable::new(settings.limits)),
-            Box::new(linearizable::Linearizable::new(settings.limits, settings.search_max)),
-            Box::new(progress::Progress::new(settings.clients, settings.progress_max)),
-        ];
-        Self { history: History::default(), log: CommitLog::default(), oracles, failovers }
+        let mut oracles: Vec<Box<dyn Oracle>> =
+            vec![Box::new(bounded::Bounded), Box::new(spin::Spin::new(settings.turns_saved_max))];
+        if settings.hardship != Hardship::Invisible {
+            oracles.push(Box::new(leaders::Leaders::default()));
+            oracles.push(Box::new(promises::Promises::default()));
+            oracles.push(Box::new(replicas::Replicas::default()));
+            oracles.push(Box::new(failover::Failover::new(settings.failover_max, failovers.clone())));
+            oracles.push(Box::new(sessions::Sessions::new(settings.clocks_keep_their_bound)));
+            oracles.push(Box::new(steady::Steady::new(settings.steady)));
+            oracles.push(Box::new(exactly_once::ExactlyOnce));
+        }
+        oracles.push(Box::new(tree::WellFormed));
+        oracles.push(Box::new(invented::Invented));
+        if settings.hardship != Hardship::Invisible {
+            oracles.push(Box::new(durable::Durable::new(settings.limits)));
+            oracles.push(Box::new(linearizable::Linearizable::new(settings.limits, settings.search_max)));
+        }
+        let progress = progress::Progress::new(settings.clients, settings.progress_max);
+        let reported = |progress| reported::Reported::new(settings.servers, settings.call_max, progress);
+        oracles.push(match settings.hardship {
+            Hardship::Bearable => Box::new(progress),
+            Hardship::Visible => Box::new(reported(Some(progress))),
+            Hardship::Invisible => Box::new(reported(None)),
+        });
+        Self {
+            history: History::default(),
+            log: CommitLog::default(),
+            oracles,
+            hardship: settings.hardship,
+            servers: settings.servers,
+            failovers,
+        }
     }
 
     pub fn history(&self) -> &History {
@@ -129,8 +172,14 @@ impl Judge {
     }
 
     /// The call has this name through all its retries.
-    pub fn name(&mut self, number: usize, request: Request) {
-        self.history.name(number, request);
+    pub fn name(&mut self, at: Instant, number: usize, request: Request) -> Result<(), Violation> {
+        match self.history.name(number, request) {
+            // A session's number that was lost with what gave it may be given again.
+            Some(other) if self.hardship != Hardship::Invisible => {
+                Err(exactly_once::named_twice(at, request, number, other))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub fn end(&mut self, at: Instant, number: usize, ending: Ending) -> Result<(), Violation> {
@@ -145,7 +194,12 @@ impl Judge {
 
     /// A replica applied an entry: what it was, beside the event.
     pub fn committed(&mut self, at: Instant, index: u64, entry: &Committed) -> Result<(), Violation> {
-        self.log.record(index, entry).map_err(|known| replicas::disagreement(at, index, &known, entry))
+        match self.log.record(index, entry) {
+            Err(known) if self.hardship != Hardship::Invisible => {
+                Err(replicas::disagreement(at, index, &known, entry))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub fn went_down(&mut self, at: Instant, node: Member, how: Down) -> Result<(), Violation> {
@@ -159,7 +213,14 @@ impl Judge {
 
     /// The run is over. Every broken promise, the root of the trouble first where that can be told.
     pub fn finish(&mut self, at: Instant, replicas: &[FinalReplica], serving: usize) -> Vec<Violation> {
-        let end = End { at, history: &self.history, log: &self.log, replicas, serving };
+        let end = End {
+            at,
+            history: &self.history,
+            log: &self.log,
+            replicas,
+            serving,
+            quorum: self.servers as usize / 2 + 1,
+        };
         self.oracles.iter_mut().filter_map(|oracle| oracle.finish(&end).err()).collect()
     }
 

@@ -8,11 +8,13 @@ pub mod bounded;
 pub mod durable;
 pub mod exactly_once;
 pub mod failover;
+pub mod invented;
 pub mod leaders;
 pub mod linearizable;
 pub mod progress;
 pub mod promises;
 pub mod replicas;
+pub mod reported;
 pub mod sessions;
 pub mod spin;
 pub mod steady;
@@ -22,7 +24,7 @@ mod judge;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use judge::{Judge, Settings};
+pub use judge::{Hardship, Judge, Settings};
 
 use crate::history::{CommitLog, History};
 use crate::model::Tree;
@@ -140,6 +142,8 @@ pub struct End<'a> {
     pub replicas: &'a [FinalReplica],
     /// How many replicas have to serve, now that everything is healed.
     pub serving: usize,
+    /// How many are enough to serve anybody.
+    pub quorum: usize,
 }
 
 /// Watches over one property.

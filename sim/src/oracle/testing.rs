@@ -111,7 +111,7 @@ impl Script {
         if self.history.operations()[number].change().is_some() {
             self.sequence += 1;
             let request = Request { session: SessionId(client as u64 + 1), sequence: self.sequence };
-            self.history.name(number, request);
+            assert_eq!(self.history.name(number, request), None);
         }
         self.wait(STEP);
         number
@@ -210,5 +210,5 @@ pub(crate) fn verdict(
     replicas: &[FinalReplica],
 ) -> Option<Violation> {
     let (history, log) = (&script.history, &script.log);
-    oracle.finish(&End { at: script.now, history, log, replicas, serving: 1 }).err()
+    oracle.finish(&End { at: script.now, history, log, replicas, serving: 1, quorum: 1 }).err()
 }

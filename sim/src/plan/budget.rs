@@ -6,6 +6,7 @@
 
 use super::{Plan, PlannedFault};
 use crate::machine::Fault;
+use crate::oracle::Hardship;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -106,6 +107,18 @@ pub(super) fn damaged_voters(faults: &[PlannedFault]) -> usize {
         }
     }
     named.len() + by_part
+}
+
+impl Plan {
+    /// What its faults may do, and so what is promised all the same.
+    pub fn hardship(&self) -> Hardship {
+        let undetectable = self.faults.iter().any(|planned| harm(&planned.fault) == Harm::Undetectable);
+        match self.budget {
+            Budget::Within => Hardship::Bearable,
+            Budget::Beyond if undetectable => Hardship::Invisible,
+            Budget::Beyond => Hardship::Visible,
+        }
+    }
 }
 
 /// The first thing about the plan's faults that its budget does not allow, with the remedy.

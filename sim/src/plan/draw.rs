@@ -5,7 +5,7 @@ mod faults;
 mod scenes;
 mod steps;
 
-use super::{Knobs, Plan, Topology, Weights};
+use super::{Budget, Knobs, Plan, Topology, Weights};
 use crate::machine::MachineConfig;
 use mooseng_core::chance::{self, Dice};
 
@@ -31,6 +31,11 @@ impl Plan {
         }
         if !ordinary && !machine_dice.chance(weights.calm_machine) {
             plan.machine = MachineConfig::draw(&mut machine_dice);
+        }
+        if weights.budget == Budget::Beyond {
+            // What a disk is rolled back to.
+            let every = [250_000_000, 1_000_000_000, 3_000_000_000];
+            plan.machine.disk.checkpoint_every_ns = *dice("plan: checkpoints").pick(&every);
         }
         plan.clients = steps::draw(seed, weights);
         plan.knobs.sessions_max = sessions_max(&plan, &mut dice("plan: sessions"));

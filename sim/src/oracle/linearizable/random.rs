@@ -76,7 +76,7 @@ impl Concurrent {
         if change {
             // Whoever asks, the shard is asked in one session.
             let request = Request { session: self.shard.session, sequence: number as u64 + 1 };
-            self.history.name(number, request);
+            assert_eq!(self.history.name(number, request), None);
         }
         Stage::Called(number)
     }
@@ -118,7 +118,7 @@ impl Concurrent {
                 operation.called,
             );
             if let Some(request) = operation.request {
-                history.name(operation.number, request);
+                assert_eq!(history.name(operation.number, request), None);
             }
         }
         for operation in self.history.operations() {
