@@ -47,6 +47,7 @@ impl Oracle for ExactlyOnce {
 mod tests {
     use super::super::testing::{Script, verdict};
     use super::*;
+    use mooseng_core::namespace::Caller;
     use mooseng_core::time::Instant;
 
     #[test]
@@ -79,7 +80,7 @@ mod tests {
         let mut history = crate::history::History::default();
         for number in [first, second] {
             let asked = script.history.operations()[number].asked.clone();
-            assert_eq!(history.call(number, asked, script.now), number);
+            assert_eq!(history.call(number, Caller::ROOT, asked, script.now), number);
         }
         assert_eq!(history.name(first, request), None);
         assert_eq!(history.name(first, request), None);

@@ -20,6 +20,11 @@ struct Wishes<'a> {
     sizes: BTreeSet<u64>,
 }
 
+/// Without the bits that POSIX lets a system take away, or pass on to what is made in a directory.
+fn permissions(mode: u16) -> u16 {
+    mode & 0o1777
+}
+
 impl<'a> Wishes<'a> {
     fn of(history: &'a History) -> Self {
         let mut wishes = Self::default();
@@ -37,10 +42,18 @@ impl<'a> Wishes<'a> {
 
     fn add(&mut self, change: &'a Op) {
         match change {
-            Op::Mkdir { parent, name, mode, uid, gid } | Op::Create { parent, name, mode, uid, gid } => {
+            Op::Mkdir { parent, name, mode, uid, gid }
+            | Op::Create { parent, name, mode, uid, gid }
+            | Op::Mknod { parent, name, mode, uid, gid, .. } => {
                 self.names.entry(*parent).or_default().insert(name);
-                self.modes.insert(*mode);
+                self.modes.insert(permissions(*mode));
                 self.owners.extend([*uid, *gid]);
+            }
+            Op::Symlink { parent, name, target, uid, gid } => {
+                self.names.entry(*parent).or_default().insert(name);
+                self.modes.insert(0o777);
+                self.owners.extend([*uid, *gid]);
+                self.sizes.insert(target.as_bytes().len() as u64);
             }
             Op::Rename { source_parent, source_name, target_parent, target_name, .. } => {
                 // An exchange gives both names anew.
@@ -51,7 +64,7 @@ impl<'a> Wishes<'a> {
                 self.names.entry(*parent).or_default().insert(name);
             }
             Op::SetAttr { change, .. } => {
-                self.modes.extend(change.mode);
+                self.modes.extend(change.mode.map(permissions));
                 self.owners.extend(change.uid.into_iter().chain(change.gid));
                 self.sizes.extend(change.size);
             }
@@ -64,7 +77,7 @@ impl<'a> Wishes<'a> {
     }
 
     fn check_attr(&self, attr: &Attr) -> Result<(), String> {
-        let known = self.modes.contains(&attr.mode)
+        let known = self.modes.contains(&permissions(attr.mode))
             && self.owners.contains(&attr.uid)
             && self.owners.contains(&attr.gid)
             && self.sizes.contains(&attr.size);
