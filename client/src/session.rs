@@ -373,7 +373,12 @@ impl<E: Env> Shared<E> {
     /// How long to wait before the next attempt.
     fn pause(&self, server: &Address, miss: Miss) -> Duration {
         let inner = &mut *self.lock();
+        let shown_the_way = matches!(miss, Miss::NotLeader(Some(_)));
         let wait = inner.route.miss(server, miss, &mut inner.dice);
+        // To go where one is shown is no retry: nobody did any work.
+        if shown_the_way && wait.is_zero() {
+            return wait;
+        }
         match inner.budget.spend() {
             Spent::Token => wait,
             Spent::Nothing => wait.max(inner.route.long_wait(&mut inner.dice)),

@@ -81,6 +81,12 @@ impl GroupConfig {
         self.lease + self.lease * self.drift_ppm / 1_000_000
     }
 
+    /// A leader that was silent for longer is probably gone: three heartbeats in a row and what one
+    /// may be late are missing. Leases have no say in it; they may be shorter than a heartbeat.
+    pub fn silence(&self) -> Duration {
+        self.tick * (3 * self.heartbeat_ticks as u32 + 1)
+    }
+
     /// A leader that did nothing for this long cannot say who was not heard of meanwhile.
     pub fn absence(&self) -> Duration {
         self.tick * self.election_ticks_least as u32

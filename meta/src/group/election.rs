@@ -56,9 +56,9 @@ impl Promise {
         self.heard = Some(now);
     }
 
-    /// Was a leader heard of so lately that it may well be alive?
-    pub fn is_fresh(&self, now: Instant) -> bool {
-        self.heard.is_some_and(|heard| now < heard + self.keep)
+    /// Was a leader heard of within the last `span`?
+    pub fn heard_within(&self, span: Duration, now: Instant) -> bool {
+        self.heard.is_some_and(|heard| now < heard + span)
     }
 
     pub fn restart_binds(&self, now: Instant) -> bool {
@@ -68,7 +68,7 @@ impl Promise {
     /// May a vote be granted? A transfer is asked for by the leader itself, which has given its
     /// lease up; only a fresh start binds then.
     pub fn allows(&self, transfer: bool, now: Instant) -> bool {
-        !self.restart_binds(now) && (transfer || !self.is_fresh(now))
+        !self.restart_binds(now) && (transfer || !self.heard_within(self.keep, now))
     }
 }
 

@@ -37,7 +37,8 @@ impl Replica {
 
     /// The leader, if it was heard of so lately that it is worth asking.
     pub fn live_leader(&self, now: Instant) -> Option<ReplicaId> {
-        self.leader().filter(|leader| *leader == self.own || self.promise.is_fresh(now))
+        let live = self.promise.heard_within(self.config.silence(), now);
+        self.leader().filter(|leader| *leader == self.own || live)
     }
 
     pub fn last(&self) -> u64 {
