@@ -139,8 +139,6 @@ pub const CONTROLS: &[Bug] = &[
 
 /// Every rare place that the standard run has to reach.
 pub const PROBES: &[&str] = &[
-    "a session ends with pending slices",
-    "an extent is split in two",
     "access denied",
     "answer served from the table",
     "inode counter exhausted",
@@ -165,6 +163,7 @@ pub const PROBES: &[&str] = &[
     "mute replica ends before the phantom end",
     "no more sessions",
     "one of several names is gone",
+    "pre-vote refused to a rival",
     "raft message refused",
     "rename exchanged directories of two parents",
     "rename onto a directory above",
@@ -209,7 +208,6 @@ pub const PROBES: &[&str] = &[
     "two names of a directory share a hash",
     "vote refused below the phantom end",
     "vote refused to keep a promise",
-    "what was to be compacted has changed",
 ];
 
 const CHUNK_STORE: &str = "sim/src/exhaustive/store.rs";
@@ -250,6 +248,15 @@ pub const PROBES_ELSEWHERE: &[(&str, &str)] = &[
     ("store segment unreadable", "a chunk store: the storage tests reach it"),
     ("store table damaged", "a chunk store: the storage tests reach it"),
     ("stored part damaged on the move", "a chunk store: the storage tests reach it"),
+    (
+        "a session ends with pending slices",
+        "no workload writes data in the swarm: the tests of apply reach it",
+    ),
+    ("an extent is split in two", "no workload writes data in the swarm: the tests of apply reach it"),
+    (
+        "what was to be compacted has changed",
+        "no workload writes data in the swarm: the tests of apply reach it",
+    ),
     ("a session has too many pending slices", "a client keeps below the limit: the tests of apply reach it"),
     (
         "a hole would make a chunk too fragmented",

@@ -320,6 +320,19 @@ impl Replica {
         Ok(Stepped::Taken)
     }
 
+    /// Two that ask in the same moment whether they may stand would both hear yes and split the votes,
+    /// which costs a whole election timeout. Of two that ask for the same term within one tick, the one
+    /// with the lesser log, or else the lower number, gives way. Later the other may well be the only
+    /// one whom anybody answers.
+    fn stands_against(&self, message: &Message, end: End) -> bool {
+        let raft = &self.node.raft;
+        message.get_msg_type() == MessageType::MsgRequestPreVote
+            && raft.state == StateRole::PreCandidate
+            && raft.election_elapsed == 0
+            && message.term == raft.term + 1
+            && (end, message.from) < (self.end(), self.own.0)
+    }
+
     fn rewrite_term(&self, message: &mut Message) {
         let own = self.node.raft.term;
         if message.term < own {
@@ -356,6 +369,10 @@ impl Replica {
                 {
                     probe!("vote refused below the phantom end");
                     return Err("ends before the phantom end");
+                }
+                if self.stands_against(message, end) {
+                    probe!("pre-vote refused to a rival");
+                    return Err("stands itself, and has the better claim");
                 }
                 Ok(())
             }
