@@ -358,6 +358,7 @@ impl<E: Env> Driver<E> {
                 let _ = reply.send((self.look(), self.state.clone()));
             }
             Input::Serving { index } => self.snapshots.serving(index, now),
+            Input::Spoiled { index } => self.snapshots.spoiled(index),
             Input::Answered { asked, answer } => self.answered(asked, answer),
             Input::Taken(result) => self.snapshot_taken(result),
             Input::Fetched { index, result } => self.snapshot_fetched(index, *result),

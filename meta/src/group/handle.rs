@@ -122,6 +122,10 @@ pub enum Input {
     Serving {
         index: u64,
     },
+    /// The snapshot of this index no longer reads as it was written.
+    Spoiled {
+        index: u64,
+    },
     /// Somebody answered an inquiry, or did not.
     Answered {
         asked: ReplicaId,
@@ -157,6 +161,11 @@ impl Handle {
 
     pub fn serving(&self, index: u64) {
         let _ = self.inbox.put(Lane::Message, Input::Serving { index });
+    }
+
+    /// The snapshot of this index was found damaged when somebody asked for it.
+    pub fn spoiled(&self, index: u64) {
+        let _ = self.inbox.put(Lane::Message, Input::Spoiled { index });
     }
 
     pub async fn inquire(&self, asker: ReplicaId) -> Result<Answer, Denied> {

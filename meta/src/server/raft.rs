@@ -11,7 +11,7 @@ use mooseng_net::proto::raft::{
     FetchSnapshotReply, FetchSnapshotRequest, InquireReply, InquireRequest, Raft, RaftMessage,
 };
 use mooseng_net::rpc::{BodyOf, Call, Code, Status};
-use mooseng_storage::SnapshotReader;
+use mooseng_storage::{SnapshotReader, StorageError};
 use protobuf::Message as _;
 use raft::eraftpb::Message;
 use std::sync::Arc;
@@ -75,7 +75,13 @@ impl<E: Env> Raft<E> for Service<E> {
     ) -> Result<(FetchSnapshotReply, BodyOf<E>), Status> {
         let (group, index) = (GroupId(request.group), request.index);
         let handle = self.server.slots.serving(group)?;
-        let gone = |error: mooseng_storage::StorageError| Status::new(Code::NotHere, error.to_string());
+        let gone = |error: StorageError| {
+            if matches!(error, StorageError::Damaged { .. }) {
+                self.server.slots.drop_snapshot(group, index);
+                handle.spoiled(index);
+            }
+            Status::new(Code::NotHere, error.to_string())
+        };
         let open = match self.server.slots.snapshot(group, index) {
             Some(open) => open,
             None => {

@@ -64,6 +64,13 @@ impl<E: Env> Slots<E> {
         snapshots.get(&group).filter(|open| open.1.index == index).cloned()
     }
 
+    pub(super) fn drop_snapshot(&self, group: GroupId, index: u64) {
+        let mut snapshots = self.snapshots.lock().unwrap_or_else(PoisonError::into_inner);
+        if snapshots.get(&group).is_some_and(|open| open.1.index == index) {
+            snapshots.remove(&group);
+        }
+    }
+
     pub(super) fn keep_snapshot(&self, group: GroupId, open: Open<E>) {
         self.snapshots.lock().unwrap_or_else(PoisonError::into_inner).insert(group, open);
     }

@@ -32,6 +32,8 @@ pub(super) struct Snapshots {
     /// The newest that is durable and that the journal points to.
     newest: Option<Manifest>,
     taking: bool,
+    /// The newest is damaged where it lies: it can neither be passed on nor be started from.
+    spoiled: bool,
     /// None is taken before: the last one failed.
     rest_until: Instant,
     fetching: Option<u64>,
@@ -50,6 +52,7 @@ impl Snapshots {
             directory,
             newest,
             taking: false,
+            spoiled: false,
             rest_until: Instant::ZERO,
             fetching: None,
             next: None,
@@ -61,6 +64,10 @@ impl Snapshots {
 
     pub(super) fn serving(&mut self, index: u64, now: Instant) {
         self.served = Some((index, now));
+    }
+
+    pub(super) fn spoiled(&mut self, index: u64) {
+        self.spoiled |= self.newest.as_ref().is_some_and(|newest| newest.index == index);
     }
 }
 
@@ -84,6 +91,10 @@ impl<E: Env> Driver<E> {
     pub(super) fn snapshot_if_due(&mut self) {
         if self.snapshots.taking || self.env.clock().now() < self.snapshots.rest_until {
             return;
+        }
+        if self.snapshots.spoiled {
+            // What is in memory is whole: it is written down again, in its place or as a newer one.
+            return self.take_snapshot();
         }
         let behind = self.replica.applied() - self.replica.checkpoint();
         if behind == 0 {
@@ -127,6 +138,7 @@ impl<E: Env> Driver<E> {
                 return self.env.note(Event::Note(format!("a snapshot could not be taken: {why}")));
             }
         };
+        self.snapshots.spoiled = false;
         let (group, replica, index) = (self.replica.group(), self.replica.id(), manifest.index);
         self.env.note(Event::SnapshotTaken { group, replica, index, hash });
         let Some(record) = self.replica.snapshot_taken(offer(&manifest, &members), &members) else {
