@@ -55,6 +55,16 @@ pub fn leaf_bad_first(part: PartId, first: u64, data: &[u8], sums: &[u32]) -> Op
         .map(|(_, number)| number)
 }
 
+/// Sums as they lie on a disk and travel in messages.
+pub fn sums_to_bytes(sums: &[u32]) -> Vec<u8> {
+    sums.iter().flat_map(|sum| sum.to_le_bytes()).collect()
+}
+
+/// The sums in these bytes; what is left over at the end is no sum.
+pub fn sums_from_bytes(bytes: &[u8]) -> Vec<u32> {
+    bytes.as_chunks().0.iter().map(|sum| u32::from_le_bytes(*sum)).collect()
+}
+
 /// What a whole part is known by: Blake3 over its identity, its length and the sums of its leaves.
 pub fn root(part: PartId, length: u64, sums: &[u32]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();

@@ -6,7 +6,7 @@ use super::service::{outcome_of, refused};
 use crate::rebuild::Rebuild;
 use bytes::Bytes;
 use futures::future::join_all;
-use mooseng_core::checksum::{leaf_bad_first, leaves};
+use mooseng_core::checksum::{leaf_bad_first, leaves, sums_from_bytes};
 use mooseng_core::class::{LEAF_BYTES, SLICE_BYTES_MAX, StorageClass};
 use mooseng_core::env::{Address, Clock, Env};
 use mooseng_core::id::PartId;
@@ -15,7 +15,7 @@ use mooseng_net::proto::chunk::{
     ChunkClient, PartOutcome, ReadPartRequest, RebuildPartReply, RebuildPartRequest,
 };
 use mooseng_net::rpc::{Channel, Code, Status};
-use mooseng_storage::store::{Health, Sealed, sums_from_bytes};
+use mooseng_storage::store::{Health, Sealed};
 use mooseng_storage::{Store, StoreError};
 use std::collections::BTreeMap;
 

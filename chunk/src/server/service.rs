@@ -5,7 +5,7 @@ use super::repair::Order;
 use super::uploads::{Piece, Taken};
 use crate::incoming::is_possible;
 use bytes::Bytes;
-use mooseng_core::checksum::leaf_bad_first;
+use mooseng_core::checksum::{leaf_bad_first, sums_from_bytes, sums_to_bytes};
 use mooseng_core::class::LEAF_BYTES;
 use mooseng_core::env::{Body, Clock, Env, FRAME_BODY_BYTES_MAX};
 use mooseng_core::id::{PartId, SliceId};
@@ -13,7 +13,7 @@ use mooseng_core::probe;
 use mooseng_net::proto::chunk::*;
 use mooseng_net::rpc::{BodyOf, Call, Code, Status};
 use mooseng_storage::StoreError;
-use mooseng_storage::store::{Given, Health, Sealed, sums_from_bytes, sums_to_bytes};
+use mooseng_storage::store::{Given, Health, Sealed};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 

@@ -3,14 +3,13 @@
 use bytes::Bytes;
 use mooseng_chunk::{ChunkServerConfig, run};
 use mooseng_core::chance::mix;
-use mooseng_core::checksum::{leaf_bad_first, leaves};
+use mooseng_core::checksum::{leaf_bad_first, leaves, sums_from_bytes, sums_to_bytes};
 use mooseng_core::env::{Address, Body, Clock, Env};
 use mooseng_core::id::{ClusterId, PartId, ServerId, SliceId, Slot};
 use mooseng_net::proto::chunk::*;
 use mooseng_net::rpc::{CallError, Channel, ChannelConfig};
 use mooseng_sim::machine::{Fault, MachineConfig, NodeConfig, NodeId, Sim, SimEnv};
 use mooseng_storage::StoreConfig;
-use mooseng_storage::store::{sums_from_bytes, sums_to_bytes};
 use std::future::Future;
 use std::time::Duration;
 

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures::channel::mpsc;
 use futures::stream::{self, StreamExt};
 use mooseng_core::chance::Dice;
+use mooseng_core::checksum::{sums_from_bytes, sums_to_bytes};
 use mooseng_core::class::LEAF_BYTES;
 use mooseng_core::env::{Address, Body, Clock, Env};
 use mooseng_core::id::{PartId, ServerId};
@@ -143,7 +144,7 @@ impl<E: Env> Servers<E> {
             slice: encoded.part.slice.raw(),
             index: u32::from(encoded.part.index),
             offset: start as u32,
-            sums: sums.iter().flat_map(|sum| sum.to_le_bytes()).collect::<Vec<u8>>().into(),
+            sums: sums_to_bytes(sums).into(),
             seal,
             length: if seal { encoded.bytes.len() as u32 } else { 0 },
         };
@@ -235,9 +236,7 @@ impl<E: Env> Servers<E> {
 fn sent(reply: &ReadPartReply, bytes: Bytes) -> Result<Sent, Failure> {
     match reply.outcome() {
         PartOutcome::Done => {
-            let sums =
-                reply.sums.chunks_exact(4).map(|sum| u32::from_le_bytes([sum[0], sum[1], sum[2], sum[3]]));
-            Ok(Sent { part_length: reply.part_length, sums: sums.collect(), bytes })
+            Ok(Sent { part_length: reply.part_length, sums: sums_from_bytes(&reply.sums), bytes })
         }
         PartOutcome::Absent | PartOutcome::Damaged => Err(Failure::Gone),
         _ => Err(Failure::Silent),

@@ -125,7 +125,7 @@ impl Chunk<SimEnv> for Server {
         let reply = ReadPartReply {
             outcome: PartOutcome::Done.into(),
             part_length: bytes.len() as u32,
-            sums: sums.iter().flat_map(|sum| sum.to_le_bytes()).collect::<Vec<u8>>().into(),
+            sums: checksum::sums_to_bytes(sums).into(),
         };
         let body = Body::Bytes(bytes.slice(from..to));
         kept.read_bytes += bytes_sent;

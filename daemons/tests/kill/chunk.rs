@@ -6,7 +6,7 @@ use crate::support::Directory;
 use bytes::Bytes;
 use mooseng::machine::RealEnv;
 use mooseng_core::chance::{self, Dice, mix};
-use mooseng_core::checksum::{leaf_bad_first, leaves};
+use mooseng_core::checksum::{leaf_bad_first, leaves, sums_from_bytes, sums_to_bytes};
 use mooseng_core::env::{Address, Body, Clock, Env};
 use mooseng_core::id::{PartId, SliceId, Slot};
 use mooseng_core::time::Instant;
@@ -91,7 +91,7 @@ impl Caller {
             slice: part.slice.raw(),
             index: 0,
             offset: 0,
-            sums: leaves(part, 0, &data).iter().flat_map(|sum| sum.to_le_bytes()).collect::<Vec<u8>>().into(),
+            sums: sums_to_bytes(&leaves(part, 0, &data)).into(),
             seal: true,
             length: data.len() as u32,
         };
@@ -114,7 +114,7 @@ impl Caller {
                     return None;
                 }
                 assert_eq!(reply.outcome(), PartOutcome::Done, "{part}");
-                let sums = mooseng_storage::store::sums_from_bytes(&reply.sums);
+                let sums = sums_from_bytes(&reply.sums);
                 assert_eq!(leaf_bad_first(part, 0, &data, &sums), None, "{part}");
                 return Some(data);
             }

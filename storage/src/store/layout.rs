@@ -49,7 +49,7 @@
 use crate::envelope::{Fault, Format};
 use crate::field::Fields;
 use bytes::{Bytes, BytesMut};
-use mooseng_core::checksum::crc32c;
+use mooseng_core::checksum::{crc32c, sums_to_bytes};
 use mooseng_core::class::{LEAF_BYTES, SLICE_BYTES_MAX};
 use mooseng_core::id::{PartId, SliceId};
 
@@ -77,16 +77,6 @@ pub(super) fn leaf_count(length: u32) -> usize {
 /// What a part takes up beside its record.
 pub(super) fn area_bytes(length: u32) -> usize {
     leaf_count(length) * 4 + length as usize
-}
-
-/// Sums as they lie on the disk and travel in messages.
-pub fn sums_to_bytes(sums: &[u32]) -> Vec<u8> {
-    sums.iter().flat_map(|sum| sum.to_le_bytes()).collect()
-}
-
-/// The sums in these bytes; what is left over at the end is no sum.
-pub fn sums_from_bytes(bytes: &[u8]) -> Vec<u32> {
-    bytes.as_chunks().0.iter().map(|sum| u32::from_le_bytes(*sum)).collect()
 }
 
 /// The head of a segment.

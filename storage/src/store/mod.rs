@@ -30,7 +30,6 @@ mod tests;
 pub use compaction::Compacted;
 pub use config::StoreConfig;
 pub use large::Upload;
-pub use layout::{sums_from_bytes, sums_to_bytes};
 pub use opening::Opened;
 pub use reading::{Found, Health};
 pub use scan::Damage;

@@ -1,11 +1,11 @@
 //! Handing parts out, and looking whether they are still what they were.
 
 use super::index::{Entry, Place};
-use super::layout::{area_bytes, leaf_count, sums_from_bytes};
+use super::layout::{area_bytes, leaf_count};
 use super::shared::{Shared, own_file};
 use super::{ExtentOf, FileOf, Store, StoreError};
 use bytes::Bytes;
-use mooseng_core::checksum::{leaf_bad_first, root};
+use mooseng_core::checksum::{leaf_bad_first, root, sums_from_bytes};
 use mooseng_core::class::LEAF_BYTES;
 use mooseng_core::env::{DiskError, Env, File};
 use mooseng_core::id::PartId;

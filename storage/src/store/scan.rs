@@ -5,9 +5,9 @@
 //! was there had been acknowledged, and is lost here. Where nothing whole follows, it may be a
 //! batch that was never acknowledged: whoever counts on its parts will miss them.
 
-use super::layout::{Batch, Put, Record, SegmentHead, area_bytes, leaf_count, sums_from_bytes};
+use super::layout::{Batch, Put, Record, SegmentHead, area_bytes, leaf_count};
 use crate::field::is_zero;
-use mooseng_core::checksum::{leaf_bad_first, root};
+use mooseng_core::checksum::{leaf_bad_first, root, sums_from_bytes};
 use mooseng_core::plant;
 
 /// What a segment holds.

@@ -31,9 +31,10 @@
 //! +-------+-------+------+--------+-------------+----------+
 //! ```
 
-use super::layout::{RECORD_BYTES, Record, leaf_count, sums_to_bytes};
+use super::layout::{RECORD_BYTES, Record, leaf_count};
 use crate::envelope::{ENVELOPE_BYTES, Fault, Format};
 use crate::field::Fields;
+use mooseng_core::checksum::sums_to_bytes;
 use mooseng_core::class::{LEAF_BYTES, SLICE_BYTES_MAX};
 use mooseng_core::id::{PartId, SliceId};
 
