@@ -3,6 +3,7 @@
 use super::error::FileError;
 use mooseng_core::extent::{FileExtent, NewSlice, SliceInfo};
 use mooseng_core::id::{InodeId, SliceId};
+use mooseng_core::namespace::Attr;
 use mooseng_core::time::WallTime;
 use std::future::Future;
 
@@ -11,6 +12,12 @@ use std::future::Future;
 pub struct Size {
     pub bytes: u64,
     pub version: u64,
+}
+
+impl From<&Attr> for Size {
+    fn from(attr: &Attr) -> Self {
+        Self { bytes: attr.size, version: attr.version }
+    }
 }
 
 /// What a range of a file is made of: extents in order, none over another; what none covers reads

@@ -7,7 +7,7 @@ use crate::Session;
 use mooseng_core::env::Env;
 use mooseng_core::extent::{FileExtent, NewSlice};
 use mooseng_core::id::{InodeId, SliceId};
-use mooseng_core::namespace::{Answer, Attr, AttrChange, Op, Outcome, Query, Refusal};
+use mooseng_core::namespace::{Answer, AttrChange, Op, Outcome, Query, Refusal};
 use mooseng_core::time::WallTime;
 
 impl<E: Env> FileService for Session<E> {
@@ -47,7 +47,7 @@ impl<E: Env> FileService for Session<E> {
     async fn map(&self, inode: InodeId, offset: u64, length: u64) -> Result<RangeMap, FileError> {
         match answer(self.query(&Query::Map { inode, offset, length }).await?.outcome)? {
             Answer::Map { attr, extents, slices, end } => {
-                Ok(RangeMap { size: size_of(&attr), extents, slices, end })
+                Ok(RangeMap { size: (&attr).into(), extents, slices, end })
             }
             other => Err(surprise(&other)),
         }
@@ -69,13 +69,9 @@ fn answer(outcome: Outcome) -> Result<Answer, FileError> {
 
 fn size(answer: Answer) -> Result<Size, FileError> {
     match answer {
-        Answer::Attr(attr) => Ok(size_of(&attr)),
+        Answer::Attr(attr) => Ok((&attr).into()),
         other => Err(surprise(&other)),
     }
-}
-
-fn size_of(attr: &Attr) -> Size {
-    Size { bytes: attr.size, version: attr.version }
 }
 
 /// The service may be of another version, or broken: that is no reason to panic.

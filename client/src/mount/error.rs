@@ -1,6 +1,7 @@
 //! Why an operation of a mount has no result. Kinds, not numbers: errno is the edge's word.
 
 use crate::ClientError;
+use crate::file::FileError;
 use mooseng_core::namespace::Refusal;
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -36,6 +37,19 @@ impl From<ClientError> for FsError {
             ClientError::TimedOut { last } | ClientError::NotReached { last } => FsError::TimedOut { last },
             ClientError::SessionLost => FsError::SessionLost,
             ClientError::Refused { what } => FsError::Io { what },
+        }
+    }
+}
+
+impl From<FileError> for FsError {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Refused(refusal) => FsError::Refused(refusal),
+            FileError::TimedOut { what } => FsError::TimedOut { last: what },
+            FileError::SessionLost => FsError::SessionLost,
+            FileError::NoSpace { what } => FsError::NoSpace { what },
+            FileError::TooLarge => FsError::TooLarge,
+            FileError::Io { what } => FsError::Io { what },
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Open files: their handles, and what is asked of them by handle.
 
-use super::service::{Service, size};
+use super::service::Service;
 use super::{FsError, Handle, Mount};
 use crate::file::OpenFile;
 use bytes::Bytes;
@@ -54,7 +54,7 @@ impl<E: Env> Mount<E> {
         if attr.kind == FileKind::Directory {
             return Err(FsError::Refused(Refusal::IsDirectory));
         }
-        let open = self.open_files.open(attr.inode, attr.class, size(attr));
+        let open = self.open_files.open(attr.inode, attr.class, attr.into());
         self.files.add(File { mode, open, bits: attr.mode })
     }
 
@@ -144,6 +144,6 @@ impl<E: Env> Mount<E> {
     /// Sets the size of a file that is open here, by its name.
     pub(super) async fn resize(&self, caller: &Caller, inode: InodeId, to: u64) -> Result<(), FsError> {
         let attr = self.ask_attr(caller, &Query::Access { inode, access: Access::WRITE }).await?;
-        Ok(self.open_files.open(inode, attr.class, size(&attr)).truncate(to).await?)
+        Ok(self.open_files.open(inode, attr.class, (&attr).into()).truncate(to).await?)
     }
 }

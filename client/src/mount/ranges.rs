@@ -1,6 +1,5 @@
 //! Ranges of open files: room, holes, and where they are.
 
-use super::service::size;
 use super::{FsError, Handle, Mount, surprise};
 use mooseng_core::env::Env;
 use mooseng_core::extent::FileExtent;
@@ -48,7 +47,7 @@ impl<E: Env> Mount<E> {
             file.open.fsync().await?;
             let inode = file.open.inode();
             let attr = self.change_attr(&Caller::ROOT, &Op::Punch { inode, offset, length }).await?;
-            file.open.learn(size(&attr));
+            file.open.learn((&attr).into());
         }
         if matches!(what, Reserve::Grow | Reserve::Zero) && end > file.open.size() {
             file.open.truncate(end).await?;

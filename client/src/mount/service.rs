@@ -1,13 +1,11 @@
 //! What open files ask of the metadata service: of the session of now, as long as it lasts.
 
-use super::FsError;
 use super::sessions::Sessions;
 use crate::Session;
 use crate::file::{FileError, FileService, RangeMap, Size};
 use mooseng_core::env::Env;
 use mooseng_core::extent::{FileExtent, NewSlice};
 use mooseng_core::id::{InodeId, SliceId};
-use mooseng_core::namespace::Attr;
 use mooseng_core::time::WallTime;
 use std::sync::Arc;
 
@@ -16,23 +14,6 @@ pub(super) struct Service<E: Env>(pub(super) Arc<Sessions<E>>);
 impl<E: Env> Service<E> {
     async fn session(&self) -> Result<Session<E>, FileError> {
         Ok(self.0.current().await?)
-    }
-}
-
-pub(super) fn size(attr: &Attr) -> Size {
-    Size { bytes: attr.size, version: attr.version }
-}
-
-impl From<FileError> for FsError {
-    fn from(error: FileError) -> Self {
-        match error {
-            FileError::Refused(refusal) => FsError::Refused(refusal),
-            FileError::TimedOut { what } => FsError::TimedOut { last: what },
-            FileError::SessionLost => FsError::SessionLost,
-            FileError::NoSpace { what } => FsError::NoSpace { what },
-            FileError::TooLarge => FsError::TooLarge,
-            FileError::Io { what } => FsError::Io { what },
-        }
     }
 }
 
