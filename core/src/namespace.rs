@@ -4,7 +4,7 @@
 mod caller;
 mod name;
 
-pub use caller::{Access, CALLER_GROUPS_MAX, Caller};
+pub use caller::{Access, CALLER_GROUPS_MAX, Caller, SET_GID, SET_UID, without_set_id};
 pub use name::{NAME_BYTES_MAX, Name, TARGET_BYTES_MAX, Target};
 
 use crate::class::StorageClass;

@@ -2,11 +2,11 @@
 //! caller, the inode and nothing else; that the caller is who they say is for others to see to.
 
 use crate::state::{Inode, MODE_MASK};
-use mooseng_core::namespace::{Access, AttrChange, Caller, FileKind, NewTime, Refusal};
+use mooseng_core::namespace::{
+    Access, AttrChange, Caller, FileKind, NewTime, Refusal, SET_GID, without_set_id,
+};
 use mooseng_core::{plant, probe};
 
-pub(crate) const SET_UID: u16 = 0o4000;
-pub(crate) const SET_GID: u16 = 0o2000;
 const STICKY: u16 = 0o1000;
 const GROUP_EXECUTE: u16 = 0o0010;
 const ANY_EXECUTE: u16 = 0o0111;
@@ -106,12 +106,6 @@ pub(crate) fn changed_mode(caller: &Caller, inode: &Inode, change: &AttrChange) 
 /// The mode a regular file has after this caller wrote to it.
 pub(crate) fn written_mode(caller: &Caller, mode: u16) -> u16 {
     if caller.is_root() { mode } else { without_set_id(mode) }
-}
-
-/// The set-gid bit of what no group may execute means something else, and stays.
-fn without_set_id(mode: u16) -> u16 {
-    let group = if mode & GROUP_EXECUTE != 0 { SET_GID } else { 0 };
-    mode & !(SET_UID | group)
 }
 
 /// The group and mode of what is made in a directory: a set-gid directory passes its group on, and

@@ -6,15 +6,12 @@ use crate::file::OpenFile;
 use bytes::Bytes;
 use mooseng_core::env::Env;
 use mooseng_core::id::InodeId;
-use mooseng_core::namespace::{Access, Attr, AttrChange, Caller, FileKind, Name, Op, Query, Refusal};
+use mooseng_core::namespace::{
+    Access, Attr, AttrChange, Caller, FileKind, Name, Op, Query, Refusal, SET_GID, SET_UID, without_set_id,
+};
 
 /// How often making a file that others make and remove is tried.
 const CREATE_TRIES: usize = 16;
-/// The bits that do not outlive a write by somebody else: set-uid, and set-gid where the group may
-/// execute.
-const SET_UID: u16 = 0o4_000;
-const SET_GID: u16 = 0o2_000;
-const GROUP_EXECUTES: u16 = 0o010;
 
 /// What a file is opened for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -111,8 +108,7 @@ impl<E: Env> Mount<E> {
 
     async fn drop_privileges(&self, inode: InodeId) -> Result<(), FsError> {
         let held = self.ask_attr(&Caller::ROOT, &Query::GetAttr { inode }).await?.mode;
-        let group_too = if held & GROUP_EXECUTES != 0 { SET_GID } else { 0 };
-        let kept = held & !(SET_UID | group_too);
+        let kept = without_set_id(held);
         if kept != held {
             let change = AttrChange { mode: Some(kept), ..AttrChange::default() };
             self.change_attr(&Caller::ROOT, &Op::SetAttr { inode, change }).await?;

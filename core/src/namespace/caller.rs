@@ -26,6 +26,18 @@ impl Caller {
     }
 }
 
+/// The bits of a mode that make a program run as its file's owner, or its group.
+pub const SET_UID: u16 = 0o4000;
+pub const SET_GID: u16 = 0o2000;
+const GROUP_EXECUTE: u16 = 0o0010;
+
+/// A mode without what must not outlive a write by somebody else. The set-gid bit of what no group may
+/// execute means something else, and stays.
+pub fn without_set_id(mode: u16) -> u16 {
+    let group = if mode & GROUP_EXECUTE != 0 { SET_GID } else { 0 };
+    mode & !(SET_UID | group)
+}
+
 /// What one wants to do with an inode: the three bits of access(2).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Access(u8);

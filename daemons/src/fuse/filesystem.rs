@@ -14,7 +14,7 @@ use fuser::{
 };
 use futures::FutureExt;
 use mooseng_client::mount::{FsError, Handle, NewInode};
-use mooseng_core::namespace::{Access, AttrChange, Caller, Refusal, RenameMode, Target};
+use mooseng_core::namespace::{Access, AttrChange, Caller, Refusal, RenameMode, SET_GID, Target};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -91,7 +91,7 @@ impl Filesystem for Edge {
         // Whether a set-gid bit stays depends on the groups of who sets it, without a refusal to tell.
         let through = fh.map(|FileHandle(handle)| Handle(handle));
         let process = Process::of(request);
-        let asks_groups = change.mode.is_some_and(|mode| mode & 0o2_000 != 0);
+        let asks_groups = change.mode.is_some_and(|mode| mode & SET_GID != 0);
         let work = move |mount: Shared, caller: Caller| async move {
             let groups = if asks_groups && !caller.is_root() { process.groups() } else { caller.groups };
             let caller = Caller { groups, ..caller };
