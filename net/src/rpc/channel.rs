@@ -129,7 +129,7 @@ impl<E: Env> Channel<E> {
         }
         let now = shared.env.clock().now();
         if deadline <= now {
-            return Err(CallError::Deadline);
+            return Err(CallError::too_late());
         }
         let mut state = shared.lock();
         shared.admit(&mut state, now)?;

@@ -101,10 +101,11 @@ impl Room {
         let mut inner = self.lock();
         if inner.seats.len() >= self.share.connections_max {
             let idle = inner.seats.iter().filter_map(|(number, one)| Some((one.idle_since?, *number)));
-            let Some((_, longest)) = idle.min() else {
+            let longest = idle.min().map(|(_, number)| number);
+            if longest.is_none() {
                 probe!("rpc connection refused: too many");
-                return None;
-            };
+            }
+            let longest = longest?;
             probe!("rpc connection makes room for another");
             // That drops what keeps it: it is told, and does nothing any more.
             inner.seats.remove(&longest);

@@ -139,7 +139,7 @@ pub enum CallError {
     /// It was sent, and then the connection was lost: perhaps carried out.
     #[error("lost on the way: {0}")]
     Lost(String),
-    /// No answer came in time: perhaps carried out.
+    /// It was sent, and no answer came in time: perhaps carried out.
     #[error("no answer before the deadline")]
     Deadline,
     /// A queue, here or there, is full: certainly not carried out.
@@ -151,6 +151,11 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// The deadline passed before it was sent.
+    pub(super) fn too_late() -> Self {
+        CallError::Unreachable("there was no time to send it".to_owned())
+    }
+
     /// May what was asked have been carried out nevertheless?
     pub fn maybe_carried_out(&self) -> bool {
         match self {

@@ -170,12 +170,14 @@ impl<X: Extent> Table<X> {
             }
             self.deadlines.pop_first();
             let waiting = self.waiting.remove(&number).expect("a deadline belongs to a call");
-            if waiting.sent {
+            let ending = if waiting.sent {
                 expired.unanswered += 1;
+                CallError::Deadline
             } else {
                 self.unqueue(number);
-            }
-            waiting.caller.send(Err(CallError::Deadline)).ok();
+                CallError::too_late()
+            };
+            waiting.caller.send(Err(ending)).ok();
         }
         expired
     }

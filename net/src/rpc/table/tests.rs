@@ -77,7 +77,7 @@ fn deadlines_end_calls_sent_or_not() {
     assert_eq!(table.expire(at(9)), Expired { unanswered: 0 });
     assert_eq!(table.expire(at(20)), Expired { unanswered: 1 });
     assert_eq!(ended(&mut sent_end), Some(Err(CallError::Deadline)));
-    assert_eq!(ended(&mut unsent_end), Some(Err(CallError::Deadline)));
+    assert_eq!(ended(&mut unsent_end), Some(Err(CallError::too_late())));
     assert_eq!(ended(&mut late_end), None);
     // The expired call that had not been sent is not sent any more.
     assert_eq!(sent(&mut table, 20).map(|head| head.number), Some(3));

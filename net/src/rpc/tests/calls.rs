@@ -79,7 +79,7 @@ fn the_deadline_travels_and_ends_the_call_on_both_sides() {
         assert_eq!(lab.log(), ["waits 500 of 40", "dropped 500"]);
         // What is over before it begins is not even sent.
         let past = channel.call(&WAIT, Bytes::from_static(b"1"), Body::Empty, lab.within(0)).await;
-        assert_eq!((past, lab.log().len()), (Err(CallError::Deadline), 2));
+        assert_eq!((past, lab.log().len()), (Err(CallError::too_late()), 2));
     });
 }
 
