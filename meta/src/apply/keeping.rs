@@ -5,7 +5,7 @@ use crate::command::Reply;
 use crate::state::{ChunkServer, PLACE_BYTES_MAX, State};
 use mooseng_core::id::{ServerId, SliceId};
 use mooseng_core::namespace::Refusal;
-use mooseng_core::probe;
+use mooseng_core::{plant, probe};
 
 /// The most chunk servers of a cluster.
 const SERVERS_MAX: usize = 10_000;
@@ -54,7 +54,7 @@ pub(super) fn move_part(
     let Some(held) = live.servers.get(index) else { return Reply::Refused(Refusal::Invalid) };
     if held != source || target.is_some_and(|target| live.servers.holds(target)) {
         probe!("a part is not where it was thought to be");
-        return Reply::Refused(Refusal::Conflict);
+        plant!("move-part-without-compare", return Reply::Refused(Refusal::Conflict), ());
     }
     state.live.change(&slice, |live| live.servers.set(index, target));
     Reply::Done

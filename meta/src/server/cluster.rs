@@ -11,8 +11,10 @@ use mooseng_core::env::{Address, Env};
 use mooseng_core::id::{GroupId, ReplicaId, ServerId};
 use mooseng_net::convert;
 use mooseng_net::proto::cluster::{
-    Cluster, GroupStatus, JoinReplicaReply, JoinReplicaRequest, RemoveReplicaReply, RemoveReplicaRequest,
-    StatusReply, StatusRequest, TransferLeaderReply, TransferLeaderRequest,
+    ChunkHeartbeatReply, ChunkHeartbeatRequest, ChunkServersReply, ChunkServersRequest, Cluster, GroupStatus,
+    JoinReplicaReply, JoinReplicaRequest, RegisterChunkServerReply, RegisterChunkServerRequest,
+    RemoveReplicaReply, RemoveReplicaRequest, StatusReply, StatusRequest, TransferLeaderReply,
+    TransferLeaderRequest,
 };
 use mooseng_net::proto::raft::ReplicaState;
 use mooseng_net::rpc::{Call, Code, Status};
@@ -138,5 +140,25 @@ impl<E: Env> Cluster<E> for Service<E> {
         let handle = self.server.slots.serving(GroupId(request.group))?;
         handle.transfer(replica(request.replica)?).await.map_err(status)?;
         Ok(TransferLeaderReply {})
+    }
+
+    async fn register_chunk_server(
+        &self,
+        _: Call,
+        request: RegisterChunkServerRequest,
+    ) -> Result<RegisterChunkServerReply, Status> {
+        self.server.register_chunk_server(request).await
+    }
+
+    async fn chunk_heartbeat(
+        &self,
+        _: Call,
+        request: ChunkHeartbeatRequest,
+    ) -> Result<ChunkHeartbeatReply, Status> {
+        self.server.chunk_heartbeat(request).await
+    }
+
+    async fn chunk_servers(&self, _: Call, _: ChunkServersRequest) -> Result<ChunkServersReply, Status> {
+        self.server.chunk_servers().await
     }
 }

@@ -1,5 +1,7 @@
 //! The limits of a metadata server. Daemons and simulator share the defaults.
 
+use super::keeper::KeeperConfig;
+use crate::census::CensusConfig;
 use crate::group::driver::DriverConfig;
 use crate::group::handle::Handle;
 use crate::group::members::ADDRESS_BYTES_MAX;
@@ -26,6 +28,8 @@ pub struct ServerConfig {
     pub journal: JournalConfig,
     pub channel: rpc::ChannelConfig,
     pub rpc: rpc::ServerConfig,
+    pub census: CensusConfig,
+    pub keeper: KeeperConfig,
     pub tap: Tap,
 }
 
@@ -66,6 +70,8 @@ impl ServerConfig {
             journal: JournalConfig::default(),
             channel: rpc::ChannelConfig::default(),
             rpc: rpc::ServerConfig::default(),
+            census: CensusConfig::default(),
+            keeper: KeeperConfig::default(),
             tap: Tap::default(),
         }
     }
@@ -76,6 +82,7 @@ impl ServerConfig {
             return Err("groups: a server with none has nothing to do".into());
         }
         check_address(&self.address)?;
+        self.census.check()?;
         self.driver.check()
     }
 }

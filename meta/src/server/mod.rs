@@ -7,11 +7,13 @@
 //!
 //! It knows nothing of Raft, namespaces or sessions beyond carrying requests to the group's task.
 
+mod chunk_servers;
 mod cluster;
 mod config;
 mod disk;
 mod format;
 mod host;
+mod keeper;
 mod metadata;
 mod raft;
 mod rejoin;
@@ -19,7 +21,9 @@ mod slots;
 
 pub use config::{FormatConfig, ServerConfig, Tap};
 pub use format::format;
+pub use keeper::KeeperConfig;
 
+use crate::census::Census;
 use crate::group::driver::Channels;
 use mooseng_core::env::{Address, DiskError, Env, Net};
 use mooseng_net::proto::cluster::ClusterHandler;
@@ -28,7 +32,7 @@ use mooseng_net::proto::raft::RaftHandler;
 use mooseng_net::rpc;
 use mooseng_storage::{Identity, StorageError};
 use slots::Slots;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Why a server does not start, or stops: one line for an operator.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -49,6 +53,13 @@ struct Server<E: Env> {
     channels: Channels<E>,
     slots: Slots<E>,
     rooms: rpc::Rooms,
+    census: Mutex<Census>,
+}
+
+impl<E: Env> Server<E> {
+    fn with_census<T>(&self, look: impl FnOnce(&mut Census) -> T) -> T {
+        look(&mut self.census.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// Serves until the machine stops; returns only if it cannot start.
@@ -61,13 +72,15 @@ pub async fn run<E: Env>(env: E, config: ServerConfig) -> Result<(), ServerError
     let slots = Slots::new(&config.groups);
     let rpc_config = config.rpc;
     let rooms = rpc::Rooms::new(&rpc_config);
-    let server =
-        Arc::new(Server { env: env.clone(), config, identity, channels, slots, rooms: rooms.clone() });
+    let census = Mutex::new(Census::new(config.census));
+    let own = rooms.clone();
+    let server = Arc::new(Server { env: env.clone(), config, identity, channels, slots, rooms: own, census });
     let metadata = MetadataHandler::new(metadata::Service::new(server.clone()));
     let raft = RaftHandler::new(raft::Service::new(server.clone()));
     let cluster = ClusterHandler::new(cluster::Service::new(server.clone()));
     let services = (raft, (metadata, cluster));
     env.spawn("services", rpc::serve(env.clone(), listener, services, rpc_config, rooms));
+    env.spawn("keeper", keeper::keep(server.clone()));
     host::groups(server).await?;
     futures::future::pending().await
 }

@@ -52,7 +52,7 @@ fn may_commit(state: &State, session: SessionId, slice: SliceId) -> bool {
     plant!(
         "commit-accepts-condemned-slice",
         own,
-        own || matches!(state.slice_state(slice), SliceState::Condemned | SliceState::Forgotten)
+        !matches!(state.slice_state(slice), SliceState::Unknown | SliceState::Live)
     )
 }
 

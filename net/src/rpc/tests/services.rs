@@ -41,6 +41,9 @@ fn the_numbers_of_methods_are_pinned() {
             (302, "Cluster.JoinReplica", false),
             (303, "Cluster.RemoveReplica", false),
             (304, "Cluster.TransferLeader", false),
+            (305, "Cluster.RegisterChunkServer", false),
+            (306, "Cluster.ChunkHeartbeat", false),
+            (307, "Cluster.ChunkServers", false),
         ]
     );
 }

@@ -1,0 +1,114 @@
+//! Chunk servers register with the leader, tell it that they live, and are found by whoever asks.
+
+use super::Server;
+use super::metadata::status;
+use crate::census::{Life, Space};
+use crate::command::{CommandKind, Reply};
+use crate::group::handle::{Handle, Look};
+use crate::state::{PLACE_BYTES_MAX, State};
+use mooseng_core::env::{Clock, Env};
+use mooseng_core::id::{GroupId, PartId, ServerId};
+use mooseng_net::convert;
+use mooseng_net::proto::cluster::{
+    ChunkHeartbeatReply, ChunkHeartbeatRequest, ChunkServerLife, ChunkServerStatus, ChunkServersReply,
+    RegisterChunkServerReply, RegisterChunkServerRequest,
+};
+use mooseng_net::rpc::{Code, Status};
+
+/// The most damaged parts of one heartbeat.
+const DAMAGED_MAX: usize = 256;
+
+impl<E: Env> Server<E> {
+    /// The group that keeps the registry, as long as there is but one.
+    pub(super) fn registry(&self) -> GroupId {
+        self.config.groups.first().copied().unwrap_or_default()
+    }
+
+    /// The state, if this server leads: nobody else hears heartbeats.
+    async fn leading(&self) -> Result<(Handle, Look, State), Status> {
+        let handle = self.slots.serving(self.registry())?;
+        let (look, state) = handle.copy().await.map_err(status)?;
+        if !leads(&look) {
+            let leader = look.leader.and_then(|(_, address)| address);
+            return Err(Status::not_leader(leader));
+        }
+        self.with_census(|census| census.lead(look.answer.term, self.env.clock().now()));
+        Ok((handle, look, state))
+    }
+
+    pub(super) async fn register_chunk_server(
+        &self,
+        request: RegisterChunkServerRequest,
+    ) -> Result<RegisterChunkServerReply, Status> {
+        let server = ServerId(convert::count("server", request.server)?);
+        let RegisterChunkServerRequest { address, rack, total, free, .. } = request;
+        if address.is_empty() || address.len().max(rack.len()) > PLACE_BYTES_MAX {
+            let why = format!("address, rack: an address of 1 to {PLACE_BYTES_MAX} bytes, a rack of no more");
+            return Err(Status::new(Code::Invalid, why));
+        }
+        let (handle, _, state) = self.leading().await?;
+        let known = state.chunk_server(server);
+        if known.is_none_or(|known| *known.address != *address || *known.rack != *rack) {
+            let (address, rack) = (address.into(), rack.into());
+            let proposed = handle.propose(CommandKind::RegisterServer { server, address, rack }).await;
+            if let (Reply::Refused(refusal), _) = proposed.map_err(status)? {
+                return Err(Status::new(Code::Invalid, format!("the chunk server is not taken: {refusal}")));
+            }
+        }
+        let now = self.env.clock().now();
+        let heartbeat = self.with_census(|census| {
+            census.heard(server, Space { total, free }, now);
+            census.config().heartbeat
+        });
+        Ok(RegisterChunkServerReply { heartbeat_ms: heartbeat.as_millis() as u64 })
+    }
+
+    pub(super) async fn chunk_heartbeat(
+        &self,
+        request: ChunkHeartbeatRequest,
+    ) -> Result<ChunkHeartbeatReply, Status> {
+        let server = ServerId(convert::count("server", request.server)?);
+        if request.damaged.len() > DAMAGED_MAX {
+            return Err(Status::new(Code::Invalid, format!("damaged: more than {DAMAGED_MAX} parts")));
+        }
+        let mut damaged = Vec::with_capacity(request.damaged.len());
+        for part in request.damaged {
+            let slice = convert::slice("damaged.slice", part.slice)?;
+            damaged.push(PartId { slice, index: convert::part_index("damaged.index", part.index)? });
+        }
+        let (_, _, state) = self.leading().await?;
+        let known = state.chunk_server(server).is_some();
+        let now = self.env.clock().now();
+        let heartbeat = self.with_census(|census| {
+            if known {
+                census.heard(server, Space { total: request.total, free: request.free }, now);
+                damaged.into_iter().for_each(|part| census.damaged(part, server));
+            }
+            census.config().heartbeat
+        });
+        Ok(ChunkHeartbeatReply { known, heartbeat_ms: heartbeat.as_millis() as u64 })
+    }
+
+    pub(super) async fn chunk_servers(&self) -> Result<ChunkServersReply, Status> {
+        let (_, _, state) = self.leading().await?;
+        let now = self.env.clock().now();
+        let census = self.with_census(|census| census.clone());
+        let each = state.chunk_servers().map(|(server, held)| {
+            let Space { total, free } = census.space(server);
+            let life = match census.life(server, now) {
+                Life::Alive => ChunkServerLife::Alive,
+                Life::Silent => ChunkServerLife::Silent,
+                Life::Lost => ChunkServerLife::Lost,
+            };
+            let (address, rack) = (held.address.to_string(), held.rack.to_string());
+            ChunkServerStatus { server: server.0, address, rack, total, free, life: life as i32 }
+        });
+        Ok(ChunkServersReply { servers: each.collect() })
+    }
+}
+
+/// Does the replica that looked lead its group, as far as it knows?
+pub(super) fn leads(look: &Look) -> bool {
+    let leader = look.leader.as_ref().map(|(replica, _)| *replica);
+    leader.is_some() && leader == look.answer.replica
+}

@@ -1,0 +1,225 @@
+//! What a leader does by itself, round after round: it has the parts of condemned slices deleted,
+//! looks through what chunk servers keep for what nobody needs, and has lost parts made anew.
+//! Carries out what [`crate::collect`] and [`crate::repair`] say; every verdict and every new place is
+//! committed, so two leaders that take turns, or think so, do no harm.
+
+use super::Server;
+use super::chunk_servers::leads;
+use crate::census::Life;
+use crate::collect;
+use crate::command::CommandKind;
+use crate::group::handle::Handle;
+use crate::repair::{self, Bounds, Order};
+use crate::state::State;
+use futures::future::join_all;
+use mooseng_core::env::{Address, Clock, Env, sleep};
+use mooseng_core::event::Event;
+use mooseng_core::id::{PartId, ServerId, SliceId};
+use mooseng_core::probe;
+use mooseng_net::convert;
+use mooseng_net::proto::chunk::{
+    ChunkClient, DeletePartsRequest, InventoryRequest, PartName, PartOutcome, PartSource, RebuildPartRequest,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The limits of one round.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeeperConfig {
+    /// Between two rounds.
+    pub pause: Duration,
+    /// How many condemned slices are dealt with in one round.
+    pub condemned_max: usize,
+    /// How many parts of one server are looked at in one round.
+    pub inventory_max: u32,
+    /// How many slices are looked at for missing parts, and how many parts are made anew.
+    pub repair: Bounds,
+    /// How long a chunk server may take to delete or list, and to make a part anew.
+    pub answer_max: Duration,
+    pub rebuild_max: Duration,
+}
+
+impl Default for KeeperConfig {
+    fn default() -> Self {
+        Self {
+            pause: Duration::from_millis(500),
+            condemned_max: 1_024,
+            inventory_max: 4_096,
+            repair: Bounds { slices_max: 20_000, orders_max: 32 },
+            answer_max: Duration::from_secs(5),
+            rebuild_max: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Where the rounds have got to.
+#[derive(Default)]
+struct Cursor {
+    /// The server whose parts are being looked through, and behind which of them.
+    inventory: (Option<ServerId>, Option<PartName>),
+    repair: Option<SliceId>,
+    /// Of how many slices it was said that they cannot be read.
+    lost: usize,
+}
+
+pub(super) async fn keep<E: Env>(server: Arc<Server<E>>) {
+    let mut cursor = Cursor::default();
+    loop {
+        sleep(&server.env, server.config.keeper.pause).await;
+        let Ok(handle) = server.slots.serving(server.registry()) else { continue };
+        let Ok((look, state)) = handle.copy().await else { continue };
+        if !leads(&look) {
+            cursor = Cursor::default();
+            continue;
+        }
+        server.with_census(|census| census.lead(look.answer.term, server.env.clock().now()));
+        let keeper = Keeper { server: &server, handle, state };
+        keeper.collect().await;
+        keeper.look_through(&mut cursor.inventory).await;
+        keeper.repair(&mut cursor).await;
+    }
+}
+
+/// One round.
+struct Keeper<'a, E: Env> {
+    server: &'a Server<E>,
+    handle: Handle,
+    state: State,
+}
+
+impl<E: Env> Keeper<'_, E> {
+    fn is_alive(&self, server: ServerId) -> bool {
+        let now = self.server.env.clock().now();
+        self.state.chunk_server(server).is_some()
+            && self.server.with_census(|census| census.life(server, now)) == Life::Alive
+    }
+
+    fn client(&self, server: ServerId) -> Option<ChunkClient<E>> {
+        let held = self.state.chunk_server(server)?;
+        Some(ChunkClient::new(self.server.channels.to(&Address::new(held.address.to_string()))))
+    }
+
+    /// A slice is forgotten when every server that lives has deleted its parts. Those that do not
+    /// live are looked through when they are back: a forgotten slice is garbage wherever it lies.
+    async fn collect(&self) {
+        let round = collect::round(&self.state, self.server.config.keeper.condemned_max);
+        if round.slices.is_empty() {
+            return;
+        }
+        let asked = round.parts.iter().filter(|(server, _)| self.is_alive(**server));
+        let answers = join_all(asked.map(|(server, parts)| self.delete(*server, parts))).await;
+        if answers.iter().all(|done| *done) {
+            let forget = CommandKind::ForgetSlices { slices: round.slices };
+            // Refused or lost: the next round finds them again.
+            let _ = self.handle.propose(forget).await;
+        } else {
+            probe!("a chunk server does not delete what it is asked to");
+        }
+    }
+
+    async fn delete(&self, server: ServerId, parts: &[PartId]) -> bool {
+        let name = |part: &PartId| PartName {
+            slice: part.slice.raw(),
+            index: u32::from(part.index),
+            incarnation: 0,
+        };
+        self.delete_named(server, parts.iter().map(name).collect()).await
+    }
+
+    async fn delete_named(&self, server: ServerId, parts: Vec<PartName>) -> bool {
+        let Some(client) = self.client(server) else { return false };
+        let deadline = self.server.env.clock().now() + self.server.config.keeper.answer_max;
+        client.delete(&DeletePartsRequest { server: server.0, parts }, deadline).await.is_ok()
+    }
+
+    /// One page of what one server keeps. The state was copied before the server was asked, which
+    /// is why a slice that it does not know may be one that was granted since.
+    async fn look_through(&self, cursor: &mut (Option<ServerId>, Option<PartName>)) {
+        let next = |after: Option<ServerId>| {
+            let mut servers = self.state.chunk_servers().map(|(server, _)| server);
+            servers.find(|server| Some(*server) > after && self.is_alive(*server))
+        };
+        let Some(server) = cursor.0.filter(|server| self.is_alive(*server)).or_else(|| next(cursor.0)) else {
+            *cursor = (None, None);
+            return;
+        };
+        if cursor.0 != Some(server) {
+            *cursor = (Some(server), None);
+        }
+        let Some(client) = self.client(server) else { return };
+        let deadline = self.server.env.clock().now() + self.server.config.keeper.answer_max;
+        let limit = self.server.config.keeper.inventory_max;
+        let request = InventoryRequest { after: cursor.1, limit };
+        let Ok(reply) = client.inventory(&request, deadline).await else {
+            *cursor = (next(Some(server)), None);
+            return;
+        };
+        let garbage = reply.parts.iter().filter(|entry| {
+            convert::slice("inventory.slice", entry.slice)
+                .is_ok_and(|slice| collect::is_garbage(&self.state, slice))
+        });
+        let named = |entry: &mooseng_net::proto::chunk::PartEntry| PartName {
+            slice: entry.slice,
+            index: entry.index,
+            incarnation: entry.incarnation,
+        };
+        let garbage: Vec<PartName> = garbage.map(named).take(4_096).collect();
+        if !garbage.is_empty() {
+            probe!("a chunk server keeps what nobody needs");
+            self.delete_named(server, garbage).await;
+        }
+        let last = reply.parts.last().map(named).filter(|_| !reply.complete);
+        *cursor = match last {
+            Some(last) => (Some(server), Some(last)),
+            None => (next(Some(server)), None),
+        };
+    }
+
+    async fn repair(&self, cursor: &mut Cursor) {
+        let env = &self.server.env;
+        let census = self.server.with_census(|census| census.clone());
+        let bounds = self.server.config.keeper.repair;
+        let plan = repair::plan(&self.state, &census, env.clock().now(), cursor.repair, bounds);
+        cursor.repair = plan.next;
+        let count = plan.lost.len();
+        if count != cursor.lost
+            && let Some(slice) = plan.lost.first()
+        {
+            let text = format!("{count} slices have too few parts to be read, {slice} among them");
+            env.note(Event::Note(text));
+        }
+        cursor.lost = count;
+        join_all(plan.orders.iter().map(|order| self.rebuild(order))).await;
+    }
+
+    /// Has the part made, and then commits where it is.
+    async fn rebuild(&self, order: &Order) {
+        let Some(client) = self.client(order.target) else { return };
+        let address = |server: ServerId| self.state.chunk_server(server).map(|held| held.address.to_string());
+        let source = |(index, server): &(u8, ServerId)| {
+            address(*server).map(|address| PartSource { index: u32::from(*index), address })
+        };
+        let request = RebuildPartRequest {
+            server: order.target.0,
+            slice: order.slice.slice.raw(),
+            index: u32::from(order.index),
+            class: order.slice.class.to_raw(),
+            slice_length: order.slice.length,
+            sources: order.from.iter().filter_map(source).collect(),
+        };
+        let deadline = self.server.env.clock().now() + self.server.config.keeper.rebuild_max;
+        let reply = client.rebuild(&request, deadline).await;
+        if !reply.is_ok_and(|reply| reply.outcome == PartOutcome::Done as i32) {
+            probe!("a part could not be made anew");
+            return;
+        }
+        let Order { slice, index, source, target, .. } = order;
+        let (slice, index, source, target) = (slice.slice, *index, *source, Some(*target));
+        let moved = CommandKind::MovePart { slice, index, source, target };
+        if self.handle.propose(moved).await.is_ok()
+            && let Some(source) = source
+        {
+            self.server.with_census(|census| census.mended(PartId { slice, index }, source));
+        }
+    }
+}
