@@ -9,7 +9,7 @@ mod watch;
 mod workload;
 
 use crate::machine::{Fault, NodeConfig, NodeId, Sim};
-use crate::oracle::{Judge, Settings, Sight};
+use crate::oracle::{FinalReplica, Judge, Settings, Sight};
 use crate::plan::{Budget, Member, Plan, WIRE_VERSION};
 use crate::run::{Failure, Report, RunOptions, Told};
 use agenda::Agenda;
@@ -167,14 +167,17 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What the last calls changed has to reach every replica: a heartbeat or two.
+    /// What the last calls changed has to reach every replica, and what they condemned to be dealt
+    /// with: a heartbeat or two, and a round of the leader's own.
     fn settle(&mut self) {
         let latest = self.sim.now() + SETTLING_MAX;
         while self.record.violation().is_none() && self.sim.now() < latest {
             let last = self.record.judge(|judge| (judge.log().last(), Ok(())));
             let replicas = self.servers.inspect(&mut self.sim);
             let all = replicas.len() == self.servers.names().len();
-            if all && replicas.iter().all(|replica| replica.applied >= last) {
+            let settled =
+                |replica: &FinalReplica| replica.applied >= last && replica.tree.condemned.is_empty();
+            if all && replicas.iter().all(settled) {
                 return;
             }
             self.until(self.sim.now() + SETTLING_STEP);

@@ -153,6 +153,9 @@ fn final_replica(number: u32, look: &Look, state: &State) -> Option<FinalReplica
             entries: entries.collect(),
             extents: state.extents().collect(),
             live: state.slices_from(None).map(|info| info.slice).collect(),
+            pending: state.pending().collect(),
+            condemned: state.condemned().map(|(slice, _)| slice).collect(),
+            sessions: state.sessions().collect(),
         },
     })
 }

@@ -7,14 +7,18 @@ use crate::history::{Asked, Ending, Request};
 use crate::machine::SimEnv;
 use crate::plan::{Action, Base, Place, Plan, Step};
 use mooseng_client::{Answered, ClientError, Session, SessionConfig};
+use mooseng_core::class::{CHUNK_BYTES, StorageClass};
 use mooseng_core::env::{sleep, timeout};
-use mooseng_core::id::InodeId;
-use mooseng_core::namespace::{Answer, Caller, FileKind, Name, Op, Query};
+use mooseng_core::id::{IdKind, InodeId, ServerId, SliceId};
+use mooseng_core::namespace::{Answer, Caller, FileExtent, FileKind, Name, NewSlice, Op, Query};
+use mooseng_core::time::WallTime;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many pages of one directory a client reads before it takes the listing for endless.
 const PAGES_MAX: u32 = 10_000;
+/// How many slices a client asks for at once: some are left when its session ends.
+const GRANTED: u32 = 3;
 /// Who the clients are.
 const UID: u32 = 1_000;
 const GID: u32 = 1_000;
@@ -36,6 +40,9 @@ pub(super) struct Client {
 struct Progress {
     next: usize,
     session: Option<Session<SimEnv>>,
+    /// Slices granted and not used yet, of whichever session: a straggler may commit what its session
+    /// had, which is refused.
+    slices: BTreeMap<InodeId, Vec<SliceId>>,
 }
 
 /// A step could not be carried out to its end; the client goes on with the next one.
@@ -83,6 +90,10 @@ impl Client {
             if !step.wait.is_zero() {
                 sleep(env, step.wait).await;
             }
+            if step.action == Action::Leave {
+                self.leave().await;
+                continue;
+            }
             let Ok(walker) = self.walker(env, step.caller.clone()).await else { continue };
             let act = walker.act(&step.action, step.label);
             // When everything is healed everything is waited for.
@@ -94,6 +105,18 @@ impl Client {
             if let Err(Stop::Failed(ClientError::SessionLost)) = acted {
                 self.forget_session();
             }
+        }
+    }
+
+    /// Calls of other hands end with the session, so nobody leaves once every call has to be answered.
+    async fn leave(&self) {
+        if self.watch.is_closed() {
+            return;
+        }
+        let session = self.progress().session.take();
+        if let Some(session) = session {
+            // Whether the service heard so or not, the next step opens another one.
+            let _ = session.close().await;
         }
     }
 
@@ -166,6 +189,18 @@ impl Walker<'_> {
                 self.list(directory, *page).await?;
                 return Ok(());
             }
+            Action::Map { file, offset, length } => {
+                let inode = self.find(file).await?;
+                self.ask(Query::Map { inode, offset: *offset, length: *length }).await?
+            }
+            Action::Write { file, offset, length } => {
+                let inode = self.find(file).await?;
+                let (slices, slice) = self.slice(inode, *length).await?;
+                let extents = vec![FileExtent { offset: *offset, length: *length, slice, slice_offset: 0 }];
+                self.change(Op::Commit { inode, slices, extents, mtime: WallTime(i64::from(*length)) })
+                    .await?
+            }
+            Action::Compact { file } => self.compact(self.find(file).await?).await?,
             change => {
                 let op = self.op(change).await?;
                 self.change(op).await?
@@ -220,12 +255,50 @@ impl Walker<'_> {
                 let rdev = rdev.unwrap_or_default();
                 Op::Mknod { parent, name, kind, mode: 0o644, rdev, uid, gid }
             }
+            Action::Punch { file, offset, length } => {
+                Op::Punch { inode: self.find(file).await?, offset: *offset, length: *length }
+            }
+            Action::SetClass { inode, class } => {
+                Op::SetClass { inode: self.find(inode).await?, class: *class }
+            }
             Action::Lookup { .. }
             | Action::GetAttr { .. }
             | Action::ReadDir { .. }
             | Action::ReadLink { .. }
-            | Action::Access { .. } => unreachable!("questions are asked elsewhere"),
+            | Action::Access { .. }
+            | Action::Map { .. }
+            | Action::Write { .. }
+            | Action::Compact { .. }
+            | Action::Leave => unreachable!("what is no single change is done elsewhere"),
         })
+    }
+
+    /// A slice of so many bytes that is granted for the file, as it is committed.
+    async fn slice(&self, inode: InodeId, length: u32) -> Result<(Vec<NewSlice>, SliceId), Stop> {
+        let known = self.client.progress().slices.get_mut(&inode).and_then(Vec::pop);
+        let slice = match known {
+            Some(slice) => slice,
+            None => {
+                let granted = self.change(Op::GrantSlices { inode, count: GRANTED }).await?;
+                let Ok(Answer::Slices { first, count }) = granted.outcome else { return Err(Stop::Absent) };
+                let rest = (1..u64::from(count)).filter_map(|ahead| first.plus(ahead));
+                self.client.progress().slices.entry(inode).or_default().extend(rest);
+                first
+            }
+        };
+        let parts = vec![Some(ServerId(101)), Some(ServerId(102))];
+        Ok((vec![NewSlice { slice, class: StorageClass::default(), length, parts }], slice))
+    }
+
+    async fn compact(&self, inode: InodeId) -> Result<Answered, Stop> {
+        let mapped = self.ask(Query::Map { inode, offset: 0, length: CHUNK_BYTES }).await?;
+        let Ok(Answer::Map { extents: replaced, .. }) = &mapped.outcome else { return Err(Stop::Absent) };
+        let (Some(first), Some(last)) = (replaced.first(), replaced.last()) else { return Ok(mapped) };
+        let (offset, length) = (first.offset, (last.end() - first.offset) as u32);
+        let replaced = replaced.clone();
+        let (slices, slice) = self.slice(inode, length).await?;
+        let extents = vec![FileExtent { offset, length, slice, slice_offset: 0 }];
+        self.change(Op::Compact { inode, replaced, slices, extents }).await
     }
 
     async fn directory_of(&self, place: &Place) -> Result<(InodeId, Name), Stop> {
@@ -268,13 +341,16 @@ impl Walker<'_> {
         let mut seen = BTreeMap::new();
         while let Some(directory) = open.pop() {
             for inode in self.list(directory, 64).await? {
-                if seen.insert(inode, ()).is_none() && inode.kind() == mooseng_core::id::IdKind::Directory {
+                if seen.insert(inode, ()).is_none() && inode.kind() == IdKind::Directory {
                     open.push(inode);
                 }
             }
         }
         for inode in seen.keys() {
-            self.ask(Query::GetAttr { inode: *inode }).await?;
+            match inode.kind() {
+                IdKind::Directory => self.ask(Query::GetAttr { inode: *inode }).await?,
+                IdKind::File => self.ask(Query::Map { inode: *inode, offset: 0, length: u64::MAX }).await?,
+            };
         }
         Ok(())
     }

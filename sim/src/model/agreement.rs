@@ -6,9 +6,10 @@ use mooseng_core::chance::{self, Dice};
 use mooseng_core::class::StorageClass;
 use mooseng_core::id::{IdKind, InodeId, ServerId, SessionId, SliceId};
 use mooseng_core::namespace::{
-    Access, Answer, AttrChange, Caller, FileExtent, FileKind, Name, NewSlice, NewTime, Op, Outcome, Query,
-    RenameMode, Target,
+    Access, Answer, Attr, AttrChange, Caller, FileExtent, FileKind, Name, NewSlice, NewTime, Op, Outcome,
+    Query, RenameMode, Target,
 };
+use mooseng_core::plant;
 use mooseng_core::time::{Stamp, WallTime};
 use mooseng_meta::apply::apply;
 use mooseng_meta::command::{Command, CommandKind, Reply};
@@ -297,4 +298,56 @@ fn the_model_and_the_system_agree() {
     }
     let [carried_out, refused] = total;
     assert!(carried_out > 2_000 && refused > 2_000, "{total:?}");
+}
+
+/// Parts of a slice are moved by leaders that know where they are and by leaders that are behind.
+fn parts_moved(seed: u64) -> Result<(), String> {
+    let mut shard = Shard::new(StateConfig::default());
+    let mut dice = chance::stream(seed, "moves", 0, 0);
+    let name = Name::new(&b"f"[..]).unwrap();
+    let create = Op::Create { parent: InodeId::ROOT, name, mode: 0o644, uid: 0, gid: 0 };
+    let Ok(Answer::Attr(Attr { inode, .. })) = shard.change(&Caller::ROOT, &create) else { panic!("a file") };
+    let grant = Op::GrantSlices { inode, count: 1 };
+    let Ok(Answer::Slices { first: slice, .. }) = shard.change(&Caller::ROOT, &grant) else {
+        panic!("a slice")
+    };
+    let mut places: Vec<Option<ServerId>> = (1..=3).map(|server| Some(ServerId(server))).collect();
+    let class = "copies=3".parse().unwrap();
+    let slices = vec![NewSlice { slice, class, length: 9, parts: places.clone() }];
+    let extents = vec![FileExtent { offset: 0, length: 9, slice, slice_offset: 0 }];
+    assert!(shard.change(&Caller::ROOT, &Op::Commit { inode, slices, extents, mtime: WallTime(0) }).is_ok());
+    let mut behind = places.clone();
+    for _ in 0..100 {
+        let believed = if dice.chance(500_000) { &places } else { &behind };
+        let index = dice.below(3) as usize;
+        let source = believed[index];
+        let target = dice.chance(900_000).then(|| ServerId(dice.between(1, 6)));
+        let twice = target.is_some() && places.contains(&target);
+        let right = places[index] == source && !twice;
+        let moved = CommandKind::MovePart { slice, index: index as u8, source, target };
+        if (shard.apply(moved) == Reply::Done) != right {
+            return Err(format!(
+                "part {index} from {source:?} to {target:?}, while the parts are at {places:?}"
+            ));
+        }
+        if right {
+            behind.clone_from(&places);
+            places[index] = target;
+        }
+    }
+    let held = shard.state.slice(slice).map(|info| info.parts);
+    if held.as_ref() == Some(&places) { Ok(()) } else { Err(format!("{places:?}, not {held:?}")) }
+}
+
+#[test]
+fn parts_move_only_from_where_they_are() {
+    (0..20).for_each(|seed| assert_eq!(parts_moved(seed), Ok(()), "seed {seed}"));
+}
+
+#[test]
+fn a_move_without_a_look_at_where_the_part_is_is_seen() {
+    plant::activate(Some("move-part-without-compare"));
+    let seen = (0..20).filter(|seed| parts_moved(*seed).is_err()).count();
+    plant::activate(None);
+    assert_eq!(seen, 20);
 }

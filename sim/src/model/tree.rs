@@ -1,7 +1,7 @@
 //! A whole state from outside, as a replica holds it at the end, and its comparison with the model.
 
 use super::{Maker, Model, ROOT};
-use mooseng_core::id::{InodeId, SliceId};
+use mooseng_core::id::{InodeId, SessionId, SliceId};
 use mooseng_core::namespace::{Attr, FileExtent, Name};
 use std::collections::BTreeMap;
 
@@ -13,13 +13,16 @@ pub struct TreeEntry {
     pub inode: InodeId,
 }
 
-/// Every inode, every name, every extent and every live slice of a state, in whatever order.
+/// What a state holds, in whatever order: inodes, names, extents, slices and sessions.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Tree {
     pub inodes: Vec<Attr>,
     pub entries: Vec<TreeEntry>,
     pub extents: Vec<(InodeId, FileExtent)>,
     pub live: Vec<SliceId>,
+    pub pending: Vec<(SliceId, SessionId)>,
+    pub condemned: Vec<SliceId>,
+    pub sessions: Vec<SessionId>,
 }
 
 impl Model {

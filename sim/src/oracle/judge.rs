@@ -1,8 +1,9 @@
 //! All oracles of a run behind one door, with the record they share.
 
 use super::{
-    Down, End, FinalReplica, Observation, Oracle, Sight, Violation, bounded, durable, exactly_once, failover,
-    invented, leaders, linearizable, progress, promises, replicas, reported, sessions, spin, steady, tree,
+    Down, End, FinalReplica, Observation, Oracle, Sight, Violation, bounded, data, durable, exactly_once,
+    failover, invented, leaders, linearizable, progress, promises, replicas, reported, sessions, spin,
+    steady, tree,
 };
 use crate::history::{Asked, CommitLog, Committed, Ending, History, Request};
 use crate::model::Limits;
@@ -125,6 +126,9 @@ impl Judge {
         }
         oracles.push(Box::new(tree::WellFormed));
         oracles.push(Box::new(invented::Invented));
+        if settings.hardship != Hardship::Invisible {
+            oracles.push(Box::new(data::Data));
+        }
         if settings.hardship != Hardship::Invisible {
             oracles.push(Box::new(durable::Durable::new(settings.limits)));
             oracles.push(Box::new(linearizable::Linearizable::new(settings.limits, settings.search_max)));

@@ -5,6 +5,7 @@
 //! cluster tells a [`Judge`] everything as it happens and shows it the final state at the end.
 
 pub mod bounded;
+pub mod data;
 pub mod durable;
 pub mod exactly_once;
 pub mod failover;

@@ -5,7 +5,7 @@ use super::Budget;
 use std::time::Duration;
 
 /// A kind of operation, with the weight it is drawn with.
-const OPERATIONS: [(&str, u32); 16] = [
+const OPERATIONS: [(&str, u32); 23] = [
     ("mkdir", 12),
     ("create", 18),
     ("unlink", 8),
@@ -15,6 +15,13 @@ const OPERATIONS: [(&str, u32); 16] = [
     ("exchange", 4),
     ("link", 8),
     ("setattr", 6),
+    ("write", 20),
+    ("truncate", 3),
+    ("punch", 3),
+    ("compact", 3),
+    ("set-class", 2),
+    ("map", 8),
+    ("leave", 2),
     ("lookup", 14),
     ("getattr", 8),
     ("readdir", 8),

@@ -1,6 +1,7 @@
 //! What clients do, one readable line per step: `12ms: mkdir /a mode=700 as @3`.
 
 use super::place::Place;
+use mooseng_core::class::{ClassUnknown, StorageClass};
 use mooseng_core::namespace::{Access, AttrChange, CALLER_GROUPS_MAX, Caller, NewTime, RenameMode, Target};
 use mooseng_core::time::WallTime;
 use std::fmt;
@@ -50,6 +51,32 @@ pub enum Action {
     Mknod {
         at: Place,
         rdev: Option<u32>,
+    },
+    /// One slice of its own over a run of the file's bytes.
+    Write {
+        file: Place,
+        offset: u64,
+        length: u32,
+    },
+    Punch {
+        file: Place,
+        offset: u64,
+        length: u64,
+    },
+    /// Puts what the first chunk of the file is made of into one slice.
+    Compact {
+        file: Place,
+    },
+    SetClass {
+        inode: Place,
+        class: StorageClass,
+    },
+    /// Gives its session up, and goes on in another one.
+    Leave,
+    Map {
+        file: Place,
+        offset: u64,
+        length: u64,
     },
     Lookup {
         at: Place,
@@ -103,6 +130,7 @@ impl Action {
                 | Action::ReadDir { .. }
                 | Action::ReadLink { .. }
                 | Action::Access { .. }
+                | Action::Map { .. }
         )
     }
 }
@@ -179,6 +207,16 @@ impl fmt::Display for Action {
             Action::Mknod { at, rdev: Some(rdev) } => write!(f, "mknod {at} rdev={rdev}"),
             Action::ReadLink { inode } => write!(f, "readlink {inode}"),
             Action::Access { inode, access } => write!(f, "access {inode} bits={}", access.bits()),
+            Action::Write { file, offset, length } => {
+                write!(f, "write {file} offset={offset} length={length}")
+            }
+            Action::Punch { file, offset, length } => {
+                write!(f, "punch {file} offset={offset} length={length}")
+            }
+            Action::Compact { file } => write!(f, "compact {file}"),
+            Action::Leave => f.write_str("leave"),
+            Action::SetClass { inode, class } => write!(f, "set-class {inode} {class}"),
+            Action::Map { file, offset, length } => write!(f, "map {file} offset={offset} length={length}"),
             Action::Lookup { at } => write!(f, "lookup {at}"),
             Action::GetAttr { inode } => write!(f, "getattr {inode}"),
             Action::ReadDir { directory, page } => write!(f, "readdir {directory} page={page}"),
@@ -281,6 +319,30 @@ impl<'a> Words<'a> {
     }
 }
 
+/// What is done to the bytes of a file.
+fn read_data(words: &mut Words<'_>) -> Result<Action, String> {
+    match words.verb {
+        "write" => {
+            let (offset, length) = (words.value("offset")?.unwrap_or(0), words.value("length")?);
+            Ok(Action::Write { file: words.place()?, offset, length: length.unwrap_or(1) })
+        }
+        "punch" | "map" => {
+            let (offset, length) = (words.value("offset")?.unwrap_or(0), words.value("length")?);
+            let (file, length) = (words.place()?, length.unwrap_or(1));
+            Ok(match words.verb {
+                "punch" => Action::Punch { file, offset, length },
+                _ => Action::Map { file, offset, length },
+            })
+        }
+        "compact" => Ok(Action::Compact { file: words.place()? }),
+        _ => {
+            let inode = words.place()?;
+            let class = words.next("a storage class, as `copies=2`")?.parse();
+            Ok(Action::SetClass { inode, class: class.map_err(|unknown: ClassUnknown| unknown.to_string())? })
+        }
+    }
+}
+
 fn read_action(words: &mut Words<'_>) -> Result<Action, String> {
     let rename = |mode, words: &mut Words<'_>| {
         Ok(Action::Rename { source: words.named()?, target: words.named()?, mode })
@@ -319,6 +381,8 @@ fn read_action(words: &mut Words<'_>) -> Result<Action, String> {
             let access = Access::new(bits).ok_or("`bits`: 4 reads, 2 writes, 1 executes")?;
             Ok(Action::Access { inode: words.place()?, access })
         }
+        "write" | "punch" | "map" | "compact" | "set-class" => read_data(words),
+        "leave" => Ok(Action::Leave),
         "lookup" => Ok(Action::Lookup { at: words.named()? }),
         "getattr" => Ok(Action::GetAttr { inode: words.place()? }),
         "readdir" => {
@@ -330,7 +394,8 @@ fn read_action(words: &mut Words<'_>) -> Result<Action, String> {
         }
         verb => Err(format!(
             "`{verb}` is no operation: mkdir, create, unlink, rmdir, rename, rename-keep, exchange, link, \
-             setattr, symlink, mknod, lookup, getattr, readdir, readlink and access are"
+             setattr, write, punch, compact, leave, set-class, symlink, mknod, map, lookup, getattr, readdir, readlink \
+             and access are"
         )),
     }
 }
@@ -393,6 +458,12 @@ mod tests {
             "lookup /a",
             "getattr /",
             "unlink /a",
+            "write @4 offset=7 length=100",
+            "punch /a/f offset=0 length=18446744073709551615",
+            "compact @4",
+            "5ms: leave",
+            "set-class /a ec=4+2,strict",
+            "map @4 offset=67108864 length=5",
             "2ms: rmdir /a",
             "symlink /s ../b by=1001:1001",
             "mknod /n by=1:2,3,4 as @9",
@@ -423,6 +494,9 @@ mod tests {
             ("mkdir /a within 1ms as @7", "leave it out"),
             ("setattr /a size=-1", "`size` needs a number"),
             ("readdir / page=0", "at least one"),
+            ("write /f length=4294967296", "`length` needs a number"),
+            ("set-class /f", "needs a storage class"),
+            ("set-class /f copies=0", "is no storage class"),
             ("fly /a", "is no operation"),
             ("mkdir /a by=me", "write `by=1001:1001`"),
             ("symlink /a", "what it says"),

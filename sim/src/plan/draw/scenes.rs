@@ -17,6 +17,7 @@ impl FaultDraw<'_> {
     pub(super) fn scene(&mut self, kind: &str, when: &When, knobs: &Knobs) -> Option<Vec<PlannedFault>> {
         let at = |fault| PlannedFault { when: when.clone(), fault };
         Some(match kind {
+            "absent-client" if self.dice.chance(500_000) => self.late_client(when, knobs),
             "absent-client" => vec![at(self.absent_client(knobs))],
             "kill-client" => {
                 let restart_ms = Some(self.millis());
@@ -52,6 +53,28 @@ impl FaultDraw<'_> {
             1 => Fault::Suspend { node, for_ms },
             _ => Fault::Isolate { node, for_ms },
         }
+    }
+
+    /// A client comes back while the servers agree that its session is over: it asked for more of it
+    /// last at most a third of a lifetime before it went, and the disks of the followers are slow then.
+    fn late_client(&mut self, when: &When, knobs: &Knobs) -> Vec<PlannedFault> {
+        let lifetime = knobs.session_lifetime_ms;
+        if lifetime > LIFETIME_SHORT_MS {
+            return vec![PlannedFault { when: when.clone(), fault: self.absent_client(knobs) }];
+        }
+        let for_ms = self.dice.between(lifetime * 3 / 4, lifetime * 11 / 10);
+        let early_ms = self.dice.between(50, 400);
+        // Awake again it asks at once.
+        let away = Fault::Pause { node: self.client(), for_ms: Some(for_ms) };
+        let mut back = when.clone();
+        back.wait += Duration::from_millis(for_ms - early_ms);
+        let slow = |number| {
+            let node = format!("follower-{number}");
+            PlannedFault { when: back.clone(), fault: Fault::DiskStall { node, for_ms: early_ms + 50 } }
+        };
+        let mut scene: Vec<PlannedFault> = (1..self.servers).map(slow).collect();
+        scene.push(PlannedFault { when: when.clone(), fault: away });
+        scene
     }
 
     /// The leader hears no other server for a while, just after it began to hand its office over; they

@@ -3,12 +3,15 @@
 use super::super::{Action, Base, Place, Step, Weights};
 use super::swarm_of;
 use mooseng_core::chance::{self, Dice};
+use mooseng_core::class::{CHUNK_BYTES, StorageClass};
 use mooseng_core::namespace::{Access, AttrChange, Caller, Name, NewTime, RenameMode, Target};
 use mooseng_core::time::WallTime;
 use rand_chacha::ChaCha8Rng;
 use std::time::Duration;
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+/// Files that nobody removes, so that much happens to their bytes.
+const FILES: [&str; 2] = ["data-1", "data-2"];
 /// How deep below its beginning a drawn path goes.
 const DEPTH_MAX: usize = 2;
 
@@ -32,21 +35,21 @@ pub(super) fn draw(seed: u64, weights: &Weights) -> Vec<Vec<Step>> {
         let mut dice = chance::stream(seed, "plan: step", 0, number);
         let mut draw = StepDraw { dice: &mut dice, names: &NAMES[..names], nested, made: &made };
         // The first steps make places for the later ones to work in.
-        let action = match NAMES[..names].get(number as usize) {
-            Some(name) => {
-                let at = Place { base: Base::Root, names: vec![known_name(name)] };
-                Action::Mkdir { at, mode: people.first_mode() }
-            }
-            None if number as usize == names && people.others > 0 => {
+        let at = |name| Place { base: Base::Root, names: vec![known_name(name)] };
+        let action = match number as usize {
+            early if early < names => Action::Mkdir { at: at(NAMES[early]), mode: people.first_mode() },
+            early if early < names + FILES.len() => Action::create(at(FILES[early - names])),
+            early if early == names + FILES.len() && people.others > 0 => {
                 let change = AttrChange { mode: Some(people.first_mode()), ..AttrChange::default() };
                 Action::SetAttr { inode: Place::root(), change }
             }
-            None => {
+            _ => {
                 let kind = draw.dice.weighted(&kind_weights);
                 draw.action(kinds[kind])
             }
         };
-        let caller = if number as usize <= names { Caller::ROOT } else { people.caller(number) };
+        let early = number as usize <= names + FILES.len();
+        let caller = if early { Caller::ROOT } else { people.caller(number) };
         let label = made.remember(&action, u32::try_from(number).unwrap_or(u32::MAX));
         let micros = if dice.chance(burst) { dice.below(2_000) } else { dice.below(pause) };
         let client = dice.below(clients) as usize;
@@ -170,6 +173,25 @@ impl StepDraw<'_> {
         }
     }
 
+    /// Mostly a file, one that lasts or one of the last that were made, so that they are written often.
+    fn file(&mut self) -> Place {
+        let files = &self.made.files;
+        if files.is_empty() || self.dice.chance(100_000) {
+            return self.anything();
+        }
+        let lasting = self.dice.chance(700_000);
+        let some = if lasting {
+            0..files.len().min(FILES.len())
+        } else {
+            files.len().saturating_sub(3)..files.len()
+        };
+        Place::made(*self.dice.pick(&files[some]))
+    }
+
+    fn offset(&mut self) -> u64 {
+        *self.dice.pick(&[0, 5, 50, 90, CHUNK_BYTES - 10, CHUNK_BYTES])
+    }
+
     fn named(&mut self) -> Place {
         let mut place = self.directory();
         let name = self.name();
@@ -208,6 +230,28 @@ impl StepDraw<'_> {
             "exchange" => self.rename(RenameMode::Exchange),
             "link" => Action::Link { inode: self.linked(), at: self.named() },
             "setattr" => Action::SetAttr { inode: self.anything(), change: self.change() },
+            "write" => {
+                let length = *self.dice.pick(&[1, 20, 100]);
+                Action::Write { file: self.file(), offset: self.offset(), length }
+            }
+            "truncate" => {
+                let size = Some(self.offset());
+                Action::SetAttr { inode: self.file(), change: AttrChange { size, ..AttrChange::default() } }
+            }
+            "punch" => {
+                let length = *self.dice.pick(&[1, 10, 1_000]);
+                Action::Punch { file: self.file(), offset: self.offset(), length }
+            }
+            "leave" => Action::Leave,
+            "compact" => Action::Compact { file: self.file() },
+            "set-class" => {
+                let class = StorageClass::copies(*self.dice.pick(&[2, 3])).unwrap_or_default();
+                Action::SetClass { inode: self.anything(), class }
+            }
+            "map" => {
+                let length = *self.dice.pick(&[1, 30, u64::MAX]);
+                Action::Map { file: self.file(), offset: self.offset(), length }
+            }
             "lookup" => Action::Lookup { at: self.named() },
             "getattr" => Action::GetAttr { inode: self.anything() },
             _ => {
