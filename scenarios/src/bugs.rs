@@ -2,6 +2,7 @@
 //! which oracle and after how many seeds. A bug that is not caught means that the simulator is
 //! blind there; a control that is reported means that it sees what is not.
 
+use crate::remark;
 use crate::sweep::run_caught;
 use mooseng_sim::bugs::{BLIND, BUGS, Bug, CONTROLS};
 use mooseng_sim::plan::Plan;
@@ -56,7 +57,7 @@ pub fn scoreboard(hunt: &Hunt) -> Vec<Score> {
             scope.spawn(|| {
                 while let Some((bug, control)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let score = score(bug, *control, hunt);
-                    eprintln!("{}", line(&score));
+                    remark!("{}", line(&score));
                     scores.lock().expect("no thread panics while it adds").push(score);
                 }
             });

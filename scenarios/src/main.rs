@@ -3,7 +3,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use mooseng_scenarios::sweep::{Sweep, run_caught};
-use mooseng_scenarios::{bench, bugs, determinism};
+use mooseng_scenarios::{bench, bugs, determinism, output, remark, say};
 use mooseng_sim::exhaustive;
 use mooseng_sim::plan::{Plan, Weights};
 use mooseng_sim::run::{Failure, Report, RunOptions};
@@ -162,7 +162,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(line) => {
-            eprintln!("cargo sim: {line}");
+            remark!("cargo sim: {line}");
             ExitCode::from(2)
         }
     }
@@ -193,24 +193,24 @@ fn dispatch(command: Command) -> Result<bool, String> {
         }
         Command::Determinism { seeds, from } => {
             let result = determinism::check(from, seeds);
-            println!("{}", result.as_ref().unwrap_or_else(|differs| differs));
+            say!("{}", result.as_ref().unwrap_or_else(|differs| differs));
             Ok(result.is_ok())
         }
         Command::Exhaustive { longest, stride } => {
             let journal = exhaustive::journal(longest)?;
-            println!("journal: {} workloads, {} crashes, all survived", journal.workloads, journal.crashes);
+            say!("journal: {} workloads, {} crashes, all survived", journal.workloads, journal.crashes);
             let store = exhaustive::store(longest)?;
-            println!("chunk store: {} workloads, {} crashes, all survived", store.workloads, store.crashes);
+            say!("chunk store: {} workloads, {} crashes, all survived", store.workloads, store.crashes);
             let shard = exhaustive::shard(longest, stride.max(1))?;
-            println!("shard: {} workloads, {} crashes, all survived", shard.workloads, shard.crashes);
+            say!("shard: {} workloads, {} crashes, all survived", shard.workloads, shard.crashes);
             Ok(true)
         }
         Command::Plan { which } => {
-            print!("{}", which.plan()?.to_text());
+            output::say(format_args!("{}", which.plan()?.to_text()));
             Ok(true)
         }
         Command::Hashes { seeds, from } => {
-            determinism::hashes(from, seeds).iter().for_each(|line| println!("{line}"));
+            determinism::hashes(from, seeds).iter().for_each(|line| say!("{line}"));
             Ok(true)
         }
     }
@@ -218,9 +218,9 @@ fn dispatch(command: Command) -> Result<bool, String> {
 
 fn print_as<T: serde::Serialize + std::fmt::Display>(json: bool, value: &T) {
     if json {
-        println!("{}", serde_json::to_string_pretty(value).expect("figures are always JSON"));
+        say!("{}", serde_json::to_string_pretty(value).expect("figures are always JSON"));
     } else {
-        println!("{value}");
+        say!("{value}");
     }
 }
 
@@ -268,10 +268,8 @@ fn sweep(
     let tally = sweep.run();
     print_as(common.json, &tally);
     if !common.json {
-        println!("excluded combinations of faults:");
-        mooseng_sim::plan::EXCLUDED
-            .iter()
-            .for_each(|excluded| println!("  {}: {}", excluded.what, excluded.why));
+        say!("excluded combinations of faults:");
+        mooseng_sim::plan::EXCLUDED.iter().for_each(|excluded| say!("  {}: {}", excluded.what, excluded.why));
     }
     let whole = tally.faults_missing().is_empty() && tally.probes_missing().is_empty();
     Ok(tally.findings.is_empty() && (whole || !complete))
@@ -318,22 +316,22 @@ fn replay(which: &Which, show: Show) -> Result<bool, String> {
     let trace = show.trace || show.turns || show.html.is_some();
     let report = run_caught(&plan, &RunOptions { trace });
     if let (true, Some(told)) = (show.turns, &report.told) {
-        told.turns.iter().for_each(|line| println!("{line}"));
+        told.turns.iter().for_each(|line| say!("{line}"));
     }
     if let (true, Some(told)) = (show.trace, &report.told) {
-        told.lines.iter().for_each(|line| println!("{line}"));
+        told.lines.iter().for_each(|line| say!("{line}"));
     }
     if let Some(path) = show.html {
         let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
         let page =
             report.html(&plan, format!("cargo sim {command}")).ok_or("a panic leaves nothing to draw")?;
         std::fs::write(&path, page).map_err(|error| format!("{}: {error}", path.display()))?;
-        eprintln!("wrote {}", path.display());
+        remark!("wrote {}", path.display());
     }
     if show.json {
-        println!("{}", serde_json::to_string_pretty(&report.summary()).expect("a report is always JSON"));
+        say!("{}", serde_json::to_string_pretty(&report.summary()).expect("a report is always JSON"));
     } else {
-        println!("{}", describe(&report));
+        say!("{}", describe(&report));
     }
     Ok(report.failure.is_none())
 }
@@ -360,19 +358,19 @@ fn shrink_one(which: &Which, out: Option<PathBuf>) -> Result<bool, String> {
     let failure = run_caught(&plan, &RunOptions::default())
         .failure
         .ok_or("this run does not fail: nothing to shrink")?;
-    eprintln!("{} events fail with {} {}: {}", plan.events(), failure.promise, failure.oracle, failure.what);
+    remark!("{} events fail with {} {}: {}", plan.events(), failure.promise, failure.oracle, failure.what);
     let mut runs = 0;
     let mut attempt = |candidate: &Plan| {
         runs += 1;
         run_caught(candidate, &RunOptions::default()).failure
     };
     let small = shrink(&plan, &failure, &mut attempt);
-    eprintln!("{} events after {runs} runs", small.events());
+    remark!("{} events after {runs} runs", small.events());
     match out {
-        None => print!("{}", small.to_text()),
+        None => output::say(format_args!("{}", small.to_text())),
         Some(path) => {
             std::fs::write(&path, small.to_text()).map_err(|error| format!("{}: {error}", path.display()))?;
-            println!("cargo sim replay --plan {}", path.display());
+            say!("cargo sim replay --plan {}", path.display());
         }
     }
     Ok(true)
@@ -382,20 +380,17 @@ fn scoreboard(hunt: &bugs::Hunt, json: bool) -> bool {
     let scores = bugs::scoreboard(hunt);
     let wrong = scores.iter().filter(|score| !score.right).count();
     if json {
-        println!("{}", serde_json::to_string_pretty(&scores).expect("scores are always JSON"));
+        say!("{}", serde_json::to_string_pretty(&scores).expect("scores are always JSON"));
     } else {
-        println!();
-        scores.iter().for_each(|score| println!("{}", bugs::line(score)));
+        say!("");
+        scores.iter().for_each(|score| say!("{}", bugs::line(score)));
         let mut events: Vec<usize> = scores.iter().filter_map(|score| score.events_shrunk).collect();
         events.sort_unstable();
         if let Some(median) = events.get(events.len() / 2) {
-            println!("median events of the shrunk plans: {median}");
+            say!("median events of the shrunk plans: {median}");
         }
         let blind = scores.iter().filter(|score| score.blind).count();
-        println!(
-            "{} bugs and controls, {blind} known to go unseen, {wrong} not as they should be",
-            scores.len()
-        );
+        say!("{} bugs and controls, {blind} known to go unseen, {wrong} not as they should be", scores.len());
     }
     wrong == 0
 }

@@ -6,10 +6,11 @@
 )]
 
 use crate::tally::{Finding, Tally};
+use crate::{output, remark};
 use mooseng_sim::plan::Plan;
 use mooseng_sim::run::{Failure, Report, RunOptions, run};
 use std::cell::{Cell, RefCell};
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -46,7 +47,7 @@ impl Sweep<'_> {
                         let took = thread_time().saturating_sub(start);
                         let finding = report.failure.as_ref().map(|failure| self.finding(seed, failure));
                         if let (true, Some(finding)) = (self.progress, &finding) {
-                            eprintln!("{}\n    {}", finding.replay, finding.what);
+                            remark!("{}\n    {}", finding.replay, finding.what);
                         }
                         if finding.is_some() && self.until_found {
                             stop.store(true, Ordering::Relaxed);
@@ -92,11 +93,10 @@ impl Sweep<'_> {
             let line =
                 format!("{seeds}/{} seeds, {findings} findings, {speed:.0} seeds per core-hour", self.count);
             if terminal {
-                eprint!("\r{line}   {}", if over { "\n" } else { "" });
-                let _ = std::io::stderr().flush();
+                output::remark(format_args!("\r{line}   {}", if over { "\n" } else { "" }));
             } else if seeds * 10 / self.count.max(1) > said {
                 said = seeds * 10 / self.count.max(1);
-                eprintln!("{line}");
+                remark!("{line}");
             }
             if over {
                 return;

@@ -5,5 +5,6 @@
 mod corpus;
 mod determinism;
 mod lists;
+mod output;
 mod stories;
 mod swarm;
