@@ -3,10 +3,12 @@
 //! meaning: what is unknown to it is never garbage, and what nobody needs any more is decided
 //! elsewhere.
 //!
-//! [`incoming`] holds what is said of parts on their way in, [`rebuild`] the plan of a repair; both
-//! are plain state. [`server`] carries things out.
+//! [`incoming`] holds what is said of parts on their way in, [`rebuild`] the plan of a repair,
+//! [`presence`] what the metadata servers are to be told; all are plain state. [`server`] carries
+//! things out.
 
 mod incoming;
+mod presence;
 mod rebuild;
 mod server;
 

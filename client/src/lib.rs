@@ -8,7 +8,6 @@ pub mod data;
 mod error;
 pub mod file;
 pub mod mount;
-mod route;
 mod session;
 mod window;
 

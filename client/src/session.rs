@@ -2,7 +2,6 @@
 //! the same number until there is an answer, so that each change takes effect once.
 
 use crate::error::ClientError;
-use crate::route::{Miss, Route};
 use crate::window::Window;
 use futures::channel::oneshot;
 use mooseng_core::chance::Dice;
@@ -13,6 +12,7 @@ use mooseng_core::time::Instant;
 use mooseng_net::convert::write_caller;
 use mooseng_net::proto::metadata::{self as wire, MetadataClient};
 use mooseng_net::rpc::backoff::{RetryBudget, RetryConfig, Spent};
+use mooseng_net::rpc::route::{Miss, Route};
 use mooseng_net::rpc::{CallError, Channel, ChannelConfig, Code};
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, VecDeque};
@@ -302,18 +302,11 @@ fn judge<T>(result: Result<T, CallError>) -> Attempt<T> {
         Err(error) => error,
     };
     let why = error.to_string();
+    if matches!(&error, CallError::Status(status) if status.code == Code::UnknownSession) {
+        return Attempt::Over(ClientError::SessionLost);
+    }
     let maybe = error.maybe_carried_out();
-    let miss = match error {
-        CallError::Overloaded => Miss::Overloaded,
-        CallError::Unreachable(_) | CallError::Lost(_) | CallError::Deadline => Miss::Silent,
-        CallError::Status(status) => match status.code {
-            Code::NotLeader => Miss::NotLeader(status.leader),
-            Code::Overloaded => Miss::Overloaded,
-            Code::Unavailable | Code::Deadline | Code::Uncertain => Miss::Silent,
-            Code::UnknownSession => return Attempt::Over(ClientError::SessionLost),
-            _ => return Attempt::Over(ClientError::Refused { what: why }),
-        },
-    };
+    let Some(miss) = Miss::of(&error) else { return Attempt::Over(ClientError::Refused { what: why }) };
     Attempt::Missed { miss, why, maybe }
 }
 

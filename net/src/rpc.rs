@@ -7,9 +7,10 @@
 //! [`crate::proto`]. What ends a call is a [`CallError`] or a [`Status`], whose kinds say what to do
 //! and whether the call may have been carried out.
 //!
-//! Policies are plain state machines ([`backoff`], [`breaker`], [`liveness`], [`hello`]; `table` for
-//! the calls of a channel; `desk` and `ledger` for those of a connection of a server); `link` and
-//! `connection` move frames between them and the world, one task for each connection and side.
+//! Policies are plain state machines ([`backoff`], [`breaker`], [`liveness`], [`hello`], [`route`];
+//! `table` for the calls of a channel; `desk` and `ledger` for those of a connection of a server);
+//! `link` and `connection` move frames between them and the world, one task for each connection and
+//! side.
 
 mod alarm;
 mod answers;
@@ -27,6 +28,7 @@ pub mod liveness;
 mod method;
 mod payload;
 mod room;
+pub mod route;
 mod server;
 mod status;
 mod table;

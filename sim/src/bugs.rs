@@ -223,10 +223,12 @@ pub const BUGS_ELSEWHERE: &[(&str, &str)] = &[
     ("chunk-ack-before-sync", CHUNK_STORE),
     ("chunk-compaction-blesses-rot", CHUNK_STORE),
     ("chunk-compaction-frees-before-durable", CHUNK_STORE),
+    ("chunk-damage-told-to-one-leader", "chunk/tests/all/announce.rs"),
     ("chunk-delete-acked-before-durable", CHUNK_STORE),
     ("chunk-index-forgets-large-part", CHUNK_STORE),
     ("chunk-large-part-named-before-sync", CHUNK_STORE),
     ("chunk-rebuild-trusts-sources", "chunk/tests/all/repair.rs"),
+    ("chunk-server-registers-once", "chunk/tests/all/announce.rs"),
     ("chunk-takes-torn-part", CHUNK_STORE),
     ("parity-from-stale-part", "client/tests/all/plants.rs"),
     ("read-skips-checksum", "client/tests/all/plants.rs"),
@@ -235,6 +237,8 @@ pub const BUGS_ELSEWHERE: &[(&str, &str)] = &[
 
 /// Rare places that the standard run does not reach, and why.
 pub const PROBES_ELSEWHERE: &[(&str, &str)] = &[
+    ("chunk server is not known any more", "a chunk server: its tests reach it"),
+    ("chunk server registered", "a chunk server: its tests reach it"),
     ("reported part is bad", "a chunk server: its tests reach it"),
     ("scrubbing found a bad part", "a chunk server: its tests reach it"),
     ("source of a repair failed", "a chunk server: its tests reach it"),

@@ -16,8 +16,11 @@ pub struct ChunkServerConfig {
     pub address: Address,
     /// Servers of one rack may fail together.
     pub rack: String,
-    /// Metadata servers of the cluster.
+    /// Metadata servers of the cluster. Their leader is told that this server is there, and again
+    /// and again that it still is; with none named, nobody is.
     pub metadata: Vec<Address>,
+    /// How long one of them may take to answer before another is asked.
+    pub answer_max: Duration,
     pub store: StoreConfig,
     pub channel: rpc::ChannelConfig,
     pub rpc: rpc::ServerConfig,
@@ -43,6 +46,7 @@ impl ChunkServerConfig {
             address,
             rack: String::new(),
             metadata: Vec::new(),
+            answer_max: Duration::from_millis(500),
             store: StoreConfig::default(),
             channel: rpc::ChannelConfig::default(),
             rpc: rpc::ServerConfig::default(),

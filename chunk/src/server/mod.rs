@@ -1,5 +1,6 @@
 //! The server: one process, one data directory, one store, and the service it is reached by.
 
+mod announce;
 mod config;
 mod identity;
 mod repair;
@@ -60,6 +61,7 @@ pub async fn run<E: Env>(env: E, config: ChunkServerConfig) -> Result<(), Server
         scrubs: AtomicU64::new(0),
         scrubbed_bytes: AtomicU64::new(0),
     });
+    env.spawn("announce", announce::announce(server.clone()));
     env.spawn("scrub", upkeep::scrub(server.clone()));
     env.spawn("compact", upkeep::compact(server.clone()));
     env.spawn("forget uploads", upkeep::forget_uploads(server.clone()));

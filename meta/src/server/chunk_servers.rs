@@ -46,7 +46,7 @@ impl<E: Env> Server<E> {
             let why = format!("address, rack: an address of 1 to {PLACE_BYTES_MAX} bytes, a rack of no more");
             return Err(Status::new(Code::Invalid, why));
         }
-        let (handle, _, state) = self.leading().await?;
+        let (handle, look, state) = self.leading().await?;
         let known = state.chunk_server(server);
         if known.is_none_or(|known| *known.address != *address || *known.rack != *rack) {
             let (address, rack) = (address.into(), rack.into());
@@ -60,7 +60,8 @@ impl<E: Env> Server<E> {
             census.heard(server, Space { total, free }, now);
             census.config().heartbeat
         });
-        Ok(RegisterChunkServerReply { heartbeat_ms: heartbeat.as_millis() as u64 })
+        let heartbeat_ms = heartbeat.as_millis() as u64;
+        Ok(RegisterChunkServerReply { heartbeat_ms, term: look.answer.term })
     }
 
     pub(super) async fn chunk_heartbeat(
@@ -76,7 +77,7 @@ impl<E: Env> Server<E> {
             let slice = convert::slice("damaged.slice", part.slice)?;
             damaged.push(PartId { slice, index: convert::part_index("damaged.index", part.index)? });
         }
-        let (_, _, state) = self.leading().await?;
+        let (_, look, state) = self.leading().await?;
         let known = state.chunk_server(server).is_some();
         let now = self.env.clock().now();
         let heartbeat = self.with_census(|census| {
@@ -86,7 +87,8 @@ impl<E: Env> Server<E> {
             }
             census.config().heartbeat
         });
-        Ok(ChunkHeartbeatReply { known, heartbeat_ms: heartbeat.as_millis() as u64 })
+        let heartbeat_ms = heartbeat.as_millis() as u64;
+        Ok(ChunkHeartbeatReply { known, heartbeat_ms, term: look.answer.term })
     }
 
     pub(super) async fn chunk_servers(&self) -> Result<ChunkServersReply, Status> {

@@ -213,13 +213,14 @@ impl<E: Env> Keeper<'_, E> {
             probe!("a part could not be made anew");
             return;
         }
-        let Order { slice, index, source, target, .. } = order;
-        let (slice, index, source, target) = (slice.slice, *index, *source, Some(*target));
-        let moved = CommandKind::MovePart { slice, index, source, target };
-        if self.handle.propose(moved).await.is_ok()
-            && let Some(source) = source
-        {
-            self.server.with_census(|census| census.mended(PartId { slice, index }, source));
+        let (slice, index, source) = (order.slice.slice, order.index, order.source);
+        let moved = CommandKind::MovePart { slice, index, source, target: Some(order.target) };
+        if self.handle.propose(moved).await.is_ok() {
+            let part = PartId { slice, index };
+            self.server.with_census(|census| {
+                census.mended(part, order.target);
+                source.into_iter().for_each(|source| census.mended(part, source));
+            });
         }
     }
 }

@@ -89,7 +89,7 @@ impl Default for ServerConfig {
                 bytes_max: 256 << 20,
             },
             control: Share {
-                connections_max: 64,
+                connections_max: 1024,
                 connection_calls_max: 1024,
                 calls_max: 8192,
                 notices_max: 8192,

@@ -1,6 +1,7 @@
 //! Which parts are kept and where, and what each segment is still needed for. Pure: it is told what
 //! happened and answers what to do; 24 bytes for each part beside its name.
 
+use super::aside::Aside;
 use super::layout::{Kill, Put, RECORD_BYTES, Record, SEQUENCE_MAX, area_bytes};
 use super::table::OwnFile;
 use mooseng_core::id::PartId;
@@ -97,7 +98,7 @@ pub(super) struct Index {
     /// The segment that is being emptied.
     moving: Option<u32>,
     pub(super) bytes: u64,
-    pub(super) damaged: u64,
+    pub(super) aside: Aside,
 }
 
 fn needs(put_length: u32) -> u64 {
@@ -195,7 +196,7 @@ impl Index {
     pub(super) fn remove(&mut self, part: PartId) -> Option<Entry> {
         let entry = self.parts.remove(&part)?;
         self.bytes -= u64::from(entry.length);
-        self.damaged -= u64::from(entry.damaged);
+        self.aside.remove(part);
         if let Place::Segment { sequence, .. } = entry.place()
             && let Some(segment) = self.segments.get_mut(&sequence)
         {
@@ -216,7 +217,9 @@ impl Index {
             self.shadows.entry(part).or_default().push(sequence);
         }
         self.insert(part, entry);
-        self.damaged += u64::from(damaged);
+        if damaged {
+            self.aside.add(part);
+        }
         true
     }
 
@@ -226,8 +229,8 @@ impl Index {
             Some(entry)
                 if entry.incarnation == looked_at.incarnation && entry.place() == looked_at.place() =>
             {
-                self.damaged += u64::from(!entry.damaged);
                 entry.damaged = true;
+                self.aside.add(part);
                 true
             }
             _ => false,

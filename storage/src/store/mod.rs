@@ -10,6 +10,7 @@
 //! What is damaged is set aside, never handed out and never hidden. The store knows no slice's
 //! meaning: it gives up a part when it is told to, and nothing else is garbage to it.
 
+mod aside;
 mod compaction;
 mod config;
 mod disposal;
@@ -187,13 +188,19 @@ impl<E: Env> Store<E> {
         (kept.collect(), complete)
     }
 
+    /// Parts that are set aside, those found first coming first: up to `limit` behind number `after`,
+    /// each with its number. Numbers begin at 1, and anew with each opening.
+    pub fn set_aside_since(&self, after: u64, limit: usize) -> Vec<(u64, PartId)> {
+        self.shared.lock().index.aside.behind(after, limit)
+    }
+
     pub fn usage(&self) -> Usage {
         let state = self.shared.lock();
         let index = &state.index;
         Usage {
             parts: index.len() as u64,
             bytes: index.bytes,
-            damaged: index.damaged,
+            damaged: index.aside.len(),
             segments: index.segments() as u64,
         }
     }

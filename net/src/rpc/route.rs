@@ -1,6 +1,7 @@
 //! Whom to ask: follows hints to the leader, goes round the servers when there is none, and backs
 //! off while nobody helps. Pure: failures and dice come in, an address and a wait come out.
 
+use super::status::{CallError, Code};
 use mooseng_core::chance::Dice;
 use mooseng_core::env::Address;
 use std::time::Duration;
@@ -13,7 +14,7 @@ const WAIT_BEYOND_BUDGET: Duration = Duration::from_millis(400);
 
 /// How an attempt failed, as far as the choice of the next server goes.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Miss {
+pub enum Miss {
     /// It is not the leader; it may know who is.
     NotLeader(Option<Address>),
     /// It did not answer, or could not serve.
@@ -22,9 +23,25 @@ pub(crate) enum Miss {
     Overloaded,
 }
 
-/// What a session believes about who leads.
+impl Miss {
+    /// What to do about a call that failed; `None` if no server would answer otherwise.
+    pub fn of(error: &CallError) -> Option<Self> {
+        Some(match error {
+            CallError::Overloaded => Self::Overloaded,
+            CallError::Unreachable(_) | CallError::Lost(_) | CallError::Deadline => Self::Silent,
+            CallError::Status(status) => match status.code {
+                Code::NotLeader => Self::NotLeader(status.leader.clone()),
+                Code::Overloaded => Self::Overloaded,
+                Code::Unavailable | Code::Deadline | Code::Uncertain => Self::Silent,
+                _ => return None,
+            },
+        })
+    }
+}
+
+/// What a caller believes about who leads.
 #[derive(Debug)]
-pub(crate) struct Route {
+pub struct Route {
     servers: Vec<Address>,
     current: usize,
     /// Misses since somebody last helped.
@@ -32,23 +49,23 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    pub(crate) fn new(servers: Vec<Address>, start: u64) -> Self {
-        assert!(!servers.is_empty(), "a session needs a server to talk to");
+    pub fn new(servers: Vec<Address>, start: u64) -> Self {
+        assert!(!servers.is_empty(), "a caller needs a server to talk to");
         let current = (start % servers.len() as u64) as usize;
         Self { servers, current, misses: 0 }
     }
 
-    pub(crate) fn current(&self) -> &Address {
+    pub fn current(&self) -> &Address {
         &self.servers[self.current]
     }
 
     /// The server asked last was the right one.
-    pub(crate) fn hit(&mut self) {
+    pub fn hit(&mut self) {
         self.misses = 0;
     }
 
     /// `asked` did not help: who is next (see [`Route::current`]) and how long to wait first.
-    pub(crate) fn miss(&mut self, asked: &Address, miss: Miss, dice: &mut impl Dice) -> Duration {
+    pub fn miss(&mut self, asked: &Address, miss: Miss, dice: &mut impl Dice) -> Duration {
         self.misses = self.misses.saturating_add(1);
         // Several requests fail at once when a leader dies; only the first of them moves on.
         let asked_current = self.current() == asked;
@@ -71,7 +88,7 @@ impl Route {
         }
     }
 
-    /// A hint may name a server that joined after this session was configured.
+    /// A hint may name a server that joined after the caller was configured.
     fn follow(&mut self, leader: Address) {
         const SERVERS_MAX: usize = 64;
         match self.servers.iter().position(|server| *server == leader) {
@@ -84,15 +101,15 @@ impl Route {
         }
     }
 
-    /// Doubles with every further round, up to a limit; half of it is chance, so that clients that
+    /// Doubles with every further round, up to a limit; half of it is chance, so that callers that
     /// lost the same leader do not come back together.
     fn wait(&self, dice: &mut impl Dice) -> Duration {
         let rounds = (self.misses / self.servers.len() as u32).min(16);
         spread((WAIT_FIRST * (1 << rounds.min(10))).min(WAIT_LONGEST), dice)
     }
 
-    /// The wait before a retry that the session's budget does not allow at once.
-    pub(crate) fn long_wait(&self, dice: &mut impl Dice) -> Duration {
+    /// The wait before a retry that the caller's budget does not allow at once.
+    pub fn long_wait(&self, dice: &mut impl Dice) -> Duration {
         spread(WAIT_BEYOND_BUDGET, dice)
     }
 }
