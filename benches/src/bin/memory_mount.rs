@@ -1,6 +1,6 @@
-//! The least a FUSE file system can be: names in this process's memory, answered at once on the thread
-//! that takes the request. What a mount of MooseNG is compared with: the difference is ours, the rest is
-//! the kernel's. Files hold nothing.
+//! The least a FUSE file system can be: names and bytes in this process's memory, answered at once on the
+//! thread that takes the request. What a mount of MooseNG is compared with: the difference is ours, the
+//! rest is the kernel's.
 //!
 //! `memory_mount DIRECTORY` serves until it is unmounted.
 
@@ -12,71 +12,110 @@
 )]
 
 use fuser::{
-    Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, RenameFlags,
-    ReplyAttr, ReplyCreate, ReplyDirectory, ReplyEmpty, ReplyEntry, Request,
+    BsdFileFlags, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
+    LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
+    ReplyEntry, ReplyOpen, ReplyWrite, Request, TimeOrNow, WriteFlags,
 };
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 /// As little is believed as of a mount of MooseNG.
 const BELIEVE: Duration = Duration::ZERO;
 const GENERATION: Generation = Generation(0);
 
-#[derive(Default)]
-struct Memory(Mutex<Names>);
+struct Memory(Mutex<Tree>);
 
-#[derive(Default)]
-struct Names {
-    last: u64,
-    entries: BTreeMap<(u64, OsString), (u64, FileType)>,
-    kinds: BTreeMap<u64, FileType>,
+struct Tree {
+    entries: BTreeMap<(u64, OsString), u64>,
+    files: BTreeMap<u64, File>,
 }
 
-impl Names {
-    fn attr(&self, inode: u64) -> Option<FileAttr> {
-        let root = (inode == INodeNo::ROOT.0).then_some(FileType::Directory);
-        Some(attr(inode, root.or_else(|| self.kinds.get(&inode).copied())?))
+struct File {
+    attr: FileAttr,
+    bytes: Vec<u8>,
+}
+
+impl Memory {
+    fn new() -> Self {
+        let root = File { attr: attr(INodeNo::ROOT.0, FileType::Directory, 0o755), bytes: Vec::new() };
+        Self(Mutex::new(Tree { entries: BTreeMap::new(), files: BTreeMap::from([(INodeNo::ROOT.0, root)]) }))
     }
 
-    fn make(&mut self, parent: INodeNo, name: &OsStr, kind: FileType) -> FileAttr {
-        self.last = self.last.max(INodeNo::ROOT.0) + 1;
-        self.entries.insert((parent.0, name.to_owned()), (self.last, kind));
-        self.kinds.insert(self.last, kind);
-        attr(self.last, kind)
+    fn tree(&self) -> MutexGuard<'_, Tree> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tree {
+    fn find(&self, parent: INodeNo, name: &OsStr) -> Option<u64> {
+        self.entries.get(&(parent.0, name.to_owned())).copied()
+    }
+
+    fn make(&mut self, parent: INodeNo, name: &OsStr, kind: FileType, mode: u32) -> FileAttr {
+        let last = self.files.last_key_value().map_or(INodeNo::ROOT.0, |(last, _)| *last);
+        let attr = attr(last + 1, kind, mode as u16);
+        self.entries.insert((parent.0, name.to_owned()), last + 1);
+        self.files.insert(last + 1, File { attr, bytes: Vec::new() });
+        attr
     }
 
     fn remove(&mut self, parent: INodeNo, name: &OsStr) -> Option<()> {
-        let (inode, _) = self.entries.remove(&(parent.0, name.to_owned()))?;
-        self.kinds.remove(&inode).map(drop)
+        let inode = self.entries.remove(&(parent.0, name.to_owned()))?;
+        self.files.remove(&inode).map(drop)
+    }
+
+    fn rename(&mut self, source: (INodeNo, &OsStr), target: (INodeNo, &OsStr)) -> Option<()> {
+        let inode = self.entries.remove(&(source.0.0, source.1.to_owned()))?;
+        if let Some(replaced) = self.entries.insert((target.0.0, target.1.to_owned()), inode) {
+            self.files.remove(&replaced);
+        }
+        Some(())
     }
 }
 
-fn attr(inode: u64, kind: FileType) -> FileAttr {
+impl File {
+    fn resize(&mut self, bytes: u64) {
+        self.bytes.resize(bytes as usize, 0);
+        self.attr.size = bytes;
+        self.attr.blocks = bytes.div_ceil(512);
+        self.attr.mtime = SystemTime::now();
+        self.attr.ctime = self.attr.mtime;
+    }
+
+    fn write(&mut self, offset: u64, data: &[u8]) {
+        let end = offset + data.len() as u64;
+        self.resize(end.max(self.attr.size));
+        self.bytes[offset as usize..end as usize].copy_from_slice(data);
+    }
+
+    fn read(&self, offset: u64, size: u32) -> &[u8] {
+        let begin = self.bytes.len().min(offset as usize);
+        let end = self.bytes.len().min(begin + size as usize);
+        &self.bytes[begin..end]
+    }
+}
+
+fn attr(inode: u64, kind: FileType, mode: u16) -> FileAttr {
+    let now = SystemTime::now();
     FileAttr {
         ino: INodeNo(inode),
         size: 0,
         blocks: 0,
-        atime: UNIX_EPOCH,
-        mtime: UNIX_EPOCH,
-        ctime: UNIX_EPOCH,
-        crtime: UNIX_EPOCH,
+        atime: now,
+        mtime: now,
+        ctime: now,
+        crtime: now,
         kind,
-        perm: 0o755,
+        perm: mode & 0o7777,
         nlink: 1,
         uid: 0,
         gid: 0,
         rdev: 0,
         blksize: 4_096,
         flags: 0,
-    }
-}
-
-impl Memory {
-    fn names(&self) -> MutexGuard<'_, Names> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -89,17 +128,52 @@ fn done(reply: ReplyEmpty, done: Option<()>) {
 
 impl Filesystem for Memory {
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        match self.names().entries.get(&(parent.0, name.to_owned())) {
-            Some((inode, kind)) => reply.entry(&BELIEVE, &attr(*inode, *kind), GENERATION),
+        let tree = self.tree();
+        match tree.find(parent, name).and_then(|inode| tree.files.get(&inode)) {
+            Some(file) => reply.entry(&BELIEVE, &file.attr, GENERATION),
             None => reply.error(Errno::ENOENT),
         }
     }
 
     fn getattr(&self, _request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
-        match self.names().attr(ino.0) {
-            Some(attr) => reply.attr(&BELIEVE, &attr),
+        match self.tree().files.get(&ino.0) {
+            Some(file) => reply.attr(&BELIEVE, &file.attr),
             None => reply.error(Errno::ENOENT),
         }
+    }
+
+    fn setattr(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        mode: Option<u32>,
+        _uid: Option<u32>,
+        _gid: Option<u32>,
+        size: Option<u64>,
+        _atime: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        _fh: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let mut tree = self.tree();
+        let Some(file) = tree.files.get_mut(&ino.0) else { return reply.error(Errno::ENOENT) };
+        if let Some(mode) = mode {
+            file.attr.perm = mode as u16 & 0o7777;
+        }
+        if let Some(size) = size {
+            file.resize(size);
+        }
+        match mtime {
+            Some(TimeOrNow::SpecificTime(time)) => file.attr.mtime = time,
+            Some(TimeOrNow::Now) => file.attr.mtime = SystemTime::now(),
+            None => {}
+        }
+        reply.attr(&BELIEVE, &file.attr);
     }
 
     fn mkdir(
@@ -107,11 +181,11 @@ impl Filesystem for Memory {
         _request: &Request,
         parent: INodeNo,
         name: &OsStr,
-        _mode: u32,
+        mode: u32,
         _umask: u32,
         reply: ReplyEntry,
     ) {
-        reply.entry(&BELIEVE, &self.names().make(parent, name, FileType::Directory), GENERATION);
+        reply.entry(&BELIEVE, &self.tree().make(parent, name, FileType::Directory, mode), GENERATION);
     }
 
     fn create(
@@ -119,21 +193,78 @@ impl Filesystem for Memory {
         _request: &Request,
         parent: INodeNo,
         name: &OsStr,
-        _mode: u32,
+        mode: u32,
         _umask: u32,
         _flags: i32,
         reply: ReplyCreate,
     ) {
-        let attr = self.names().make(parent, name, FileType::RegularFile);
+        let attr = self.tree().make(parent, name, FileType::RegularFile, mode);
         reply.created(&BELIEVE, &attr, GENERATION, FileHandle(0), FopenFlags::empty());
     }
 
+    fn open(&self, _request: &Request, _ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        reply.opened(FileHandle(0), FopenFlags::empty());
+    }
+
+    fn read(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        match self.tree().files.get(&ino.0) {
+            Some(file) => reply.data(file.read(offset, size)),
+            None => reply.error(Errno::ENOENT),
+        }
+    }
+
+    fn write(
+        &self,
+        _request: &Request,
+        ino: INodeNo,
+        _fh: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _write_flags: WriteFlags,
+        _flags: OpenFlags,
+        _lock_owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        match self.tree().files.get_mut(&ino.0) {
+            Some(file) => {
+                file.write(offset, data);
+                reply.written(data.len() as u32);
+            }
+            None => reply.error(Errno::ENOENT),
+        }
+    }
+
+    fn flush(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _fh: FileHandle,
+        _owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
+        reply.ok();
+    }
+
+    fn fsync(&self, _request: &Request, _ino: INodeNo, _fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
+        reply.ok();
+    }
+
     fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        done(reply, self.names().remove(parent, name));
+        done(reply, self.tree().remove(parent, name));
     }
 
     fn rmdir(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        done(reply, self.names().remove(parent, name));
+        done(reply, self.tree().remove(parent, name));
     }
 
     fn rename(
@@ -146,10 +277,7 @@ impl Filesystem for Memory {
         _flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let names = &mut *self.names();
-        let entry = names.entries.remove(&(parent.0, name.to_owned()));
-        let entry = entry.map(|entry| names.entries.insert((newparent.0, newname.to_owned()), entry));
-        done(reply, entry.map(drop));
+        done(reply, self.tree().rename((parent, name), (newparent, newname)));
     }
 
     fn readdir(
@@ -160,10 +288,17 @@ impl Filesystem for Memory {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
-        let names = self.names();
-        let of_directory = names.entries.range((ino.0, OsString::new())..(ino.0 + 1, OsString::new()));
-        for (index, ((_, name), (inode, kind))) in of_directory.enumerate().skip(offset as usize) {
-            if reply.add(INodeNo(*inode), index as u64 + 1, *kind, name) {
+        let tree = self.tree();
+        // A place is the inode that stands there: it survives what is made and removed meanwhile.
+        let of_directory = tree.entries.range((ino.0, OsString::new())..(ino.0 + 1, OsString::new()));
+        let mut found: Vec<(u64, &OsString)> = of_directory
+            .map(|((_, name), inode)| (*inode, name))
+            .filter(|(inode, _)| *inode > offset)
+            .collect();
+        found.sort_unstable();
+        for (inode, name) in found {
+            let kind = tree.files.get(&inode).map_or(FileType::RegularFile, |file| file.attr.kind);
+            if reply.add(INodeNo(inode), inode, kind, name) {
                 break;
             }
         }
@@ -179,7 +314,7 @@ fn main() -> ExitCode {
     let mut config = Config::default();
     config.n_threads = Some(2);
     config.clone_fd = true;
-    match fuser::mount(Memory::default(), &directory, &config) {
+    match fuser::mount(Memory::new(), &directory, &config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{}: {error}", directory.display());
