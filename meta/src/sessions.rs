@@ -61,6 +61,13 @@ fn forget_pending(state: &mut State, session: SessionId) {
     }
 }
 
+/// What a request was answered that was carried out before. A replica that is behind may not know yet,
+/// but what it knows is so for good.
+pub(crate) fn answered(state: &State, session: SessionId, sequence: u64) -> Option<Reply> {
+    let recorded = state.answers.get(&AnswerKey { session, sequence })?;
+    Some(Reply::Outcome { outcome: recorded.kept.outcome(), index: recorded.index })
+}
+
 /// Carries a request out unless it was before, and remembers the answer.
 pub(crate) fn once(
     state: &mut State,

@@ -44,6 +44,7 @@ pub const BUGS: &[Bug] = &[
         name: "expired-session-recreated",
         oracles: &["exactly-once", "linearizable", "durable", "bounded"],
     },
+    Bug { name: "follower-answers-retries", oracles: &["leaders", "linearizable"] },
     Bug {
         name: "journal-ack-before-sync",
         oracles: &["promises", "replicas", "durable", "leaders", "linearizable", "progress"],
@@ -143,6 +144,7 @@ pub const PROBES: &[&str] = &[
     "access denied",
     "an extent is split in two",
     "answer served from the table",
+    "answer served without another entry",
     "inode counter exhausted",
     "joint configuration settled",
     "journal confirmed an unproven batch",

@@ -336,11 +336,7 @@ impl<E: Env> Driver<E> {
                     self.replica.doubted(asker, now);
                 }
             }
-            Input::Propose { reply, .. } if self.is_full() => {
-                probe!("too many changes under way");
-                drop(reply.send(Err(Denied::Overloaded)));
-            }
-            Input::Propose { kind, reply } => self.proposals.push((kind, reply)),
+            Input::Propose { kind, reply } => self.proposed(kind, reply),
             Input::Read(read) if self.reads.len() >= self.config.requests_max => {
                 probe!("too many questions under way");
                 drop(read.reply.send(Err(Denied::Overloaded)));

@@ -3,13 +3,36 @@
 use super::{Driver, Waiter};
 use crate::apply::apply;
 use crate::command::{Command, CommandKind, Effect, Reply};
-use crate::group::handle::Denied;
+use crate::group::handle::{Answering, Denied};
 use crate::group::replica::Committed;
+use crate::sessions::answered;
 use mooseng_core::env::Env;
 use mooseng_core::event::Event;
 use mooseng_core::id::SessionId;
+use mooseng_core::{plant, probe};
 
 impl<E: Env> Driver<E> {
+    /// Takes a proposal in. A request that was carried out before needs neither room nor another entry:
+    /// where there is too much to do, whoever asks again would else be turned away again and again.
+    /// Only of a leader: another replica may have applied what the leader, whose own disk is slow, has
+    /// not, and then the leader's reads under its lease would miss what was acknowledged.
+    pub(super) fn proposed(&mut self, kind: CommandKind, reply: Answering<(Reply, u64)>) {
+        let leads = plant!("follower-answers-retries", self.replica.leads().is_some(), true);
+        if self.fenced.is_none()
+            && leads
+            && let CommandKind::Mutate { session, sequence, .. } = &kind
+            && let Some(known @ Reply::Outcome { index, .. }) = answered(&self.state, *session, *sequence)
+        {
+            probe!("answer served without another entry");
+            return drop(reply.send(Ok((known, index))));
+        }
+        if self.is_full() {
+            probe!("too many changes under way");
+            return drop(reply.send(Err(Denied::Overloaded)));
+        }
+        self.proposals.push((kind, reply));
+    }
+
     /// Proposes what has gathered, as one batch.
     pub(super) fn flush_proposals(&mut self) {
         if self.proposals.is_empty() {
