@@ -10,6 +10,7 @@ use mooseng_core::id::SessionId;
 use mooseng_core::namespace::{Caller, Op, Outcome, Query};
 use mooseng_core::time::Instant;
 use mooseng_net::convert::write_caller;
+use mooseng_net::proto::cluster::{ChunkServersReply, ChunkServersRequest, ClusterClient};
 use mooseng_net::proto::metadata::{self as wire, MetadataClient};
 use mooseng_net::rpc::backoff::{RetryBudget, RetryConfig, Spent};
 use mooseng_net::rpc::route::{Miss, Route};
@@ -208,6 +209,15 @@ impl<E: Env> Session<E> {
         });
         let reply = ask.await?.reply;
         answered(reply.outcome, reply.index)
+    }
+
+    /// The chunk servers, as the leader sees them.
+    pub async fn chunk_servers(&self) -> Result<ChunkServersReply, ClientError> {
+        let ask = self.shared.ask(|client, deadline| async move {
+            let cluster = ClusterClient::new(client.channel().clone());
+            cluster.chunk_servers(&ChunkServersRequest {}, deadline).await
+        });
+        Ok(ask.await?.reply)
     }
 
     /// Ends the session. What it held is released at once instead of when it runs out.

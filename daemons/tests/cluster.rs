@@ -79,11 +79,8 @@ impl Cluster {
         (0..SERVERS).map(|index| Address::new(format!("127.0.0.1:{}", self.port + index))).collect()
     }
 
-    /// As `mooseng mount --chunks` wants them.
-    fn chunk_servers(&self) -> String {
-        let first = chunk_port(self.port);
-        let server = |number| format!("{}=127.0.0.1:{}", 101 + number, first + number);
-        (0..CHUNKS).map(server).collect::<Vec<_>>().join(",")
+    fn status(&self) -> Value {
+        serde_json::from_str(&self.told(&["status", "--json"])).expect("JSON")
     }
 
     fn verb(&self, arguments: &[&str]) -> Output {
@@ -102,7 +99,7 @@ impl Cluster {
 
     /// What each server that answers says of its group, by server.
     fn groups(&self) -> BTreeMap<u64, Value> {
-        let status: Value = serde_json::from_str(&self.told(&["status", "--json"])).expect("JSON");
+        let status = self.status();
         let servers = status["servers"].as_array().expect("a list").iter();
         let group = |server: &Value| Some((server["server"].as_u64()?, server["groups"].get(0)?.clone()));
         servers.filter_map(group).collect()
@@ -167,22 +164,25 @@ fn a_cluster_serves_its_verbs_and_survives_its_servers() {
     cluster.stop();
 }
 
-/// They find out from the metadata servers whose they are.
+/// They find out from the metadata servers whose they are, and tell the leader that they are there.
 fn chunk_servers_belong_to_the_cluster(cluster: &Cluster) {
-    let addresses = (0..CHUNKS).map(|number| format!("127.0.0.1:{}", chunk_port(cluster.port) + number));
-    let addresses = addresses.collect::<Vec<_>>().join(",");
     let end = Instant::now() + Duration::from_secs(30);
     loop {
-        let text = cluster.told(&["status", "--json", "--chunk-servers", &addresses]);
-        let status: Value = serde_json::from_str(&text).expect("JSON");
+        let status = cluster.status();
         let chunks = status["chunk_servers"].as_array().expect("a list");
-        let own =
-            |chunk: &Value| chunk["cluster"] == status["servers"][0]["cluster"] && chunk["parts"] == json!(0);
-        if chunks.len() == CHUNKS as usize && chunks.iter().all(own) {
-            let lines = cluster.told(&["status", "--chunk-servers", &addresses]);
-            return assert!(lines.contains("chunk server 102 of cluster-"), "{lines}");
+        let own = |chunk: &Value| {
+            let cluster = &status["servers"][0]["cluster"];
+            (&chunk["cluster"], &chunk["parts"], &chunk["life"]) == (cluster, &json!(0), &json!("alive"))
+                && chunk["free"].as_u64().is_some_and(|free| free > 0)
+        };
+        if chunks.len() == CHUNKS as usize && chunks.iter().all(own) && status["slices"].is_object() {
+            let racks: BTreeSet<_> = chunks.iter().map(|chunk| chunk["rack"].to_string()).collect();
+            assert_eq!(racks.len(), CHUNKS as usize, "each in a rack of its own: {status}");
+            let lines = cluster.told(&["status"]);
+            assert!(lines.contains("chunk server 102 in rack b alive; "), "{lines}");
+            return assert!(lines.contains("slices: 0; 0 lack parts"), "{lines}");
         }
-        assert!(Instant::now() < end, "{text}");
+        assert!(Instant::now() < end, "{status:#}");
         std::thread::sleep(Duration::from_millis(100));
     }
 }

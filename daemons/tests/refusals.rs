@@ -62,6 +62,48 @@ fn settings_that_are_missing_or_bad() {
     );
 }
 
+/// Chunk servers make themselves known: nobody lists them.
+#[test]
+fn options_of_chunk_servers() {
+    assert_refused(
+        &["mount", "--chunks", "1=127.0.0.1:9431", "/"],
+        2,
+        "mooseng: unexpected argument '--chunks' found; --help shows what there is",
+    );
+    assert_refused(
+        &["status", "--chunk-servers", "127.0.0.1:9431"],
+        2,
+        "mooseng: unexpected argument '--chunk-servers' found; --help shows what there is",
+    );
+    for verb in [&["up"][..], &["meta", "--data", "x", "--server", "1", "--listen", "a:1"]] {
+        assert_refused(
+            &[verb, &["--lost-after", "1s"]].concat(),
+            2,
+            "mooseng: lost-after: \"1s\", given as a flag, is too little; write 3s or more",
+        );
+    }
+    let chunk = ["chunk", "--data", "x", "--server", "1", "--listen", "a:1"];
+    assert_refused(
+        &chunk,
+        2,
+        "mooseng: metadata: not set; give --metadata, set MOOSENG_CHUNK_METADATA, or write `metadata = …` \
+         under [chunk]",
+    );
+    assert_refused(
+        &[&chunk[..], &["--metadata", "127.0.0.1"]].concat(),
+        2,
+        "mooseng: metadata: \"127.0.0.1\", given as a flag, has no port somewhere in the list; \
+         write HOST:PORT, like 10.0.0.1:9421",
+    );
+    let long = "r".repeat(65);
+    let (code, line) = refusal(&[&chunk[..], &["--metadata", "a:1", "--rack", &long]].concat());
+    assert_eq!(code, Some(2), "{line}");
+    assert!(
+        line.starts_with("mooseng: rack: ") && line.ends_with("write a name of at most 64 bytes"),
+        "{line}"
+    );
+}
+
 #[test]
 fn a_file_with_a_slip() {
     let directory = Directory::fresh();

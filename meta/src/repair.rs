@@ -37,6 +37,27 @@ pub struct Plan {
     pub lost: Vec<SliceId>,
     /// Where the next look begins; `None`: at the beginning.
     pub next: Option<SliceId>,
+    pub found: Found,
+}
+
+/// How many slices were looked at, and what they lack.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Found {
+    pub live: u64,
+    /// They lack parts and can be read.
+    pub lacking: u64,
+    /// Of these, such as can bear no further loss.
+    pub endangered: u64,
+    pub lost: u64,
+}
+
+impl Found {
+    pub fn add(&mut self, more: Found) {
+        self.live += more.live;
+        self.lacking += more.lacking;
+        self.endangered += more.endangered;
+        self.lost += more.lost;
+    }
 }
 
 /// How much one look may look at and order.
@@ -94,14 +115,18 @@ fn look(
             _ => missing.push((index, *server)),
         }
     }
+    plan.found.live += 1;
     if missing.is_empty() {
         return;
     }
     let data = info.class.data();
     if sound.len() < usize::from(data) {
+        plan.found.lost += 1;
         plan.lost.push(info.slice);
         return;
     }
+    plan.found.lacking += 1;
+    plan.found.endangered += u64::from(sound.len() == usize::from(data));
     let readable = sound.iter().copied().filter(|(_, server)| life(*server) == Life::Alive);
     let from: Vec<(u8, ServerId)> = readable.collect();
     if from.len() < usize::from(data) {

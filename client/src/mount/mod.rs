@@ -23,7 +23,7 @@ pub use listing::Line;
 pub use names::NewInode;
 pub use ranges::{Reserve, Seek};
 
-use crate::data::{Directory as ChunkServers, Store, StoreConfig};
+use crate::data::{Store, StoreConfig};
 use crate::file::{FileConfig, Files};
 use crate::{ClientError, SessionConfig};
 use directories::Directory;
@@ -62,13 +62,9 @@ pub struct Mount<E: Env> {
 }
 
 impl<E: Env> Mount<E> {
-    pub async fn open(
-        env: &E,
-        config: MountConfig,
-        chunk_servers: impl ChunkServers,
-    ) -> Result<Self, ClientError> {
+    pub async fn open(env: &E, config: MountConfig) -> Result<Self, ClientError> {
         let sessions = Arc::new(Sessions::open(env, config.session).await?);
-        let store = Store::new(env, config.store, chunk_servers);
+        let store = Store::new(env, config.store, Service(sessions.clone()));
         Ok(Self {
             open_files: Files::new(env, config.file, store, Service(sessions.clone())),
             sessions,

@@ -2,6 +2,8 @@
 
 use super::sessions::Sessions;
 use crate::Session;
+use crate::data::{ChunkServer, Directory};
+use crate::error::ClientError;
 use crate::file::{FileError, FileService, RangeMap, Size};
 use mooseng_core::env::Env;
 use mooseng_core::extent::{FileExtent, NewSlice};
@@ -14,6 +16,13 @@ pub(super) struct Service<E: Env>(pub(super) Arc<Sessions<E>>);
 impl<E: Env> Service<E> {
     async fn session(&self) -> Result<Session<E>, FileError> {
         Ok(self.0.current().await?)
+    }
+}
+
+/// Chunk servers are learned of from the session of now as well.
+impl<E: Env> Directory for Service<E> {
+    async fn chunk_servers(&self) -> Result<Vec<ChunkServer>, ClientError> {
+        Directory::chunk_servers(&self.0.current().await?).await
     }
 }
 

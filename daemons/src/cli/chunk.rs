@@ -19,7 +19,12 @@ pub(super) static SECTION: Section = Section {
         key("data", "DIRECTORY", None, "Where the server keeps its parts; its own alone"),
         key("server", "NUMBER", None, "Which server this is: no other server of the cluster has its number"),
         key("listen", "HOST:PORT", None, "Where it listens, and where the others find it"),
-        key("metadata", "HOST:PORT,…", None, "The metadata servers of the cluster"),
+        key(
+            "metadata",
+            "HOST:PORT,…",
+            None,
+            "The metadata servers, whose leader is told that this server is there",
+        ),
         key(
             "cluster",
             "NUMBER",
@@ -66,9 +71,12 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
 
 fn server_config(settings: &Settings) -> Result<ChunkServerConfig, Failure> {
     let mut config = ChunkServerConfig::new(settings.get("server")?, settings.get("listen")?);
-    config.metadata = settings.find("metadata")?.unwrap_or_default();
+    config.metadata = settings.get("metadata")?;
     config.cluster = settings.find("cluster")?;
     config.rack = settings.get("rack")?;
+    if config.rack.len() > 64 {
+        return Err(settings.refuse("rack", "is too long", "a name of at most 64 bytes").into());
+    }
     let size = |name| settings.get(name).map(|ByteSize(bytes)| bytes);
     let (segment, small) = (size("segment")?, size("small")?);
     if !segment.is_multiple_of(1 << 20) || !((1 << 20)..=(1 << 30)).contains(&segment) {

@@ -12,6 +12,7 @@ use futures::future::{Either, select};
 use mooseng_core::chance::Dice;
 use mooseng_core::env::{Address, Env};
 use mooseng_core::id::{ClusterId, GroupId, ReplicaId, ServerId};
+use mooseng_meta::census::CensusConfig;
 use mooseng_meta::server::{self, FormatConfig, ServerConfig};
 use mooseng_meta::state::StateConfig;
 use mooseng_storage::JournalConfig;
@@ -54,10 +55,19 @@ pub(super) static SECTION: Section = Section {
         key("session-lifetime", "TIME", Some("60s"), "How long a session lives that is not heard of"),
         key("snapshot-every", "NUMBER", Some("10000"), "Changes between two snapshots"),
         key("journal-segment", "SIZE", Some("64MiB"), "How much the journal preallocates at a time"),
+        LOST_AFTER,
         key("cluster", "NUMBER", None, "format: the cluster; drawn if it is not given"),
         key("voters", "NUMBER=HOST:PORT,…", None, "format: the servers that the cluster begins with"),
     ],
 };
+
+/// `mooseng up` hands it on.
+pub(super) const LOST_AFTER: Key = key(
+    "lost-after",
+    "TIME",
+    Some("60s"),
+    "How long a chunk server is silent before its parts are made anew",
+);
 
 /// The group that a cluster begins with.
 const FIRST_GROUP: GroupId = GroupId(1);
@@ -121,7 +131,13 @@ fn server_config(settings: &Settings) -> Result<ServerConfig, Failure> {
     config.driver.session_lifetime = at_least(settings, "session-lifetime", Duration::from_secs(1))?;
     config.driver.snapshot_every_entries = at_least(settings, "snapshot-every", 1)?;
     config.journal = journal_config(settings)?;
+    config.census.lost_after = lost_after(settings)?;
     Ok(config)
+}
+
+/// A server is silent before it is lost.
+pub(super) fn lost_after(settings: &Settings) -> Result<Duration, Failure> {
+    at_least(settings, LOST_AFTER.name, CensusConfig::default().silent_after)
 }
 
 pub(super) fn at_least<T: crate::settings::FromText + PartialOrd + std::fmt::Debug>(

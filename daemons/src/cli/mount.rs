@@ -5,12 +5,11 @@ use super::meta::{die_with, parent_argument, runtime, told_to_stop};
 use super::settings;
 use crate::fuse::{Mounted, Place};
 use crate::machine::RealEnv;
-use crate::settings::{Key, Peer, Section, Settings};
+use crate::settings::{Key, Section, Settings};
 use clap::{Arg, ArgMatches, Command, value_parser};
 use futures::future::{Either, select};
-use mooseng_client::data::{ChunkServer, Directory};
+use mooseng_client::SessionConfig;
 use mooseng_client::mount::{Mount, MountConfig};
-use mooseng_client::{ClientError, SessionConfig};
 use rustix::process::Signal;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -25,12 +24,6 @@ pub(super) static SECTION: Section = Section {
             form: "HOST:PORT,…",
             default: Some("127.0.0.1:9421,127.0.0.1:9422,127.0.0.1:9423"),
             help: "Where the metadata servers listen",
-        },
-        Key {
-            name: "chunks",
-            form: "NUMBER=HOST:PORT,…",
-            default: None,
-            help: "The chunk servers; without any, files can be named and not written",
         },
         Key {
             name: "timeo",
@@ -63,7 +56,6 @@ pub(super) fn command() -> Command {
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let settings = settings(&SECTION, matches)?;
     let config = mount_config(&settings)?;
-    let chunk_servers = ChunkServers(settings.find("chunks")?.unwrap_or_default());
     let point: &PathBuf = matches.get_one("point").expect("clap asks for it");
     let place = Place::prepare(point)?;
     if let Some(parent) = matches.get_one::<i32>("parent") {
@@ -75,7 +67,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         let env = RealEnv::without_disk()?;
         let stop = told_to_stop()?;
         let mut stop = pin!(stop);
-        let mount = match select(pin!(Mount::open(&env, config, chunk_servers)), &mut stop).await {
+        let mount = match select(pin!(Mount::open(&env, config)), &mut stop).await {
             Either::Left((mount, _)) => Arc::new(mount?),
             Either::Right(((), _)) => return Ok(()),
         };
@@ -89,26 +81,6 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     });
     runtime.shutdown_background();
     ended
-}
-
-/// The chunk servers that were named: all alike, as far as anybody knows before they are asked.
-struct ChunkServers(Vec<Peer>);
-
-/// What each is taken to have room for.
-const ROOM_BYTES: u64 = 1 << 40;
-
-impl Directory for ChunkServers {
-    async fn chunk_servers(&self) -> Result<Vec<ChunkServer>, ClientError> {
-        let server = |Peer { server, address }: &Peer| ChunkServer {
-            server: *server,
-            address: address.clone(),
-            rack: "".into(),
-            total: ROOM_BYTES,
-            free: ROOM_BYTES,
-            alive: true,
-        };
-        Ok(self.0.iter().map(server).collect())
-    }
 }
 
 fn mount_config(settings: &Settings) -> Result<MountConfig, Failure> {

@@ -1,4 +1,7 @@
-//! `mooseng status`: what each server says of itself.
+//! `mooseng status`: what each metadata server says of itself, and what their leader knows of the
+//! chunk servers and of what they keep.
+
+mod chunks;
 
 use super::client::{self, ClientSettings, run_on_machine};
 use super::failure::Failure;
@@ -8,7 +11,6 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use futures::future::join_all;
 use mooseng_core::env::{Address, Clock, Env};
 use mooseng_core::id::ClusterId;
-use mooseng_net::proto::chunk::{ChunkClient, ChunkStatusReply, ChunkStatusRequest};
 use mooseng_net::proto::cluster::{ClusterClient, GroupStatus, StatusReply, StatusRequest};
 use mooseng_net::proto::raft::ReplicaState;
 use mooseng_net::rpc::{CallError, Channel, ChannelConfig};
@@ -16,37 +18,25 @@ use serde_json::{Value, json};
 
 pub(super) fn command() -> Command {
     let json = Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON");
-    let chunks = Arg::new("chunk-servers")
-        .long("chunk-servers")
-        .value_name("HOST:PORT,…")
-        .value_delimiter(',')
-        .help("Chunk servers to ask as well");
-    client::SECTION
-        .flags(Command::new("status").about("What the servers say of themselves").arg(json).arg(chunks))
+    let about = "What the servers say of themselves, and how what they keep fares";
+    client::SECTION.flags(Command::new("status").about(about).arg(json))
 }
 
 type Answer = Result<StatusReply, CallError>;
-type ChunkAnswer = Result<ChunkStatusReply, CallError>;
 
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let settings = ClientSettings::read(&settings(&client::SECTION, matches)?)?;
     run_on_machine(async |env| {
         let answers = join_all(settings.servers.iter().map(|server| ask(&env, server, &settings))).await;
         let answers: Vec<(&Address, Answer)> = settings.servers.iter().zip(answers).collect();
-        let chunks: Vec<Address> = matches
-            .get_many::<String>("chunk-servers")
-            .unwrap_or_default()
-            .map(|address| Address::new(address.as_str()))
-            .collect();
-        let told = join_all(chunks.iter().map(|server| ask_chunk(&env, server, &settings))).await;
-        let chunks: Vec<(&Address, ChunkAnswer)> = chunks.iter().zip(told).collect();
+        let kept = chunks::ask(&env, &settings).await;
         if matches.get_flag("json") {
             let servers = answers.iter().map(server_json).collect::<Vec<_>>();
-            let chunks = chunks.iter().map(chunk_json).collect::<Vec<_>>();
-            println!("{:#}", json!({ "servers": servers, "chunk_servers": chunks }));
+            let (chunk_servers, slices) = kept.json();
+            println!("{:#}", json!({ "servers": servers, "chunk_servers": chunk_servers, "slices": slices }));
         } else {
             answers.iter().flat_map(server_lines).for_each(|line| println!("{line}"));
-            chunks.iter().map(chunk_line).for_each(|line| println!("{line}"));
+            kept.lines().iter().for_each(|line| println!("{line}"));
         }
         match answers.iter().any(|(_, answer)| answer.is_ok()) {
             true => Ok(()),
@@ -58,44 +48,6 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
 async fn ask(env: &RealEnv, server: &Address, settings: &ClientSettings) -> Answer {
     let client = ClusterClient::new(Channel::new(env, server.clone(), ChannelConfig::default()));
     client.status(&StatusRequest {}, env.clock().now() + settings.timeout).await
-}
-
-async fn ask_chunk(env: &RealEnv, server: &Address, settings: &ClientSettings) -> ChunkAnswer {
-    let client = ChunkClient::new(Channel::new(env, server.clone(), ChannelConfig::default()));
-    client.status(&ChunkStatusRequest {}, env.clock().now() + settings.timeout).await
-}
-
-fn chunk_line((address, answer): &(&Address, ChunkAnswer)) -> String {
-    let reply = match answer {
-        Ok(reply) => reply,
-        Err(error) => return format!("{address}  does not answer: {error}"),
-    };
-    let ChunkStatusReply { cluster, server, build, total, free, parts, bytes, damaged, scrubs, .. } = reply;
-    format!(
-        "{address}  chunk server {server} of {}, build {build}: {parts} parts of {bytes} bytes, {damaged} set aside; \
-         {free} of {total} bytes free; everything read again {scrubs} times",
-        ClusterId(*cluster)
-    )
-}
-
-fn chunk_json((address, answer): &(&Address, ChunkAnswer)) -> Value {
-    match answer {
-        Err(error) => json!({ "address": address.as_str(), "error": error.to_string() }),
-        Ok(reply) => json!({
-            "address": address.as_str(),
-            "cluster": reply.cluster.to_string(),
-            "server": reply.server,
-            "build": reply.build,
-            "total": reply.total,
-            "free": reply.free,
-            "parts": reply.parts,
-            "bytes": reply.bytes,
-            "damaged": reply.damaged,
-            "uploads": reply.uploads,
-            "scrubs": reply.scrubs,
-            "scrubbed_bytes": reply.scrubbed_bytes,
-        }),
-    }
 }
 
 fn state_name(group: &GroupStatus) -> String {

@@ -35,6 +35,8 @@ impl Server {
     fn start(data: &Path, address: &Address) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_mooseng"))
             .args(["chunk", "--server", "1", "--cluster", "7", "--segment", "1MiB", "--small", "64KiB"])
+            // Nobody is there: it serves all the same.
+            .args(["--metadata", "127.0.0.1:1"])
             .args(["--listen", address.as_str(), "--parent", &std::process::id().to_string(), "--data"])
             .arg(data)
             .stderr(Stdio::null())

@@ -75,7 +75,7 @@ impl Second {
         let point = Directory::fresh();
         let servers = cluster.servers().iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let mut process = Command::new(env!("CARGO_BIN_EXE_mooseng"))
-            .args(["mount", "--meta", &servers, "--chunks", &cluster.chunk_servers()])
+            .args(["mount", "--meta", &servers])
             .args(options)
             .arg(point.path())
             .stdout(Stdio::piped())

@@ -11,7 +11,7 @@ use mooseng_core::id::{GroupId, PartId, ServerId};
 use mooseng_net::convert;
 use mooseng_net::proto::cluster::{
     ChunkHeartbeatReply, ChunkHeartbeatRequest, ChunkServerLife, ChunkServerStatus, ChunkServersReply,
-    RegisterChunkServerReply, RegisterChunkServerRequest,
+    RegisterChunkServerReply, RegisterChunkServerRequest, SlicesStatus,
 };
 use mooseng_net::rpc::{Code, Status};
 
@@ -105,7 +105,17 @@ impl<E: Env> Server<E> {
             let (address, rack) = (held.address.to_string(), held.rack.to_string());
             ChunkServerStatus { server: server.0, address, rack, total, free, life: life as i32 }
         });
-        Ok(ChunkServersReply { servers: each.collect() })
+        let servers = each.collect();
+        let progress = self.with_progress(|progress| *progress);
+        let slices = progress.found.map(|found| SlicesStatus {
+            live: found.live,
+            lacking: found.lacking,
+            endangered: found.endangered,
+            lost: found.lost,
+            condemned: state.condemned().count() as u64,
+            mended: progress.mended,
+        });
+        Ok(ChunkServersReply { servers, slices })
     }
 }
 

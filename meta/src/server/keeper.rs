@@ -7,9 +7,9 @@ use super::Server;
 use super::chunk_servers::leads;
 use crate::census::Life;
 use crate::collect;
-use crate::command::CommandKind;
+use crate::command::{CommandKind, Reply};
 use crate::group::handle::Handle;
-use crate::repair::{self, Bounds, Order};
+use crate::repair::{self, Bounds, Found, Order};
 use crate::state::State;
 use futures::future::join_all;
 use mooseng_core::env::{Address, Clock, Env, sleep};
@@ -52,12 +52,23 @@ impl Default for KeeperConfig {
     }
 }
 
+/// What whoever asks is told of the rounds of this leader.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Progress {
+    /// When all slices were looked at last.
+    pub(super) found: Option<Found>,
+    /// Parts made anew.
+    pub(super) mended: u64,
+}
+
 /// Where the rounds have got to.
 #[derive(Default)]
 struct Cursor {
     /// The server whose parts are being looked through, and behind which of them.
     inventory: (Option<ServerId>, Option<PartName>),
     repair: Option<SliceId>,
+    /// What was found since the beginning of all slices.
+    found: Found,
     /// Of how many slices it was said that they cannot be read.
     lost: usize,
 }
@@ -70,6 +81,7 @@ pub(super) async fn keep<E: Env>(server: Arc<Server<E>>) {
         let Ok((look, state)) = handle.copy().await else { continue };
         if !leads(&look) {
             cursor = Cursor::default();
+            server.with_progress(|progress| *progress = Progress::default());
             continue;
         }
         server.with_census(|census| census.lead(look.answer.term, server.env.clock().now()));
@@ -181,6 +193,11 @@ impl<E: Env> Keeper<'_, E> {
         let bounds = self.server.config.keeper.repair;
         let plan = repair::plan(&self.state, &census, env.clock().now(), cursor.repair, bounds);
         cursor.repair = plan.next;
+        cursor.found.add(plan.found);
+        if plan.next.is_none() {
+            let found = std::mem::take(&mut cursor.found);
+            self.server.with_progress(|progress| progress.found = Some(found));
+        }
         let count = plan.lost.len();
         if count != cursor.lost
             && let Some(slice) = plan.lost.first()
@@ -215,7 +232,8 @@ impl<E: Env> Keeper<'_, E> {
         }
         let (slice, index, source) = (order.slice.slice, order.index, order.source);
         let moved = CommandKind::MovePart { slice, index, source, target: Some(order.target) };
-        if self.handle.propose(moved).await.is_ok() {
+        if let Ok((Reply::Done, _)) = self.handle.propose(moved).await {
+            self.server.with_progress(|progress| progress.mended += 1);
             let part = PartId { slice, index };
             self.server.with_census(|census| {
                 census.mended(part, order.target);

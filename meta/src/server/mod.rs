@@ -25,6 +25,7 @@ pub use keeper::KeeperConfig;
 
 use crate::census::Census;
 use crate::group::driver::Channels;
+use keeper::Progress;
 use mooseng_core::env::{Address, DiskError, Env, Net};
 use mooseng_net::proto::cluster::ClusterHandler;
 use mooseng_net::proto::metadata::MetadataHandler;
@@ -54,9 +55,14 @@ struct Server<E: Env> {
     slots: Slots<E>,
     rooms: rpc::Rooms,
     census: Mutex<Census>,
+    progress: Mutex<Progress>,
 }
 
 impl<E: Env> Server<E> {
+    fn with_progress<T>(&self, look: impl FnOnce(&mut Progress) -> T) -> T {
+        look(&mut self.progress.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn with_census<T>(&self, look: impl FnOnce(&mut Census) -> T) -> T {
         look(&mut self.census.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -74,7 +80,9 @@ pub async fn run<E: Env>(env: E, config: ServerConfig) -> Result<(), ServerError
     let rooms = rpc::Rooms::new(&rpc_config);
     let census = Mutex::new(Census::new(config.census));
     let own = rooms.clone();
-    let server = Arc::new(Server { env: env.clone(), config, identity, channels, slots, rooms: own, census });
+    let progress = Mutex::default();
+    let server = Server { env: env.clone(), config, identity, channels, slots, rooms: own, census, progress };
+    let server = Arc::new(server);
     let metadata = MetadataHandler::new(metadata::Service::new(server.clone()));
     let raft = RaftHandler::new(raft::Service::new(server.clone()));
     let cluster = ClusterHandler::new(cluster::Service::new(server.clone()));

@@ -8,7 +8,7 @@
 mod supervisor;
 
 use super::failure::Failure;
-use super::meta::{Format, runtime, told_to_stop};
+use super::meta::{Format, LOST_AFTER, lost_after, runtime, told_to_stop};
 use super::settings;
 use crate::fuse::Place;
 use crate::machine::RealEnv;
@@ -53,6 +53,7 @@ pub(super) static SECTION: Section = Section {
             default: Some("9431"),
             help: "The first chunk server's; the others' follow",
         },
+        LOST_AFTER,
         Key {
             name: "mount",
             form: "DIRECTORY",
@@ -73,6 +74,8 @@ const CHUNK_SEGMENT: &str = "4MiB";
 /// Chunk servers are numbered from here: no metadata server has such a number.
 const CHUNK_FIRST: u64 = 101;
 const CHUNKS_MAX: u64 = 64;
+/// Chunk servers stand in them by turns, so that copies lie in different ones.
+const RACKS: [&str; 3] = ["a", "b", "c"];
 
 pub(super) fn command() -> Command {
     SECTION.flags(Command::new("up").about("Run a whole cluster on this computer, until Ctrl-C"))
@@ -125,6 +128,8 @@ struct Cluster {
     voters: Vec<Peer>,
     mount: Option<Place>,
     chunks: Vec<Peer>,
+    /// As the metadata servers read it.
+    lost_after: String,
 }
 
 impl Cluster {
@@ -147,6 +152,7 @@ impl Cluster {
             data: settings.get("data")?,
             voters: voters.collect(),
             chunks: Self::read_chunks(settings)?,
+            lost_after: Self::read_lost_after(settings)?,
             mount,
         })
     }
@@ -165,6 +171,11 @@ impl Cluster {
             address: Address::new(format!("127.0.0.1:{}", port + number)),
         };
         Ok((0..count).map(chunk).collect())
+    }
+
+    fn read_lost_after(settings: &Settings) -> Result<String, Failure> {
+        lost_after(settings)?;
+        Ok(settings.get("lost-after")?)
     }
 
     fn directory(&self, server: ServerId) -> PathBuf {
@@ -217,11 +228,14 @@ impl Cluster {
         let metadata = self.voters.iter().map(|peer| {
             let others = self.voters.iter().filter(|other| other.server != peer.server);
             let others = others.map(|peer| peer.address.as_str()).collect::<Vec<_>>().join(",");
-            let segment = SEGMENT_BYTES.to_string();
-            self.part(&program, "meta", peer, &[("--join", others), ("--journal-segment", segment)])
+            let (segment, lost_after) = (SEGMENT_BYTES.to_string(), self.lost_after.clone());
+            let flags = [("--join", others), ("--journal-segment", segment), ("--lost-after", lost_after)];
+            self.part(&program, "meta", peer, &flags)
         });
-        let chunks = self.chunks.iter().map(|peer| {
-            let flags = [("--metadata", self.addresses()), ("--segment", CHUNK_SEGMENT.to_owned())];
+        let chunks = (0..).zip(&self.chunks).map(|(number, peer): (usize, &Peer)| {
+            let rack = RACKS[number % RACKS.len()].to_owned();
+            let segment = CHUNK_SEGMENT.to_owned();
+            let flags = [("--metadata", self.addresses()), ("--rack", rack), ("--segment", segment)];
             self.part(&program, "chunk", peer, &flags)
         });
         let mount = self.mount.iter().map(|place| Ok(self.mount_part(place, &program)));
@@ -258,17 +272,11 @@ impl Cluster {
 
     fn mount_part(&self, place: &Place, program: &Path) -> Part {
         let (servers, parent) = (self.addresses(), std::process::id().to_string());
-        let chunks = self.chunks.iter().map(|peer| format!("{}={}", peer.server.0, peer.address));
-        let chunks = chunks.collect::<Vec<_>>().join(",");
-        let mut options = vec!["mount", "--meta", &servers, "--parent", &parent];
-        if !chunks.is_empty() {
-            options.extend(["--chunks", &chunks]);
-        }
-        let options = options.into_iter().map(OsString::from);
+        let options = ["mount", "--meta", &servers, "--parent", &parent].map(OsString::from);
         Part {
             name: "mount".to_owned(),
             program: program.to_owned(),
-            arguments: options.chain([place.path().into()]).collect(),
+            arguments: options.into_iter().chain([place.path().into()]).collect(),
             log: self.data.join("mount.log"),
             leaves_first: true,
         }

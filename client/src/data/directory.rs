@@ -1,0 +1,50 @@
+//! The table of chunk servers as the metadata service tells it, through a session.
+
+use super::{ChunkServer, Directory};
+use crate::Session;
+use crate::error::ClientError;
+use mooseng_core::env::{Address, Env};
+use mooseng_core::id::ServerId;
+use mooseng_net::proto::cluster::{ChunkServerLife, ChunkServerStatus};
+
+impl<E: Env> Directory for Session<E> {
+    async fn chunk_servers(&self) -> Result<Vec<ChunkServer>, ClientError> {
+        let reply = Session::chunk_servers(self).await?;
+        Ok(reply.servers.into_iter().filter_map(known).collect())
+    }
+}
+
+/// Who listens nowhere cannot be asked for anything.
+fn known(status: ChunkServerStatus) -> Option<ChunkServer> {
+    let alive = status.life() == ChunkServerLife::Alive;
+    (status.server != 0 && !status.address.is_empty()).then(|| ChunkServer {
+        server: ServerId(status.server),
+        address: Address::new(status.address),
+        rack: status.rack.into(),
+        total: status.total,
+        free: status.free,
+        alive,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_is_heard_of_lately_is_alive_and_nobody_is_nobody() {
+        let status = |server, address: &str, life: ChunkServerLife| ChunkServerStatus {
+            server,
+            address: address.to_owned(),
+            rack: "a".to_owned(),
+            total: 9,
+            free: 4,
+            life: life.into(),
+        };
+        let alive = known(status(1, "c:1", ChunkServerLife::Alive)).unwrap();
+        assert_eq!((alive.server, alive.alive, alive.total, alive.free), (ServerId(1), true, 9, 4));
+        assert!(!known(status(1, "c:1", ChunkServerLife::Silent)).unwrap().alive);
+        assert_eq!(known(status(0, "c:1", ChunkServerLife::Alive)), None);
+        assert_eq!(known(status(1, "", ChunkServerLife::Alive)), None);
+    }
+}

@@ -1,0 +1,125 @@
+//! What the leader knows of the chunk servers, and what those that live say of themselves.
+
+use super::super::client::ClientSettings;
+use crate::machine::RealEnv;
+use futures::future::join_all;
+use mooseng_core::env::{Address, Clock, Env};
+use mooseng_net::proto::chunk::{ChunkClient, ChunkStatusReply, ChunkStatusRequest};
+use mooseng_net::proto::cluster::{
+    ChunkServerLife, ChunkServerStatus, ChunkServersReply, ChunkServersRequest, ClusterClient, SlicesStatus,
+};
+use mooseng_net::rpc::{CallError, Channel, ChannelConfig};
+use serde_json::{Value, json};
+
+/// A chunk server as the leader sees it, and what it says itself if it was asked.
+type Seen = (ChunkServerStatus, Option<Result<ChunkStatusReply, CallError>>);
+
+pub(super) struct Kept {
+    servers: Vec<Seen>,
+    slices: Option<SlicesStatus>,
+    /// Nobody leads, as far as anybody says.
+    leaderless: bool,
+}
+
+pub(super) async fn ask(env: &RealEnv, settings: &ClientSettings) -> Kept {
+    let ends = || env.clock().now() + settings.timeout;
+    let ask = |server: &Address| {
+        let client = ClusterClient::new(Channel::new(env, server.clone(), ChannelConfig::default()));
+        async move { client.chunk_servers(&ChunkServersRequest {}, ends()).await.ok() }
+    };
+    // Only who leads answers.
+    let replies = join_all(settings.servers.iter().map(ask)).await;
+    let Some(ChunkServersReply { servers, slices }) = replies.into_iter().flatten().next() else {
+        return Kept { servers: Vec::new(), slices: None, leaderless: true };
+    };
+    let asked = servers.into_iter().map(|status| async move {
+        if status.life() != ChunkServerLife::Alive {
+            return (status, None);
+        }
+        let channel = Channel::new(env, Address::new(status.address.as_str()), ChannelConfig::default());
+        let told = ChunkClient::new(channel).status(&ChunkStatusRequest {}, ends()).await;
+        (status, Some(told))
+    });
+    Kept { servers: join_all(asked).await, slices, leaderless: false }
+}
+
+fn life(status: &ChunkServerStatus) -> &'static str {
+    match status.life() {
+        ChunkServerLife::Alive => "alive",
+        ChunkServerLife::Silent => "silent",
+        ChunkServerLife::Lost => "lost",
+        ChunkServerLife::Unspecified => "unknown",
+    }
+}
+
+impl Kept {
+    pub(super) fn lines(&self) -> Vec<String> {
+        if self.leaderless {
+            return vec!["nobody who leads says which chunk servers there are".to_owned()];
+        }
+        let mut lines: Vec<String> = self.servers.iter().map(line).collect();
+        lines.push(match &self.slices {
+            None => "slices: the leader has not gone through them yet".to_owned(),
+            Some(SlicesStatus { live, lacking, endangered, lost, condemned, mended }) => format!(
+                "slices: {live}; {lacking} lack parts, {endangered} of them can bear no further loss, {lost} cannot \
+                 be read; {mended} parts made anew; {condemned} to be deleted"
+            ),
+        });
+        lines
+    }
+
+    /// The list of chunk servers, and the slices.
+    pub(super) fn json(&self) -> (Value, Value) {
+        let slices = self.slices.as_ref().map(|slices| {
+            json!({
+                "live": slices.live,
+                "lacking": slices.lacking,
+                "endangered": slices.endangered,
+                "lost": slices.lost,
+                "condemned": slices.condemned,
+                "mended": slices.mended,
+            })
+        });
+        (self.servers.iter().map(entry).collect::<Vec<_>>().into(), slices.into())
+    }
+}
+
+fn line((status, told): &Seen) -> String {
+    let ChunkServerStatus { server, address, rack, total, free, .. } = status;
+    let place = if rack.is_empty() { String::new() } else { format!(" in rack {rack}") };
+    let seen =
+        format!("{address}  chunk server {server}{place} {}; {free} of {total} bytes free", life(status));
+    match told {
+        None => seen,
+        Some(Err(error)) => format!("{seen}; it does not answer: {error}"),
+        Some(Ok(ChunkStatusReply { parts, bytes, damaged, scrubs, .. })) => format!(
+            "{seen}; {parts} parts of {bytes} bytes, {damaged} set aside; everything read again {scrubs} times"
+        ),
+    }
+}
+
+fn entry((status, told): &Seen) -> Value {
+    let mut entry = json!({
+        "server": status.server,
+        "address": status.address,
+        "rack": status.rack,
+        "life": life(status),
+        "total": status.total,
+        "free": status.free,
+    });
+    match told {
+        None => {}
+        Some(Err(error)) => entry["error"] = error.to_string().into(),
+        Some(Ok(reply)) => {
+            entry["cluster"] = reply.cluster.to_string().into();
+            entry["build"] = reply.build.as_str().into();
+            entry["parts"] = reply.parts.into();
+            entry["bytes"] = reply.bytes.into();
+            entry["damaged"] = reply.damaged.into();
+            entry["uploads"] = reply.uploads.into();
+            entry["scrubs"] = reply.scrubs.into();
+            entry["scrubbed_bytes"] = reply.scrubbed_bytes.into();
+        }
+    }
+    entry
+}
