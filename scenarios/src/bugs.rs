@@ -37,8 +37,16 @@ pub struct Score {
     /// Seeds run until it was caught, or all.
     pub seeds: u64,
     pub seed: Option<u64>,
-    pub events_shrunk: Option<usize>,
+    pub shrunk: Option<Shrunk>,
     pub right: bool,
+}
+
+/// How small the plan became that caught it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Shrunk {
+    pub events_before: usize,
+    pub events: usize,
+    pub runs: u32,
 }
 
 /// Every bug's score, in the order of the list.
@@ -84,7 +92,7 @@ fn score(bug: &Bug, control: bool, hunt: &Hunt) -> Score {
         promise: None,
         seeds: 0,
         seed: None,
-        events_shrunk: None,
+        shrunk: None,
         right: control || blind,
     };
     for seed in 0..seeds {
@@ -101,7 +109,7 @@ fn score(bug: &Bug, control: bool, hunt: &Hunt) -> Score {
         score.promise = Some(failure.promise.clone());
         score.caught_by = Some(failure.oracle.clone());
         if hunt.shrink && !control {
-            score.events_shrunk = Some(shrunk_events(&plan, &failure));
+            score.shrunk = Some(shrunk(&plan, &failure));
         }
         if expected {
             break;
@@ -111,9 +119,14 @@ fn score(bug: &Bug, control: bool, hunt: &Hunt) -> Score {
     score
 }
 
-fn shrunk_events(plan: &Plan, failure: &Failure) -> usize {
-    let mut attempt = |candidate: &Plan| run_caught(candidate, &RunOptions::default()).failure;
-    shrink(plan, failure, &mut attempt).events()
+fn shrunk(plan: &Plan, failure: &Failure) -> Shrunk {
+    let mut runs = 0;
+    let mut attempt = |candidate: &Plan| {
+        runs += 1;
+        run_caught(candidate, &RunOptions::default())
+    };
+    let events = shrink(plan, failure, &mut attempt).events();
+    Shrunk { events_before: plan.events(), events, runs }
 }
 
 /// One line of the scoreboard.
@@ -135,6 +148,8 @@ pub fn line(score: &Score) -> String {
         (None, false) => format!("not caught in {} seeds", score.seeds),
     };
     let reached = if score.reached { "" } else { ", never reached" };
-    let shrunk = score.events_shrunk.map(|events| format!(", shrunk to {events} events")).unwrap_or_default();
+    let shrunk = score.shrunk.map_or_else(String::new, |Shrunk { events_before, events, runs }| {
+        format!(", shrunk from {events_before} events to {events} in {runs} runs")
+    });
     format!("{mark} {:<36} {what}{reached}{shrunk}", score.bug)
 }

@@ -362,7 +362,7 @@ fn shrink_one(which: &Which, out: Option<PathBuf>) -> Result<bool, String> {
     let mut runs = 0;
     let mut attempt = |candidate: &Plan| {
         runs += 1;
-        run_caught(candidate, &RunOptions::default()).failure
+        run_caught(candidate, &RunOptions::default())
     };
     let small = shrink(&plan, &failure, &mut attempt);
     remark!("{} events after {runs} runs", small.events());
@@ -384,10 +384,11 @@ fn scoreboard(hunt: &bugs::Hunt, json: bool) -> bool {
     } else {
         say!("");
         scores.iter().for_each(|score| say!("{}", bugs::line(score)));
-        let mut events: Vec<usize> = scores.iter().filter_map(|score| score.events_shrunk).collect();
+        let mut events: Vec<usize> =
+            scores.iter().filter_map(|score| score.shrunk.map(|shrunk| shrunk.events)).collect();
         events.sort_unstable();
-        if let Some(median) = events.get(events.len() / 2) {
-            say!("median events of the shrunk plans: {median}");
+        if let (Some(median), Some(most)) = (events.get(events.len() / 2), events.last()) {
+            say!("events of the shrunk plans: {median} in the median, {most} at the most");
         }
         let blind = scores.iter().filter(|score| score.blind).count();
         say!("{} bugs and controls, {blind} known to go unseen, {wrong} not as they should be", scores.len());

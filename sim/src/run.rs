@@ -106,8 +106,18 @@ pub struct Report {
     pub trace_hash: u128,
     /// How often the planted bug took its wrong turn.
     pub bug_reached: u64,
+    pub came: Came,
     /// If it was asked for.
     pub told: Option<Told>,
+}
+
+/// How far a run came through its plan.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Came {
+    /// When the occasion of each fault came, where it did.
+    pub faults: Vec<Option<Instant>>,
+    /// When each client began its steps, as far as it came.
+    pub steps: Vec<Vec<Instant>>,
 }
 
 /// What a run told, for a person to read.

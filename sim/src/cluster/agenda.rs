@@ -49,11 +49,13 @@ pub(super) struct Agenda {
     /// By milestone and how often it has to be met still.
     awaited: Vec<(Milestone, u32, usize, PlannedFault)>,
     met: BTreeMap<Milestone, u32>,
+    /// When each fault of the plan was due, so far as its occasion came.
+    pub(super) came: Vec<Option<Instant>>,
 }
 
 impl Agenda {
     pub(super) fn new(faults: &[PlannedFault]) -> Self {
-        let mut agenda = Self::default();
+        let mut agenda = Self { came: vec![None; faults.len()], ..Self::default() };
         for (number, planned) in faults.iter().enumerate() {
             match planned.when.after {
                 None => {
@@ -63,6 +65,12 @@ impl Agenda {
             }
         }
         agenda
+    }
+
+    /// Nothing is due from now on.
+    pub(super) fn close(&mut self) {
+        self.timed.clear();
+        self.awaited.clear();
     }
 
     /// When something is due next.
@@ -105,7 +113,9 @@ impl Agenda {
             if entry.key().0 > now {
                 break;
             }
-            due.extend(cast_one(&entry.remove(), cast));
+            let ((_, number), planned) = entry.remove_entry();
+            self.came[number] = Some(now);
+            due.extend(cast_one(&planned, cast));
         }
         due
     }

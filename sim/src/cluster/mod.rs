@@ -11,7 +11,7 @@ mod workload;
 use crate::machine::{Fault, NodeConfig, NodeId, Sim};
 use crate::oracle::{FinalReplica, Judge, Settings, Sight};
 use crate::plan::{Budget, Member, Plan, WIRE_VERSION};
-use crate::run::{Failure, Report, RunOptions, Told};
+use crate::run::{Came, Failure, Report, RunOptions, Told};
 use agenda::Agenda;
 use mooseng_core::time::Instant;
 use record::Record;
@@ -213,6 +213,10 @@ impl<'a> Run<'a> {
             simulated: self.sim.now().since(Instant::ZERO),
             events: stats.polls + stats.happenings,
             trace_hash: self.sim.trace_hash(),
+            came: Came {
+                faults: self.watch.came(),
+                steps: self.clients.iter().map(|(_, client)| client.begun()).collect(),
+            },
             told,
             ..Report::default()
         }

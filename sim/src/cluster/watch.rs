@@ -75,6 +75,11 @@ impl Watch {
         self.lock().reversioned.clone()
     }
 
+    /// When each of the plan's faults was due, so far as its occasion came.
+    pub(super) fn came(&self) -> Vec<Option<Instant>> {
+        self.lock().agenda.came.clone()
+    }
+
     /// When the next fault is due.
     pub(super) fn next(&self) -> Option<Instant> {
         self.lock().agenda.next()
@@ -88,7 +93,7 @@ impl Watch {
     /// No fault strikes from now on.
     pub(super) fn close(&self) {
         let mut inner = self.lock();
-        inner.agenda = Agenda::default();
+        inner.agenda.close();
         inner.closed = true;
     }
 

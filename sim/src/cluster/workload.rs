@@ -11,7 +11,7 @@ use mooseng_core::class::{CHUNK_BYTES, StorageClass};
 use mooseng_core::env::{sleep, timeout};
 use mooseng_core::id::{IdKind, InodeId, ServerId, SliceId};
 use mooseng_core::namespace::{Answer, Caller, FileExtent, FileKind, Name, NewSlice, Op, Query};
-use mooseng_core::time::WallTime;
+use mooseng_core::time::{Instant, WallTime};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -38,7 +38,8 @@ pub(super) struct Client {
 
 #[derive(Default)]
 struct Progress {
-    next: usize,
+    /// When each of its steps was begun, so far.
+    begun: Vec<Instant>,
     session: Option<Session<SimEnv>>,
     /// Slices granted and not used yet, of whichever session: a straggler may commit what its session
     /// had, which is refused.
@@ -70,6 +71,11 @@ impl Client {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// When each of its steps was begun, as far as it came.
+    pub(super) fn begun(&self) -> Vec<Instant> {
+        self.progress().begun.clone()
+    }
+
     /// One life of the client.
     pub(super) async fn run(self: Arc<Self>, env: SimEnv) {
         // A session of an earlier life died with it.
@@ -83,10 +89,14 @@ impl Client {
         loop {
             let next = {
                 let mut progress = self.progress();
-                progress.next += 1;
-                progress.next - 1
+                let next = progress.begun.len();
+                if next == self.steps.len() {
+                    return;
+                }
+                progress.begun.push(self.watch.record.now());
+                next
             };
-            let Some(step) = self.steps.get(next) else { return };
+            let step = &self.steps[next];
             if !step.wait.is_zero() {
                 sleep(env, step.wait).await;
             }
@@ -407,7 +417,7 @@ impl Drop for Call<'_> {
 }
 
 /// How a call that ended so is written down.
-pub(super) fn ending(at: mooseng_core::time::Instant, result: &Result<Answered, ClientError>) -> Ending {
+pub(super) fn ending(at: Instant, result: &Result<Answered, ClientError>) -> Ending {
     match result {
         Ok(answered) => Ending::Answered { at, outcome: answered.outcome.clone(), index: answered.index },
         Err(ClientError::NotReached { .. }) => Ending::NotCarriedOut { at },

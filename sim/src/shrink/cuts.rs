@@ -1,8 +1,13 @@
 //! What can be taken out of a plan or made plainer in it. Pure: a plan goes in, another comes out,
 //! and whether that still fails is asked elsewhere.
 
-use crate::plan::{Member, Plan, When};
+use crate::plan::{Member, Milestone, Operations, Plan, Step, When};
+use crate::run::Came;
+use mooseng_core::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+const LONGER: Duration = Duration::from_secs(2);
 
 /// Without a client; the ones behind it move up, and faults that name it are gone.
 pub(super) fn without_client(plan: &Plan, client: usize) -> Plan {
@@ -37,20 +42,17 @@ fn rename(plan: &mut Plan, new: impl Fn(Member) -> Option<Member>) {
     plan.faults = plan.faults.iter().filter_map(|planned| planned.renamed(&rename)).collect();
 }
 
-/// Without the events from `start` to before `end`: faults come first, then each client's steps.
-/// The wait of a step that is gone is waited by the one behind it, so that nothing else moves.
-pub(super) fn without_events(plan: &Plan, start: usize, end: usize) -> Plan {
-    let mut number = 0;
-    let mut gone = || {
-        number += 1;
-        (start..end).contains(&(number - 1))
-    };
+/// Without the events that have these numbers: faults come first, then each client's steps. The wait
+/// of a step that is gone is waited by the one behind it, so that nothing else moves.
+pub(super) fn without_events(plan: &Plan, gone: &BTreeSet<usize>) -> Plan {
+    let mut numbers = 0..;
+    let mut stays = || numbers.next().is_some_and(|number: usize| !gone.contains(&number));
     let mut plan = plan.clone();
-    plan.faults.retain(|_| !gone());
+    plan.faults.retain(|_| stays());
     for steps in &mut plan.clients {
         let mut waited = Duration::ZERO;
         steps.retain_mut(|step| {
-            if gone() {
+            if !stays() {
                 waited += step.wait;
                 return false;
             }
@@ -61,14 +63,101 @@ pub(super) fn without_events(plan: &Plan, start: usize, end: usize) -> Plan {
     plan
 }
 
-/// No waits before the steps that are chosen by their number.
-pub(super) fn without_waits(plan: &Plan, chosen: impl Fn(usize) -> bool) -> Plan {
-    let mut plan = plan.clone();
-    for (number, step) in plan.clients.iter_mut().flatten().enumerate() {
-        if chosen(number) {
-            step.wait = Duration::ZERO;
+/// With faults that count what happens before them waiting for as much less as these events, which
+/// are to go, brought about: they strike where they did.
+pub(super) fn with_counts_lowered(plan: &Plan, came: &Came, gone: &BTreeSet<usize>) -> Plan {
+    let mut lowered = plan.clone();
+    let steps = plan.clients.iter().zip(&came.steps).flat_map(|(steps, came)| {
+        let times = came.iter().copied().map(Some).chain(std::iter::repeat(None));
+        steps.iter().zip(times)
+    });
+    let gone: Vec<Instant> = steps
+        .enumerate()
+        .filter(|(number, (step, _))| {
+            gone.contains(&(plan.faults.len() + number)) && !step.action.is_question()
+        })
+        .filter_map(|(_, (_, came))| came)
+        .collect();
+    for (planned, came) in lowered.faults.iter_mut().zip(&came.faults) {
+        let each = match planned.when.after {
+            Some((Milestone::Answered, _)) => 1,
+            Some((Milestone::Applied | Milestone::Acknowledged, _)) => plan.topology.servers,
+            _ => continue,
+        };
+        let before = gone.iter().filter(|begun| came.is_none_or(|came| **begun < came)).count() as u32;
+        if let Some((_, count)) = &mut planned.when.after {
+            *count = count.saturating_sub(each.saturating_mul(before)).max(1);
         }
     }
+    lowered
+}
+
+/// The numbers of all events, in their own order.
+pub(super) fn by_number(plan: &Plan, _: &Came) -> Vec<usize> {
+    (0..plan.events()).collect()
+}
+
+/// The numbers of all events, in the order in which they came.
+pub(super) fn by_time(plan: &Plan, came: &Came) -> Vec<usize> {
+    let steps = plan.clients.iter().enumerate().flat_map(|(client, steps)| {
+        let came = came.steps.get(client).map_or(&[][..], Vec::as_slice);
+        (0..steps.len()).map(|step| came.get(step).copied())
+    });
+    let faults = (0..plan.faults.len()).map(|fault| came.faults.get(fault).copied().flatten());
+    let times: Vec<Instant> = faults.chain(steps).map(|came| came.unwrap_or(Instant::MAX)).collect();
+    let mut numbers: Vec<usize> = (0..times.len()).collect();
+    numbers.sort_by_key(|number| times[*number]);
+    numbers
+}
+
+/// Without what no run comes to that ends at `end`, and without the time behind it, but for some: with
+/// fewer events the same may take a little longer.
+pub(super) fn only_what_came(plan: &Plan, came: &Came, end: Instant) -> Plan {
+    let mut plan = plan.clone();
+    if came.faults.len() == plan.faults.len() {
+        let mut came = came.faults.iter();
+        plan.faults.retain(|_| came.next().is_some_and(Option::is_some));
+    }
+    for (steps, came) in plan.clients.iter_mut().zip(&came.steps) {
+        steps.truncate(came.len());
+    }
+    let end = Duration::from_millis(end.as_nanos().div_ceil(1_000_000)) + LONGER;
+    if end < plan.faults_end {
+        plan.end -= plan.faults_end - end;
+        plan.faults_end = end;
+    }
+    plan
+}
+
+/// What can be asked for and what can go wrong, by the words that plans use, the most frequent first.
+pub(super) fn kinds(plan: &Plan) -> Vec<String> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let faults = plan.faults.iter().map(|planned| planned.fault.kind().to_owned());
+    for kind in faults.chain(plan.clients.iter().flatten().map(verb)) {
+        *counts.entry(kind).or_default() += 1;
+    }
+    let mut kinds: Vec<_> = counts.into_iter().collect();
+    kinds.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    kinds.into_iter().map(|(kind, _)| kind).collect()
+}
+
+fn verb(step: &Step) -> String {
+    let line = step.action.to_string();
+    line.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// The numbers of all events of a kind.
+pub(super) fn of_kind(plan: &Plan, kind: &str) -> BTreeSet<usize> {
+    let faults = plan.faults.iter().map(|planned| planned.fault.kind() == kind);
+    let steps = plan.clients.iter().flatten().map(|step| verb(step) == kind);
+    let of_kind = faults.chain(steps).enumerate().filter(|(_, of_kind)| *of_kind);
+    of_kind.map(|(number, _)| number).collect()
+}
+
+/// Nobody waits for anything but answers.
+pub(super) fn without_waits(plan: &Plan) -> Plan {
+    let mut plan = plan.clone();
+    plan.clients.iter_mut().flatten().for_each(|step| step.wait = Duration::ZERO);
     plan
 }
 
@@ -88,29 +177,47 @@ pub(super) fn rounder_waits(plan: &Plan, number: usize) -> Vec<Plan> {
     zero.into_iter().chain(rounded).filter(|rounded| *rounded != wait).map(with).collect()
 }
 
-/// The plan with a fault's occasion made plainer, the plainest first.
-pub(super) fn rounder_faults(plan: &Plan, number: usize) -> Vec<Plan> {
+/// The plan with a fault whose occasion depends on less: on no operation of a node, on the time when
+/// it `came` and on nothing that happens before, or on less of that.
+pub(super) fn plainer_occasions(plan: &Plan, number: usize, came: Option<Instant>) -> Vec<Plan> {
+    const SOON_MS: [u64; 6] = [0, 20, 100, 300, 1_000, 2_000];
     let when = &plan.faults[number].when;
+    let came = came.map(|came| came.as_nanos() as f64 / 1e6);
     let mut plainer = Vec::new();
     if when.then.is_some() {
-        plainer.push(When { then: None, ..when.clone() });
+        let soon = SOON_MS.map(Duration::from_millis);
+        plainer.extend(soon.map(|soon| When { then: None, wait: when.wait + soon, ..when.clone() }));
     }
-    for millis in [1_000, 100, 10] {
-        plainer.push(When { wait: round(when.wait, Duration::from_millis(millis)), ..when.clone() });
+    if let Some((milestone, count)) = when.after {
+        for millis in came.into_iter().flat_map(|millis| [millis.round(), millis.floor(), millis.ceil()]) {
+            plainer.push(When { after: None, wait: Duration::from_millis(millis as u64), ..when.clone() });
+        }
+        let fewer = [1, count / 4, count / 2, count - count / 8, count.saturating_sub(1)];
+        let fewer = fewer.into_iter().filter(|fewer| (1..count).contains(fewer));
+        plainer.extend(fewer.map(|fewer| When { after: Some((milestone, fewer)), ..when.clone() }));
     }
-    if let Some(then) = &when.then
-        && then.count > 1
-    {
-        let then = crate::plan::Operations { count: 1, ..then.clone() };
-        plainer.push(When { then: Some(then), ..when.clone() });
+    if let Some(then) = &when.then {
+        let fewer = [1, then.count / 2].into_iter().filter(|fewer| (1..then.count).contains(fewer));
+        plainer.extend(fewer.map(|count| {
+            let then = Operations { count, ..then.clone() };
+            When { then: Some(then), ..when.clone() }
+        }));
     }
-    plainer.retain(|plain| plain != when);
-    let with = |when| {
-        let mut plan = plan.clone();
-        plan.faults[number].when = when;
-        plan
-    };
-    plainer.into_iter().map(with).collect()
+    plainer.into_iter().map(|when| with_occasion(plan, number, when)).collect()
+}
+
+/// The plan with a fault's occasion rounded, the plainest first.
+pub(super) fn rounder_faults(plan: &Plan, number: usize) -> Vec<Plan> {
+    let when = &plan.faults[number].when;
+    let rounder = [1_000, 100, 10].map(|millis| round(when.wait, Duration::from_millis(millis)));
+    let rounder = rounder.into_iter().filter(|wait| *wait != when.wait);
+    rounder.map(|wait| with_occasion(plan, number, When { wait, ..when.clone() })).collect()
+}
+
+fn with_occasion(plan: &Plan, number: usize, when: When) -> Plan {
+    let mut plan = plan.clone();
+    plan.faults[number].when = when;
+    plan
 }
 
 /// To the nearest multiple of `unit`.

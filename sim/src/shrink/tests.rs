@@ -2,11 +2,15 @@
 
 use super::*;
 use crate::plan::{Action, Step};
-use mooseng_core::time::Instant;
 
 fn failure(oracle: &str) -> Failure {
     let (oracle, promise) = (oracle.to_owned(), "G1".to_owned());
     Failure { oracle, promise, at: Instant::ZERO, what: String::new(), operation: None, expected: None }
+}
+
+/// What a made-up system reports.
+fn report(fails: Option<Failure>) -> Report {
+    Report { failure: fails, ..Report::default() }
 }
 
 /// A plan with enough in it: many steps of several clients, faults, odd knobs.
@@ -39,7 +43,7 @@ fn what_the_failure_does_not_need_is_gone() {
     let mut runs = 0;
     let mut attempt = |plan: &Plan| {
         runs += 1;
-        (renames(plan) >= 2 && !plan.faults.is_empty()).then(|| failure("linearizable"))
+        report((renames(plan) >= 2 && !plan.faults.is_empty()).then(|| failure("linearizable")))
     };
     let small = shrink(&plan, &failure("linearizable"), &mut attempt);
     assert_eq!((renames(&small), small.faults.len(), small.events()), (2, 1, 3), "{}", small.to_text());
@@ -54,7 +58,7 @@ fn another_failure_does_not_count() {
     let plan = large();
     let mut attempt = |plan: &Plan| {
         let oracle = if plan.events() > 10 { "tree" } else { "durable" };
-        Some(failure(oracle))
+        report(Some(failure(oracle)))
     };
     assert_eq!(shrink(&plan, &failure("tree"), &mut attempt).events(), 11);
 }
@@ -66,7 +70,7 @@ fn a_candidate_may_fail_under_another_schedule() {
     // As events go away, the original schedule fails no more, and another one does.
     let mut attempt = |plan: &Plan| {
         let other = plan.schedules[0] != own;
-        (plan.events() > 6 || (other && plan.events() > 2)).then(|| failure("tree"))
+        report((plan.events() > 6 || (other && plan.events() > 2)).then(|| failure("tree")))
     };
     let small = shrink(&plan, &failure("tree"), &mut attempt);
     assert_eq!((small.events(), small.schedules.len()), (3, 1));
@@ -80,7 +84,7 @@ fn knobs_that_matter_stay_and_all_others_go() {
     plan.machine.network.reset_ppm = 200;
     let mut attempt = |plan: &Plan| {
         let needed = plan.knobs.snapshot_entries == 4 && plan.machine.network.reset_ppm == 200;
-        needed.then(|| failure("replicas"))
+        report(needed.then(|| failure("replicas")))
     };
     let small = shrink(&plan, &failure("replicas"), &mut attempt);
     let mut machine = MachineConfig::calm();
@@ -100,7 +104,7 @@ fn pairs_that_need_each_other_go_together() {
     // Only what is balanced fails.
     let mut attempt = |plan: &Plan| {
         let balanced = count(plan, "mkdir") == count(plan, "rmdir") && count(plan, "lookup") == 1;
-        balanced.then(|| failure("tree"))
+        report(balanced.then(|| failure("tree")))
     };
     let small = shrink(&plan, &failure("tree"), &mut attempt);
     assert_eq!(small.clients, [vec!["lookup /a".parse::<Step>().unwrap()]]);
@@ -108,12 +112,15 @@ fn pairs_that_need_each_other_go_together() {
 
 #[test]
 fn the_same_plan_shrinks_to_the_same_and_within_its_runs() {
-    let plan = large();
+    let mut plan = large();
+    while !plan.events().is_multiple_of(3) {
+        plan.clients[0].pop();
+    }
     let once = |runs_max| {
         let mut runs = 0;
         let mut attempt = |plan: &Plan| {
             runs += 1;
-            (plan.events().is_multiple_of(3) && plan.events() > 5).then(|| failure("tree"))
+            report((plan.events().is_multiple_of(3) && plan.events() > 5).then(|| failure("tree")))
         };
         let effort = Effort { runs_max, schedules: 2 };
         (shrink_with(&plan, &failure("tree"), &mut attempt, effort), runs)
@@ -139,4 +146,39 @@ fn clients_and_servers_that_go_take_their_faults_along() {
     };
     assert_eq!(names(&cuts::without_client(&plan, 1)), ["client-1", "client-2", "leader", "meta-4"]);
     assert_eq!(names(&cuts::with_servers(&plan, 3)), ["client-1", "client-2", "client-3", "leader"]);
+}
+
+#[test]
+fn a_fault_that_counts_answers_strikes_where_it_did_when_some_go() {
+    let mut plan = Plan::quiet("counts", 1);
+    let steps = ["mkdir /a", "lookup /a", "create /x", "rmdir /a"];
+    plan.clients = vec![steps.iter().map(|step| step.parse().unwrap()).collect()];
+    let fault = crate::machine::Fault::Kill { node: "leader".to_owned(), restart_ms: None };
+    let when = crate::plan::When::after(crate::plan::Milestone::Answered, 2);
+    plan.faults = vec![crate::plan::PlannedFault { when, fault }];
+    let came = Came {
+        faults: vec![Some(Instant::from_nanos(25))],
+        steps: vec![[0, 10, 20, 30].map(Instant::from_nanos).to_vec()],
+    };
+    let count = |gone: &[usize]| {
+        let lowered = cuts::with_counts_lowered(&plan, &came, &gone.iter().copied().collect());
+        lowered.faults[0].when.after.unwrap().1
+    };
+    assert_eq!([count(&[1]), count(&[2]), count(&[4]), count(&[1, 3])], [1, 2, 2, 1]);
+}
+
+#[test]
+fn what_no_run_comes_to_goes_first() {
+    let mut plan = Plan::quiet("end", 1);
+    plan.clients =
+        vec![["mkdir /a", "mkdir /b", "mkdir /c"].iter().map(|step| step.parse().unwrap()).collect()];
+    let fault = |seconds| crate::plan::PlannedFault {
+        when: crate::plan::When::at(Duration::from_secs(seconds)),
+        fault: crate::machine::Fault::Restart { node: "meta-1".to_owned() },
+    };
+    plan.faults = vec![fault(1), fault(9)];
+    let came = Came { faults: vec![Some(Instant::ZERO), None], steps: vec![vec![Instant::ZERO; 2]] };
+    let cut = cuts::only_what_came(&plan, &came, Instant::from_nanos(1_000_000_001));
+    assert_eq!((cut.faults.len(), cut.clients[0].len()), (1, 2));
+    assert_eq!((cut.faults_end, cut.end), (Duration::from_millis(3_001), Duration::from_millis(13_001)));
 }
