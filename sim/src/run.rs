@@ -27,6 +27,7 @@ pub const FAULT_KINDS: &[&str] = &[
     "disk-stall",
     "drift",
     "empty",
+    "half-open",
     "isolate",
     "kill",
     "latent-error",

@@ -80,6 +80,14 @@ pub enum Fault {
         left: String,
         right: String,
     },
+    /// `source` knows nothing any more of its connections to `target`, which believes that they stand
+    /// until it sends something: then it is answered with a reset, or with nothing, where something
+    /// between the two has forgotten them as well (`silent`).
+    HalfOpen {
+        source: String,
+        target: String,
+        silent: bool,
+    },
     /// The next frames from `source` to `target` have a bit flipped on the way.
     Corrupt {
         source: String,
@@ -216,6 +224,7 @@ impl Fault {
             Fault::Clog { .. } => "clog",
             Fault::SlowLink { .. } => "slow-link",
             Fault::Reset { .. } => "reset",
+            Fault::HalfOpen { .. } => "half-open",
             Fault::Corrupt { .. } => "corrupt",
             Fault::Rubbish { .. } => "rubbish",
             Fault::Drift { .. } => "drift",
@@ -265,6 +274,7 @@ impl Fault {
             Fault::Cut { source, target, .. }
             | Fault::Clog { source, target, .. }
             | Fault::SlowLink { source, target, .. }
+            | Fault::HalfOpen { source, target, .. }
             | Fault::Corrupt { source, target, .. }
             | Fault::Rubbish { source, target, .. } => vec![source, target],
             Fault::Reset { left, right } | Fault::SwapDisks { left, right, .. } => vec![left, right],

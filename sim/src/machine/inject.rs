@@ -87,6 +87,7 @@ impl World {
             | Fault::Clog { .. }
             | Fault::SlowLink { .. }
             | Fault::Reset { .. }
+            | Fault::HalfOpen { .. }
             | Fault::Corrupt { .. }
             | Fault::Rubbish { .. } => self.inject_network(fault),
             Fault::Drift { .. }
@@ -144,6 +145,9 @@ impl World {
     fn inject_network(&mut self, fault: &Fault) -> bool {
         if let Fault::Reset { left, right } = fault {
             return self.reset_between(self.named(left), self.named(right));
+        }
+        if let Fault::HalfOpen { source, target, silent } = fault {
+            return self.forget_between(self.named(source), self.named(target), *silent);
         }
         for (source, target) in self.links_of(fault) {
             let link = self.network.link_mut(source, target);

@@ -32,7 +32,7 @@ const OPERATIONS: [(&str, u32); 23] = [
 ];
 
 /// A kind of fault, with the weight it is drawn with.
-const FAULTS: [(&str, u32); 41] = [
+const FAULTS: [(&str, u32); 42] = [
     ("crash", 14),
     ("crash-leader", 10),
     ("crash-at-operation", 12),
@@ -74,6 +74,7 @@ const FAULTS: [(&str, u32); 41] = [
     ("rotten-snapshot", 3),
     ("version", 3),
     ("rubbish", 3),
+    ("half-open", 5),
 ];
 
 /// Only changes, so that somebody always wants one.

@@ -139,6 +139,7 @@ impl World {
             ends: [end(env.node, true), end(target, false)],
             pipes: [Pipe::default(), Pipe::default()],
             stage: Stage::Connecting,
+            silent: false,
             port,
             near_port,
             connector: Some(waker.clone()),

@@ -59,6 +59,8 @@ pub(crate) struct Connection {
     /// By the side that sends.
     pub(super) pipes: [Pipe; 2],
     pub(super) stage: Stage,
+    /// An end that does not know it any more says nothing about that.
+    pub(super) silent: bool,
     pub(super) port: u16,
     pub(super) near_port: u16,
     pub(super) connector: Option<Waker>,
@@ -124,7 +126,8 @@ impl World {
         }
         let Some(connection) = self.network.connections.get_mut(key) else { return };
         if !connection.ends[1 - side as usize].alive {
-            connection.pipes[side as usize].packets.clear();
+            let pipe = &mut connection.pipes[side as usize];
+            pipe.packets.truncate(pipe.arrived);
             return self.answer_with_reset(key, side);
         }
         let pipe = &mut connection.pipes[side as usize];
@@ -170,7 +173,7 @@ impl World {
     fn answer_with_reset(&mut self, key: Key, side: u8) {
         let Some(connection) = self.network.connections.get(key) else { return };
         let (source, target) = connection.path(side);
-        if !self.network.link(target, source).is_open() {
+        if connection.silent || !self.network.link(target, source).is_open() {
             return self.suspect(key, side);
         }
         let arrival = self.arrival(target, source);
@@ -355,18 +358,44 @@ fn connection_arrived(world: &World, key: Key, side: u8) -> usize {
 }
 
 impl World {
+    fn between(&self, one: NodeId, other: NodeId) -> Vec<Key> {
+        let open =
+            |connection: &Connection| connection.is_between(one, other) && connection.stage == Stage::Open;
+        let connections = self.network.connections.iter();
+        connections.filter(|(_, connection)| open(connection)).map(|(key, _)| key).collect()
+    }
+
     /// Every connection between two hosts is lost. False if there was none.
     pub(crate) fn reset_between(&mut self, one: NodeId, other: NodeId) -> bool {
-        let keys: Vec<Key> = self
-            .network
-            .connections
-            .iter()
-            .filter(|(_, connection)| connection.is_between(one, other) && connection.stage == Stage::Open)
-            .map(|(key, _)| key)
-            .collect();
+        let keys = self.between(one, other);
         for key in &keys {
             self.fail_end(*key, 0, "the connection was lost");
             self.fail_end(*key, 1, "the connection was lost");
+        }
+        !keys.is_empty()
+    }
+
+    /// A host forgets every connection to another one, which does not learn of it. False if there
+    /// was none.
+    pub(crate) fn forget_between(&mut self, node: NodeId, peer: NodeId, silent: bool) -> bool {
+        let keys = self.between(node, peer);
+        for key in &keys {
+            let Some(connection) = self.network.connections.get_mut(*key) else { continue };
+            let side = u8::from(connection.ends[0].node != node);
+            if !connection.ends[side as usize].alive {
+                continue;
+            }
+            connection.silent = silent;
+            // What the peer sent and is not here yet meets nobody who knows of it.
+            let coming = &mut connection.pipes[1 - side as usize];
+            let under_way = coming.packets.split_off(coming.arrived);
+            let armed = std::mem::take(&mut coming.armed);
+            self.fail_end(*key, side, "the connection was forgotten");
+            if let Some(connection) = self.network.connections.get_mut(*key) {
+                let coming = &mut connection.pipes[1 - side as usize];
+                coming.packets.extend(under_way);
+                coming.armed = armed;
+            }
         }
         !keys.is_empty()
     }

@@ -208,7 +208,7 @@ fn draw_fault(dice: &mut ChaCha8Rng) -> Fault {
     let for_ms = Some(dice.between(1, 4_000));
     let restart_ms = Some(dice.between(1, 2_000));
     let spot = Spot { prefix: String::new(), ..Spot::default() };
-    match dice.below(22) {
+    match dice.below(23) {
         0 => Fault::Crash { node, restart_ms },
         1 => Fault::Kill { node, restart_ms },
         2 => Fault::Pause { node, for_ms },
@@ -233,6 +233,7 @@ fn draw_fault(dice: &mut ChaCha8Rng) -> Fault {
         18 => Fault::Rollback { node, restart_ms },
         19 => Fault::BitRot { node, spot, sectors: 3 },
         20 => Fault::SlowCpu { node, factor: 10, for_ms },
+        21 => Fault::HalfOpen { source: node, target: other, silent: dice.chance(500_000) },
         _ => Fault::Restart { node },
     }
 }

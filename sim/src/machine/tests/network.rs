@@ -378,6 +378,41 @@ fn a_lost_connection_is_lost_for_both() {
     assert!(is_closed(&sim.run(nodes[1], LIMIT, async move { b.0.send(frame("x")).await }).unwrap()));
 }
 
+/// One end has forgotten the connection and hears so at once; the other believes in it until it
+/// sends, and then for as long as nothing tells it otherwise. New ones come about all the while.
+#[test]
+fn a_half_open_connection_is_found_out_by_whoever_sends() {
+    for (silent, found_ms) in [(false, 0..10), (true, 8_000..8_010)] {
+        let Pair { mut sim, nodes, mut a, mut b } = pair(1);
+        sim.apply(&Fault::HalfOpen { source: "b".into(), target: "a".into(), silent }).unwrap();
+        sim.run(nodes[1], millis(1), async move { assert!(is_closed(&b.1.recv().await)) }).unwrap();
+        let env = sim.env(nodes[0]);
+        let found = sim.run(nodes[0], LIMIT, async move {
+            assert!(timeout(&env, millis(20_000), a.1.recv()).await.is_err(), "it hears nothing of it");
+            let refused = env.net().connect(&Address::new(PORT)).await.err().unwrap();
+            assert!(refused.to_string().contains("refused"), "the path is open: {refused}");
+            let sent = env.clock().now();
+            a.0.send(frame("are you there?")).await.unwrap();
+            assert!(is_closed(&a.1.recv().await));
+            assert!(is_closed(&a.0.send(frame("hello?")).await));
+            env.clock().now().since(sent).as_millis()
+        });
+        assert!(found_ms.contains(&found.unwrap()), "silent {silent}: after {found:?} ms");
+        assert_eq!(sim.stats().faults["half-open"].struck, 1);
+    }
+}
+
+/// What was under way when it was forgotten is answered by a reset like anything later.
+#[test]
+fn what_meets_a_forgotten_connection_is_answered() {
+    let Pair { mut sim, nodes, mut a, mut b } = pair(1);
+    let sent = async move { a.0.send(frame("under way")).await.map(|()| a) };
+    let mut a = sim.run(nodes[0], LIMIT, sent).unwrap().unwrap();
+    sim.apply(&Fault::HalfOpen { source: "b".into(), target: "a".into(), silent: false }).unwrap();
+    assert!(is_closed(&sim.run(nodes[0], millis(10), async move { a.1.recv().await }).unwrap()));
+    assert!(is_closed(&sim.run(nodes[1], millis(10), async move { b.1.recv().await }).unwrap()));
+}
+
 #[test]
 fn partitions_separate_groups_and_isolation_one_from_all() {
     let reach = |fault: Fault| {

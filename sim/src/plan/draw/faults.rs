@@ -171,6 +171,7 @@ impl FaultDraw<'_> {
             "cut" => Fault::Cut { source, target, for_ms },
             "clog" => Fault::Clog { source, target, for_ms },
             "reset" => Fault::Reset { left: source, right: target },
+            "half-open" => Fault::HalfOpen { source, target, silent: self.dice.chance(500_000) },
             "corrupt" => Fault::Corrupt { source, target, frames: self.dice.between(1, 5) as u32 },
             "rubbish" => Fault::Rubbish { source, target, frames: self.dice.between(1, 5) as u32 },
             "slow-link" => {
