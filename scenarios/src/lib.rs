@@ -5,6 +5,7 @@
 pub mod bench;
 pub mod bugs;
 pub mod determinism;
+pub mod exhaustive;
 pub mod output;
 pub mod story;
 pub mod sweep;

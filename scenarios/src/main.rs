@@ -3,8 +3,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use mooseng_scenarios::sweep::{Sweep, run_caught};
-use mooseng_scenarios::{bench, bugs, determinism, output, remark, say};
-use mooseng_sim::exhaustive;
+use mooseng_scenarios::{bench, bugs, determinism, exhaustive, output, remark, say};
 use mooseng_sim::plan::{Plan, Weights};
 use mooseng_sim::run::{Failure, Report, RunOptions};
 use mooseng_sim::shrink::shrink;
@@ -95,14 +94,16 @@ enum Command {
         #[arg(long, default_value = "0", value_parser = number)]
         from: u64,
     },
-    /// Every small workload of the journal and of the shard, with a crash at every place.
+    /// Every small workload of the journal, the chunk store and the shard, with a crash at every place.
     Exhaustive {
         /// The longest workload, in operations.
         #[arg(long, default_value_t = 2)]
         longest: usize,
         /// Crash at every so many-th place of the shard.
         #[arg(long, default_value_t = 20)]
-        stride: u32,
+        stride: u64,
+        #[arg(long, default_value_t = cores())]
+        threads: usize,
     },
     /// Print the plan that a seed expands into.
     Plan {
@@ -196,13 +197,12 @@ fn dispatch(command: Command) -> Result<bool, String> {
             say!("{}", result.as_ref().unwrap_or_else(|differs| differs));
             Ok(result.is_ok())
         }
-        Command::Exhaustive { longest, stride } => {
-            let journal = exhaustive::journal(longest)?;
+        Command::Exhaustive { longest, stride, threads } => {
+            let journal = mooseng_sim::exhaustive::journal(longest)?;
             say!("journal: {} workloads, {} crashes, all survived", journal.workloads, journal.crashes);
-            let store = exhaustive::store(longest)?;
+            let store = mooseng_sim::exhaustive::store(longest)?;
             say!("chunk store: {} workloads, {} crashes, all survived", store.workloads, store.crashes);
-            let shard = exhaustive::shard(longest, stride.max(1))?;
-            say!("shard: {} workloads, {} crashes, all survived", shard.workloads, shard.crashes);
+            say!("shard: {}, all survived", exhaustive::shard(longest, stride, threads)?);
             Ok(true)
         }
         Command::Plan { which } => {

@@ -3,6 +3,7 @@
 
 use crate::cluster;
 use crate::history::History;
+use crate::machine::OperationCounts;
 use crate::oracle::Violation;
 use crate::plan::{Member, Plan};
 use crate::timeline::Timeline;
@@ -108,6 +109,8 @@ pub struct Report {
     /// How often the planted bug took its wrong turn.
     pub bug_reached: u64,
     pub came: Came,
+    /// What each server had done when the safety phase ended.
+    pub counts: Vec<OperationCounts>,
     /// If it was asked for.
     pub told: Option<Told>,
 }

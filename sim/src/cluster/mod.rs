@@ -8,7 +8,7 @@ mod servers;
 mod watch;
 mod workload;
 
-use crate::machine::{Fault, NodeConfig, NodeId, Sim};
+use crate::machine::{Fault, NodeConfig, NodeId, OperationCounts, Sim};
 use crate::oracle::{FinalReplica, Judge, Settings, Sight};
 use crate::plan::{Budget, Member, Plan, WIRE_VERSION};
 use crate::run::{Came, Failure, Report, RunOptions, Told};
@@ -44,6 +44,8 @@ struct Run<'a> {
     watch: Arc<Watch>,
     servers: Servers,
     clients: Vec<(NodeId, Arc<Client>)>,
+    /// What each server had done when the safety phase ended.
+    counts: Vec<OperationCounts>,
     /// When the judge was last told how much every node has done.
     work_told: Instant,
 }
@@ -75,7 +77,7 @@ impl<'a> Run<'a> {
         });
         let clients = clients.collect();
         let work_told = sim.now();
-        Self { plan, options, sim, record, watch, servers, clients, work_told }
+        Self { plan, options, sim, record, watch, servers, clients, counts: Vec::new(), work_told }
     }
 
     fn play(mut self) -> Report {
@@ -129,6 +131,8 @@ impl<'a> Run<'a> {
             return;
         }
         self.watch.close();
+        let servers = (0..self.servers.names().len() as u32).map(NodeId);
+        self.counts = servers.map(|node| self.sim.control().counts(node)).collect();
         self.sim.heal();
         // No server takes another one's disk for its own, so somebody has to put in empty ones.
         for node in self.watch.swapped() {
@@ -217,6 +221,7 @@ impl<'a> Run<'a> {
                 faults: self.watch.came(),
                 steps: self.clients.iter().map(|(_, client)| client.begun()).collect(),
             },
+            counts: std::mem::take(&mut self.counts),
             told,
             ..Report::default()
         }

@@ -1,18 +1,14 @@
 //! The journal on the simulated disk: every workload of up to so many appends and releases, a power
 //! cut before, during and after every disk operation of it, and one more in the life after that.
 
+use super::lives::{Lives, Spot};
 use super::{Tried, sequences};
-use crate::machine::{Fault, MachineConfig, Moment, NodeConfig, NodeId, OperationKind, Sim, SimEnv, Trigger};
+use crate::machine::SimEnv;
 use bytes::Bytes;
 use mooseng_storage::{Journal, JournalConfig, Position, Recovered, StreamId, Tail};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 const DIRECTORY: &str = "journal";
-const LIFE: Duration = Duration::from_secs(5);
-const KINDS: [OperationKind; 4] =
-    [OperationKind::Write, OperationKind::Sync, OperationKind::SyncDir, OperationKind::Names];
-const MOMENTS: [Moment; 3] = [Moment::Before, Moment::During, Moment::After];
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Step {
@@ -68,63 +64,28 @@ pub fn journal(longest: usize) -> Result<Tried, String> {
     let mut tried = Tried::default();
     for steps in sequences(&STEPS, longest) {
         tried.workloads += 1;
-        let (sim, node) = play(&steps, None)?;
-        for kind in KINDS {
-            for count in 1..=sim.counts(node).of(kind) as u32 {
-                for moment in MOMENTS {
-                    tried.crashes += 1;
-                    play(&steps, Some((kind, count, moment)))
-                        .map_err(|what| format!("{steps:?}, crash {moment:?} {kind:?} {count}: {what}"))?;
-                }
-            }
+        for spot in play(&steps, None)?.spots() {
+            tried.crashes += 1;
+            play(&steps, Some(spot)).map_err(|what| format!("{steps:?}, crash {spot:?}: {what}"))?;
         }
     }
     Ok(tried)
 }
 
-/// Three lives: the workload with a crash in it, the workload again with a crash at the end, and a
-/// last look.
-fn play(steps: &[Step], crash: Option<(OperationKind, u32, Moment)>) -> Result<(Sim, NodeId), String> {
+/// The workload with a crash in it, the workload again with a crash at the end, and a last look.
+fn play(steps: &[Step], crash: Option<Spot>) -> Result<Lives, String> {
     let ledger = Shared::default();
-    let mut sim = Sim::new(crash.map_or(0, |(_, count, _)| u64::from(count)), MachineConfig::calm());
-    let node = sim.add_node("disk", NodeConfig::default());
-    let (shared, own) = (ledger.clone(), steps.to_vec());
-    sim.boot_idle(node);
-    let env = sim.env(node);
-    let formatted =
-        sim.run(node, LIFE, async move { Journal::<SimEnv>::format(&env, DIRECTORY, &config()).await });
-    formatted.ok_or("formatting does not end")?.map_err(|error| format!("formatting: {error}"))?;
-    let over = Fault::Kill { node: "disk".to_owned(), restart_ms: None };
-    sim.apply(&over).map_err(|error| error.to_string())?;
-    if let Some((kind, count, moment)) = crash {
-        let fault = Fault::Crash { node: "disk".to_owned(), restart_ms: None };
-        let trigger = Trigger {
-            node: "disk".to_owned(),
-            kind,
-            count,
-            moment,
-            prefix: String::new(),
-            faults: vec![fault],
-        };
-        sim.arm(trigger).map_err(|error| error.to_string())?;
+    let seed = crash.map_or(0, |spot| u64::from(spot.count));
+    let format = |env| async move { Journal::<SimEnv>::format(&env, DIRECTORY, &config()).await };
+    let mut lives = Lives::begin(seed, format)?;
+    if let Some(spot) = crash {
+        lives.strike_at(spot, Lives::power_cut())?;
     }
-    let power_cut = Fault::Crash { node: "disk".to_owned(), restart_ms: None };
-    for _ in 0..3 {
-        let (shared, steps) = (shared.clone(), own.clone());
-        sim.boot(node, move |env| live(env, shared.clone(), steps.clone()));
-        sim.run_for(LIFE);
-        if let Some(reason) = sim.halted(node) {
-            return Err(format!("the server stopped itself: {reason}"));
-        }
-        if let Some(fault) = lock(&ledger).fault.take() {
-            return Err(fault);
-        }
-        sim.apply(&power_cut).map_err(|error| error.to_string())?;
-        sim.run_for(Duration::from_millis(1));
-    }
+    let (shared, steps) = (ledger.clone(), steps.to_vec());
+    lives.live(move |env| live(env, shared.clone(), steps.clone()), || lock(&ledger).fault.take())?;
     // The first life may have been cut short before it had opened the journal; the others were not.
     assert!(lock(&ledger).lives >= 2, "the journal was opened {} times", lock(&ledger).lives);
-    Ok((sim, node))
+    Ok(lives)
 }
 
 async fn live(env: SimEnv, ledger: Shared, steps: Vec<Step>) {

@@ -2,11 +2,12 @@
 //! every message of each. What the swarm finds by luck, this finds by counting.
 
 mod journal;
+mod lives;
 mod shard;
 mod store;
 
 pub use journal::journal;
-pub use shard::shard;
+pub use shard::{Workload, workloads};
 pub use store::store;
 
 /// What was tried.

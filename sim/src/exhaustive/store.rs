@@ -2,10 +2,9 @@
 //! compactions, a power cut before, during and after every disk operation of it, in this life and
 //! the two after it, and a bit that flips in a segment before every read.
 
+use super::lives::{Lives, NODE, Spot};
 use super::{Tried, sequences};
-use crate::machine::{
-    Fault, MachineConfig, Moment, NodeConfig, NodeId, OperationKind, Sim, SimEnv, Spot, Trigger,
-};
+use crate::machine::{Fault, Moment, OperationKind, SimEnv, Spot as DiskSpot};
 use bytes::Bytes;
 use mooseng_core::checksum::leaves;
 use mooseng_core::id::{PartId, SliceId, Slot};
@@ -13,14 +12,8 @@ use mooseng_storage::store::{Given, Opened};
 use mooseng_storage::{Store, StoreConfig, StoreError};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 const DIRECTORY: &str = "store";
-const NODE: &str = "disk";
-const LIFE: Duration = Duration::from_secs(5);
-const KINDS: [OperationKind; 4] =
-    [OperationKind::Write, OperationKind::Sync, OperationKind::SyncDir, OperationKind::Names];
-const MOMENTS: [Moment; 3] = [Moment::Before, Moment::During, Moment::After];
 const SMALL_BYTES: usize = 2_000;
 const LARGE_BYTES: usize = 5_000;
 
@@ -80,7 +73,7 @@ fn lock(ledger: &Shared) -> std::sync::MutexGuard<'_, Ledger> {
 /// What strikes a run.
 #[derive(Clone, Copy, Debug)]
 enum Strike {
-    Crash(OperationKind, u32, Moment),
+    Crash(Spot),
     /// A bit flips before this read, in a sector that is drawn.
     Rot(u32),
 }
@@ -90,13 +83,9 @@ pub fn store(longest: usize) -> Result<Tried, String> {
     let mut tried = Tried::default();
     for steps in sequences(&STEPS, longest) {
         tried.workloads += 1;
-        let (sim, node) = play(&steps, None).map_err(|what| format!("{steps:?}: {what}"))?;
-        let crashes = KINDS.into_iter().flat_map(|kind| {
-            let counts = 1..=sim.counts(node).of(kind) as u32;
-            counts.flat_map(move |count| MOMENTS.map(|moment| Strike::Crash(kind, count, moment)))
-        });
-        let reads = 1..=sim.counts(node).of(OperationKind::Read) as u32;
-        for strike in crashes.chain(reads.map(Strike::Rot)) {
+        let lives = play(&steps, None).map_err(|what| format!("{steps:?}: {what}"))?;
+        let reads = 1..=lives.count(OperationKind::Read);
+        for strike in lives.spots().into_iter().map(Strike::Crash).chain(reads.map(Strike::Rot)) {
             tried.crashes += 1;
             play(&steps, Some(strike)).map_err(|what| format!("{steps:?}, {strike:?}: {what}"))?;
         }
@@ -104,53 +93,30 @@ pub fn store(longest: usize) -> Result<Tried, String> {
     Ok(tried)
 }
 
-/// Three lives: the workload with a crash in it, the workload again with a crash at the end, and a
-/// last one.
-fn play(steps: &[Step], strike: Option<Strike>) -> Result<(Sim, NodeId), String> {
+/// The workload with a strike in it, the workload again with a crash at the end, and a last one.
+fn play(steps: &[Step], strike: Option<Strike>) -> Result<Lives, String> {
     let ledger = Shared::default();
-    let (kind, count, moment) = match strike {
-        Some(Strike::Crash(kind, count, moment)) => (kind, count, moment),
-        Some(Strike::Rot(count)) => (OperationKind::Read, count, Moment::Before),
-        None => (OperationKind::Read, 0, Moment::Before),
+    let seed = match strike {
+        None => 0,
+        Some(Strike::Crash(Spot { count, .. }) | Strike::Rot(count)) => u64::from(count),
     };
-    lock(&ledger).rotten = matches!(strike, Some(Strike::Rot(_)));
-    let mut sim = Sim::new(u64::from(count), MachineConfig::calm());
-    let node = sim.add_node(NODE, NodeConfig::default());
-    sim.boot_idle(node);
-    let env = sim.env(node);
-    let formatted =
-        sim.run(node, LIFE, async move { Store::<SimEnv>::format(&env, DIRECTORY, &config()).await });
-    formatted.ok_or("formatting does not end")?.map_err(|error| format!("formatting: {error}"))?;
-    let over = Fault::Kill { node: NODE.to_owned(), restart_ms: None };
-    sim.apply(&over).map_err(|error| error.to_string())?;
-    let fault = if lock(&ledger).rotten {
-        let spot = Spot { prefix: format!("{DIRECTORY}/0"), from: Some(512), ..Spot::default() };
-        Fault::BitRot { node: NODE.to_owned(), spot, sectors: 1 }
-    } else {
-        Fault::Crash { node: NODE.to_owned(), restart_ms: None }
-    };
-    if count > 0 {
-        let (node, prefix) = (NODE.to_owned(), String::new());
-        let trigger = Trigger { node, kind, count, moment, prefix, faults: vec![fault] };
-        sim.arm(trigger).map_err(|error| error.to_string())?;
-    }
-    let power_cut = Fault::Crash { node: NODE.to_owned(), restart_ms: None };
-    for _ in 0..3 {
-        let (shared, steps) = (ledger.clone(), steps.to_vec());
-        sim.boot(node, move |env| live(env, shared.clone(), steps.clone()));
-        sim.run_for(LIFE);
-        if let Some(reason) = sim.halted(node) {
-            return Err(format!("the server stopped itself: {reason}"));
+    let format = |env| async move { Store::<SimEnv>::format(&env, DIRECTORY, &config()).await };
+    let mut lives = Lives::begin(seed, format)?;
+    match strike {
+        None => {}
+        Some(Strike::Crash(spot)) => lives.strike_at(spot, Lives::power_cut())?,
+        Some(Strike::Rot(count)) => {
+            lock(&ledger).rotten = true;
+            let spot = DiskSpot { prefix: format!("{DIRECTORY}/0"), from: Some(512), ..DiskSpot::default() };
+            let rot = Fault::BitRot { node: NODE.to_owned(), spot, sectors: 1 };
+            lives.strike_at(Spot { kind: OperationKind::Read, count, moment: Moment::Before }, rot)?;
         }
-        if let Some(fault) = lock(&ledger).fault.take() {
-            return Err(fault);
-        }
-        sim.apply(&power_cut).map_err(|error| error.to_string())?;
-        sim.run_for(Duration::from_millis(1));
     }
+    let (shared, steps) = (ledger.clone(), steps.to_vec());
+    lives.live(move |env| live(env, shared.clone(), steps.clone()), || lock(&ledger).fault.take())?;
     // The first life may have been cut short before it had opened the store; the others were not.
     assert!(lock(&ledger).lives >= 2, "the store was opened {} times", lock(&ledger).lives);
-    Ok((sim, node))
+    Ok(lives)
 }
 
 async fn live(env: SimEnv, ledger: Shared, steps: Vec<Step>) {
@@ -215,6 +181,8 @@ async fn take(store: &Store<SimEnv>, ledger: &Shared, step: Step) -> Result<(), 
         Step::Compact => loop {
             match store.compact().await {
                 Ok(done) if done.segments == 0 => return Ok(()),
+                // What goes bad on the move is kept where it was, and moved another time.
+                Err(StoreError::Busy(_)) if lock(ledger).rotten => return Ok(()),
                 Ok(_) => {}
                 Err(error) => return Err(error.to_string()),
             }
