@@ -4,12 +4,13 @@
 //! elsewhere.
 //!
 //! [`incoming`] holds what is said of parts on their way in, [`rebuild`] the plan of a repair,
-//! [`presence`] what the metadata servers are to be told; all are plain state. [`server`] carries
+//! [`rebuilt`] what repairs were answered with, [`presence`] what the metadata servers are to be told; all are plain state. [`server`] carries
 //! things out.
 
 mod incoming;
 mod presence;
 mod rebuild;
+mod rebuilt;
 mod server;
 
 pub use server::{ChunkServerConfig, ServerError, run};

@@ -25,6 +25,8 @@ const SERVERS: u32 = 3;
 /// How many cases of this binary may run a cluster.
 const CASES_MAX: u32 = 8;
 const CHUNKS: u32 = 2;
+/// The most of any case.
+const CHUNKS_MAX: u32 = 6;
 /// How often a server is killed or held up.
 const BLOWS: usize = 8;
 
@@ -46,19 +48,26 @@ impl Cluster {
 
     /// Returns when the cluster serves.
     fn start_in(directory: Directory, port: u32) -> Self {
-        Self::start_with(directory, port, &[], "ready: ")
+        Self::start_with(directory, port, &["--chunks", &CHUNKS.to_string()], "ready: ")
     }
 
     /// Returns when the cluster is mounted.
     fn start_mounted(point: &Path) -> Self {
+        Self::start_with_chunks(point, CHUNKS, &[])
+    }
+
+    /// The same with so many chunk servers.
+    fn start_with_chunks(point: &Path, chunks: u32, options: &[&str]) -> Self {
         let point = point.to_str().expect("a plain name");
-        Self::start_with(Directory::fresh(), free_port(), &["--mount", point], "mounted at ")
+        let chunks = chunks.to_string();
+        let options = [&["--mount", point, "--chunks", &chunks], options].concat();
+        Self::start_with(Directory::fresh(), free_port(), &options, "mounted at ")
     }
 
     /// Returns when it says that it is ready.
     fn start_with(directory: Directory, port: u32, options: &[&str], ready: &str) -> Self {
         let mut up = Command::new(env!("CARGO_BIN_EXE_mooseng"))
-            .args(["up", "--port", &port.to_string(), "--chunks", &CHUNKS.to_string()])
+            .args(["up", "--port", &port.to_string()])
             .args(["--chunk-port", &chunk_port(port).to_string(), "--data"])
             .arg(directory.path())
             .args(options)
@@ -114,6 +123,10 @@ impl Cluster {
         process_with("meta", &self.directory().join(format!("meta-{server}")))
     }
 
+    fn chunk_process(&self, server: u64) -> Option<Pid> {
+        process_with("chunk", &self.directory().join(format!("chunk-{server}")))
+    }
+
     /// Ends it as an operator would, sees that nothing of it is left, and gives its data back.
     fn stop(mut self) -> Directory {
         kill_process(Pid::from_child(&self.up), Signal::TERM).expect("it runs");
@@ -139,7 +152,7 @@ fn free_port() -> u32 {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     assert!(count < CASES_MAX, "ports for each case of this binary");
-    10_000 + (std::process::id() % 1_000 * CASES_MAX + count) * (SERVERS + CHUNKS)
+    10_000 + (std::process::id() % 600 * CASES_MAX + count) * (SERVERS + CHUNKS_MAX)
 }
 
 /// The process of this role that has this path among its arguments.

@@ -105,6 +105,11 @@ impl Census {
         self.damaged.remove(&(part, server));
     }
 
+    /// What was said of such places is past.
+    pub fn forget(&mut self, is_past: impl Fn(PartId, ServerId) -> bool) {
+        self.damaged.retain(|(part, server)| !is_past(*part, *server));
+    }
+
     /// A server that was never heard of counts from when this leader began to listen.
     pub fn life(&self, server: ServerId, now: Instant) -> Life {
         let (last, heard) = match self.heard.get(&server) {

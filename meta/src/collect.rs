@@ -28,7 +28,8 @@ pub fn round(state: &State, slices_max: usize) -> Round {
 }
 
 /// May a part of this slice be deleted wherever it is found? A part of a live slice may not, even
-/// where the slice is not said to have one: it may have just been made there.
+/// where the slice is not said to have one: it may have just been made there, and
+/// [`crate::inventory`] asks more before it goes.
 pub fn is_garbage(state: &State, slice: SliceId) -> bool {
     match state.slice_state(slice) {
         SliceState::Condemned | SliceState::Forgotten => true,

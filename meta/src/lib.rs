@@ -6,6 +6,7 @@ pub mod collect;
 pub mod command;
 pub mod group;
 pub mod image;
+pub mod inventory;
 mod permission;
 pub mod query;
 pub mod repair;

@@ -5,7 +5,7 @@
 //! where the part is then, by compare and swap, so that an order out of date does no harm.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::census::{Census, Life};
 use crate::state::State;
@@ -23,6 +23,7 @@ pub struct Order {
     pub index: u8,
     /// Where the state says it is; `None` is a deficit.
     pub source: Option<ServerId>,
+    /// The same where there is no other place for it.
     pub target: ServerId,
     /// Parts that can be read now, and where.
     pub from: Vec<(u8, ServerId)>,
@@ -139,8 +140,10 @@ fn look(
         servers.iter().filter(|candidate| !had.contains(&candidate.server)).cloned().collect();
     let placed = place(info.slice, info.class, &free, &taken).servers;
     let spare = sound.len() as u8 - data;
+    let usable = |server: &ServerId| servers.iter().any(|one| one.server == *server && one.usable);
     for ((index, source), target) in missing.into_iter().zip(placed) {
-        if let Some(target) = target {
+        // Where it was is better than nowhere: the disk may be another one by now.
+        if let Some(target) = target.or(source.filter(usable)) {
             let (slice, from) = (info.clone(), from.clone());
             plan.orders.push(Order { spare, slice, index, source, target, from });
         }

@@ -10,14 +10,16 @@ mod uploads;
 
 pub use config::ChunkServerConfig;
 
+use crate::rebuilt::Rebuilt;
 use futures::lock::Mutex as AsyncMutex;
-use mooseng_core::env::{Env, Net};
+use mooseng_core::chance::Dice;
+use mooseng_core::env::{Clock, Env, Net};
 use mooseng_core::event::Event;
 use mooseng_net::proto::chunk::ChunkHandler;
 use mooseng_net::rpc;
 use mooseng_storage::{Identity, Store, StoreError};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use uploads::Uploads;
 
 /// The store's directory, inside the data directory.
@@ -35,10 +37,20 @@ struct Server<E: Env> {
     identity: Identity,
     store: Store<E>,
     uploads: Uploads<E>,
-    /// How many rebuilds and looks at reported parts are under way.
+    /// Held while a part is rebuilt, looked at because of a report, or taken away from where it is not
+    /// needed: one after the other.
     busy: AsyncMutex<()>,
+    rebuilt: Mutex<Rebuilt>,
+    /// Drawn at each start.
+    life: u64,
     scrubs: AtomicU64,
     scrubbed_bytes: AtomicU64,
+}
+
+impl<E: Env> Server<E> {
+    fn rebuilt(&self) -> MutexGuard<'_, Rebuilt> {
+        self.rebuilt.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Serves until the machine stops; returns only if it cannot start.
@@ -51,6 +63,7 @@ pub async fn run<E: Env>(env: E, config: ChunkServerConfig) -> Result<(), Server
     env.note(Event::Note(format!("{} keeps {} parts", config.server, usage.parts)));
     let rpc_config = config.rpc;
     let uploads = Uploads::new(store.clone(), &config);
+    let life = env.rng("chunk server life", env.clock().now().as_nanos()).word();
     let server = Arc::new(Server {
         env: env.clone(),
         config,
@@ -58,6 +71,8 @@ pub async fn run<E: Env>(env: E, config: ChunkServerConfig) -> Result<(), Server
         store,
         uploads,
         busy: AsyncMutex::new(()),
+        rebuilt: Mutex::default(),
+        life,
         scrubs: AtomicU64::new(0),
         scrubbed_bytes: AtomicU64::new(0),
     });

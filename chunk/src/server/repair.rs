@@ -59,12 +59,15 @@ impl Order {
         let failed = self.rebuild.failed().map(u32::from).collect();
         let reply = |outcome: PartOutcome| RebuildPartReply { outcome: outcome.into(), ..Default::default() };
         match made {
-            Ok(Some(Sealed { root, incarnation })) => Ok(RebuildPartReply {
-                root: root.to_vec().into(),
-                incarnation,
-                failed,
-                ..reply(PartOutcome::Done)
-            }),
+            Ok(Some(Sealed { root, incarnation })) => {
+                server.rebuilt().answered(self.part);
+                Ok(RebuildPartReply {
+                    root: root.to_vec().into(),
+                    incarnation,
+                    failed,
+                    ..reply(PartOutcome::Done)
+                })
+            }
             Ok(None) => Ok(RebuildPartReply { failed, ..reply(PartOutcome::TooFewSources) }),
             Err(error) => match outcome_of(&error) {
                 Some(outcome) => Ok(RebuildPartReply { failed, ..reply(outcome) }),

@@ -5,6 +5,7 @@ use super::repair::Order;
 use super::uploads::{Piece, Taken};
 use crate::incoming::is_possible;
 use bytes::Bytes;
+use futures::channel::oneshot;
 use mooseng_core::checksum::{leaf_bad_first, sums_from_bytes, sums_to_bytes};
 use mooseng_core::class::LEAF_BYTES;
 use mooseng_core::env::{Body, Clock, Env, FRAME_BODY_BYTES_MAX};
@@ -14,6 +15,7 @@ use mooseng_net::proto::chunk::*;
 use mooseng_net::rpc::{BodyOf, Call, Code, Status};
 use mooseng_storage::StoreError;
 use mooseng_storage::store::{Given, Health, Sealed};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -72,6 +74,32 @@ impl<E: Env> Service<E> {
             return Ok(());
         }
         Err(Status::new(Code::NotHere, format!("server: this is s{own}, not s{server}")))
+    }
+
+    /// Takes parts away from where they are not needed, except those that a rebuild was answered with
+    /// since. It goes on even if the caller goes away, so that nothing is rebuilt in the midst of it.
+    async fn give_up_unless_rebuilt(
+        &self,
+        wishes: Vec<(PartId, u64)>,
+        moment: Moment,
+    ) -> Result<Vec<Given>, StoreError> {
+        let server = self.server.clone();
+        let (done, given) = oneshot::channel();
+        self.server.env.spawn("give parts up", async move {
+            let _alone = server.busy.lock().await;
+            let may_go = |part| moment.life == server.life && server.rebuilt().may_go(part, moment.rebuilds);
+            let (go, stay): (Vec<_>, Vec<_>) = wishes.iter().partition(|(part, _)| may_go(*part));
+            if !stay.is_empty() {
+                probe!("part stays because a rebuild was answered with it");
+            }
+            let given = server.store.give_up(&go).await.map(|given| {
+                let given: BTreeMap<PartId, Given> = go.iter().map(|(part, _)| *part).zip(given).collect();
+                wishes.iter().map(|(part, _)| given.get(part).copied().unwrap_or(Given::Other)).collect()
+            });
+            // Whoever went away does not want to know.
+            let _ = done.send(given);
+        });
+        given.await.unwrap_or(Err(StoreError::Busy("the server is stopping")))
     }
 
     async fn keep(
@@ -151,13 +179,16 @@ impl<E: Env> Chunk<E> for Service<E> {
         }
         let wish = |name: &PartName| Ok((part(name.slice, name.index)?, name.incarnation));
         let wishes = request.parts.iter().map(wish).collect::<Result<Vec<_>, Status>>()?;
-        let given = self.server.store.give_up(&wishes).await.map_err(refused)?;
+        let given = match request.moment {
+            Some(moment) => self.give_up_unless_rebuilt(wishes, moment).await,
+            None => self.server.store.give_up(&wishes).await,
+        };
         let outcome = |given: Given| match given {
             Given::Done => PartOutcome::Done,
             Given::Absent => PartOutcome::Absent,
             Given::Other => PartOutcome::Conflict,
         };
-        let outcomes = given.into_iter().map(|given| outcome(given).into()).collect();
+        let outcomes = given.map_err(refused)?.into_iter().map(|given| outcome(given).into()).collect();
         Ok(DeletePartsReply { outcomes })
     }
 
@@ -167,6 +198,7 @@ impl<E: Env> Chunk<E> for Service<E> {
             0 => PARTS_MAX,
             limit => limit.min(PARTS_MAX),
         };
+        let moment = Moment { life: self.server.life, rebuilds: self.server.rebuilt().moment() };
         let (kept, complete) = self.server.store.inventory(after, limit);
         let entry = |kept: mooseng_storage::store::Kept| PartEntry {
             slice: kept.part.slice.raw(),
@@ -175,7 +207,8 @@ impl<E: Env> Chunk<E> for Service<E> {
             incarnation: kept.incarnation,
             damaged: kept.damaged,
         };
-        Ok(InventoryReply { parts: kept.into_iter().map(entry).collect(), complete })
+        let parts = kept.into_iter().map(entry).collect();
+        Ok(InventoryReply { parts, complete, moment: Some(moment) })
     }
 
     async fn report_bad(&self, _: Call, request: ReportBadRequest) -> Result<ReportBadReply, Status> {

@@ -67,7 +67,7 @@ fn what_was_acknowledged_survives_power_cuts() {
 fn request(number: u64) -> mooseng_net::proto::chunk::DeletePartsRequest {
     let part = part(number, 0);
     let name = mooseng_net::proto::chunk::PartName { slice: part.slice.raw(), index: 0, incarnation: 0 };
-    mooseng_net::proto::chunk::DeletePartsRequest { server: 1, parts: vec![name] }
+    mooseng_net::proto::chunk::DeletePartsRequest { server: 1, parts: vec![name], moment: None }
 }
 
 async fn check(caller: &crate::world::Caller, known: &BTreeMap<u64, Known>) {

@@ -97,6 +97,47 @@ fn a_copy_is_made_from_another_and_too_few_sources_are_an_answer() {
     });
 }
 
+/// A part lies at server 2 all the while; somebody lists it, has it made there again, and then takes it
+/// away for having been listed. What becomes of it, and what a second try says that listed it since?
+fn taken_away_after_a_rebuild() -> (PartOutcome, PartOutcome) {
+    let class: StorageClass = "copies=2".parse().unwrap();
+    let mut world = World::new(4, 2);
+    world.run(|caller| async move {
+        let data = bytes(part(1, 0), LENGTH as usize);
+        caller.put(1, part(1, 1), data.clone()).await.unwrap();
+        caller.put(2, part(1, 0), data).await.unwrap();
+        let list = async || {
+            let reply =
+                caller.client(2).inventory(&InventoryRequest::default(), caller.soon()).await.unwrap();
+            (reply.parts.first().map_or(0, |entry| entry.incarnation), reply.moment)
+        };
+        let take = async |(incarnation, moment)| {
+            let name = PartName { slice: part(1, 0).slice.raw(), index: 0, incarnation };
+            let request = DeletePartsRequest { server: 2, parts: vec![name], moment };
+            let reply = caller.client(2).delete(&request, caller.soon()).await.unwrap();
+            reply.outcomes().next().unwrap()
+        };
+        let before = list().await;
+        let source = PartSource { index: 1, address: address(1).to_string() };
+        let order = RebuildPartRequest { sources: vec![source], ..order(class, 2, 0, &[]) };
+        let made = rebuild(&caller, 2, order).await;
+        assert_eq!((made.outcome(), made.incarnation), (PartOutcome::Done, before.0), "as it was");
+        let first = take(before).await;
+        let other_life = before.1.map(|moment| Moment { life: moment.life ^ 1, ..moment });
+        assert_ne!(take((before.0, other_life)).await, PartOutcome::Done);
+        (first, take(list().await).await)
+    })
+}
+
+#[test]
+fn a_part_that_a_rebuild_was_answered_with_stays_whoever_looked_before() {
+    assert_eq!(taken_away_after_a_rebuild(), (PartOutcome::Conflict, PartOutcome::Done));
+    plant::activate(Some("chunk-delete-forgets-rebuilds"));
+    let forgetful = taken_away_after_a_rebuild();
+    plant::activate(None);
+    assert_eq!(forgetful.0, PartOutcome::Done, "a part goes that somebody was just told of");
+}
+
 #[test]
 fn scrubbing_finds_rot_before_anybody_reads_it() {
     for (length, prefix) in [(8_000, "store/0"), (36_000, "store/parts/")] {

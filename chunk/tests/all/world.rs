@@ -167,7 +167,7 @@ impl Caller {
             index: u32::from(part.index),
             incarnation: *incarnation,
         };
-        let request = DeletePartsRequest { server, parts: names.iter().map(name).collect() };
+        let request = DeletePartsRequest { server, parts: names.iter().map(name).collect(), moment: None };
         let reply = self.client(server).delete(&request, self.soon()).await.unwrap();
         reply.outcomes().collect()
     }

@@ -197,7 +197,8 @@ fn parts_that_were_acknowledged_survive_kill_9() {
         assert!(caller.read(u64::from(u32::MAX)).await.is_none(), "it answers");
         for gone in gone.chunks(1_000) {
             let name = |number: &u64| PartName { slice: part(*number).slice.raw(), index: 0, incarnation: 0 };
-            let request = DeletePartsRequest { server: 1, parts: gone.iter().map(name).collect() };
+            let request =
+                DeletePartsRequest { server: 1, parts: gone.iter().map(name).collect(), moment: None };
             let reply = caller.client.delete(&request, caller.soon()).await.expect("it answers");
             assert!(reply.outcomes().all(|outcome| outcome == PartOutcome::Done));
         }

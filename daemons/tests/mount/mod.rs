@@ -4,6 +4,7 @@
 use crate::support::Directory;
 use crate::{Cluster, process_with};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
@@ -281,6 +282,83 @@ fn work(mounted: &Mounted, worker: usize, stop: &AtomicBool) -> u64 {
         round += 1;
     }
     round
+}
+
+/// Chunk servers die for good and come back: nothing is lost, what they had is made anew elsewhere, and
+/// what they still have of it goes.
+#[test]
+fn a_lost_chunk_server_is_made_up_for() {
+    let Some(lacking) = lacking() else { return chunk_servers_are_lost_and_come_back() };
+    eprintln!("skipped: a_lost_chunk_server_is_made_up_for: {lacking}");
+}
+
+/// Lost after three seconds, and made up for soon after.
+const LOST_AFTER: &str = "3s";
+const MADE_UP_FOR: Duration = Duration::from_secs(60);
+
+/// Of a chunk server: its life and how many parts it keeps; and how all slices fare.
+type Seen = (String, Option<u64>, Value);
+
+fn chunk_servers_are_lost_and_come_back() {
+    let point = Directory::fresh();
+    let cluster = Cluster::start_with_chunks(point.path(), 6, &["--lost-after", LOST_AFTER]);
+    let mounted = Mounted { point, cluster };
+    let bytes = |file: u64| -> Vec<u8> {
+        let word = |at: u64| (at ^ file << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
+        (0..20_000 + file * 40_000).flat_map(word).collect()
+    };
+    for file in 0..6 {
+        fs::write(mounted.path(&format!("file-{file}")), bytes(file)).expect("it is written");
+    }
+    let parts = |server: u64| -> Seen {
+        let status = mounted.cluster.status();
+        let servers = status["chunk_servers"].as_array().expect("a list");
+        let found = servers.iter().find(|chunk| chunk["server"] == server).expect("it is registered");
+        (found["life"].as_str().expect("text").to_owned(), found["parts"].as_u64(), status["slices"].clone())
+    };
+    let victim = (101..107).max_by_key(|server| parts(*server).1).expect("there are six");
+    assert!(parts(victim).1 > Some(0), "it has nothing to lose");
+    // Held up rather than killed: nothing starts it again, and it comes back with all that it had.
+    let process = mounted.cluster.chunk_process(victim).expect("it runs");
+    kill_process(process, Signal::STOP).expect("it can be held up");
+    let begun = Instant::now();
+    let check = |when: &str| {
+        for file in 0..6 {
+            let read = fs::read(mounted.path(&format!("file-{file}"))).expect("it is read");
+            assert!(read == bytes(file), "file-{file} {when}");
+        }
+    };
+    check("while a server hangs");
+    let until = |what: &str, reached: &dyn Fn(&Seen) -> bool| {
+        let end = Instant::now() + MADE_UP_FOR;
+        loop {
+            let seen = parts(victim);
+            if reached(&seen) {
+                return eprintln!("{what} after {:?}", begun.elapsed());
+            }
+            assert!(Instant::now() < end, "{what}: not in time: {seen:?}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    };
+    until("lost", &|(life, ..)| life == "lost");
+    until("made up for", &|(_, _, slices)| {
+        slices["lacking"] == 0 && slices["lost"] == 0 && slices["mended"].as_u64() > Some(0)
+    });
+    check("without that server");
+    kill_process(process, Signal::CONT).expect("it goes on");
+    until("back, and rid of what is elsewhere now", &|(life, parts, _)| life == "alive" && *parts == Some(0));
+    check("when it is back");
+    // Killed with all its data, it is a server with an empty disk: started again, it is put to use.
+    let second = (101..107).max_by_key(|server| parts(*server).1).expect("there are six");
+    fs::remove_dir_all(mounted.cluster.directory().join(format!("chunk-{second}/store")))
+        .expect("it is lost");
+    let process = mounted.cluster.chunk_process(second).expect("it runs");
+    kill_process(process, Signal::KILL).expect("it can be killed");
+    let mended = || parts(victim).2["mended"].as_u64();
+    let before = mended();
+    until("an empty disk made up for", &|(.., slices)| slices["lacking"] == 0 && mended() > before);
+    check("after a disk was lost");
+    mounted.stop();
 }
 
 /// Servers that hang hold an application up, which a signal ends, and in the end ETIMEDOUT does.

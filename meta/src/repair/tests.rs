@@ -12,14 +12,14 @@ use std::time::Duration;
 const WIDE: Bounds = Bounds { slices_max: 1_000, orders_max: 1_000 };
 
 /// Six registered servers in three racks, all heard of at once.
-struct Cluster {
-    state: State,
-    census: Census,
-    now: Instant,
+pub(crate) struct Cluster {
+    pub(crate) state: State,
+    pub(crate) census: Census,
+    pub(crate) now: Instant,
 }
 
 impl Cluster {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut state = State::new(StateConfig::default());
         let now = Instant::ZERO + Duration::from_secs(1_000);
         let mut census = Census::new(CensusConfig::default());
@@ -40,12 +40,12 @@ impl Cluster {
     }
 
     /// Time passes, in which only these say that they live.
-    fn wait(&mut self, seconds: u64, living: &[u64]) {
+    pub(crate) fn wait(&mut self, seconds: u64, living: &[u64]) {
         self.now = self.now + Duration::from_secs(seconds);
         self.hear(living);
     }
 
-    fn slice(&mut self, counter: u64, class: &str, parts: &[u64]) -> SliceId {
+    pub(crate) fn slice(&mut self, counter: u64, class: &str, parts: &[u64]) -> SliceId {
         let slice = SliceId::from_raw(counter).unwrap();
         let class: StorageClass = class.parse().unwrap();
         let parts = parts.iter().map(|server| (*server != 0).then_some(ServerId(*server))).collect();
@@ -153,6 +153,17 @@ fn a_damaged_part_goes_to_another_server() {
     assert_eq!(order.from, [(0, ServerId(1))]);
     cluster.census.mended(PartId { slice, index: 1 }, ServerId(2));
     assert_whole(&cluster.plan());
+}
+
+/// A server may have got another disk.
+#[test]
+fn a_damaged_part_is_made_where_it_was_if_there_is_nowhere_else() {
+    let mut cluster = Cluster::new();
+    let slice = cluster.slice(1, "copies=2", &[1, 2]);
+    cluster.wait(60, &[1, 2]);
+    cluster.census.damaged(PartId { slice, index: 1 }, ServerId(2));
+    let plan = cluster.plan();
+    assert_eq!((places(&plan), plan.orders[0].target), (vec![(1, 1, Some(2))], ServerId(2)));
 }
 
 #[test]

@@ -3,12 +3,14 @@
 //! Carries out what [`crate::collect`] and [`crate::repair`] say; every verdict and every new place is
 //! committed, so two leaders that take turns, or think so, do no harm.
 
+mod look;
+
 use super::Server;
 use super::chunk_servers::leads;
-use crate::census::Life;
 use crate::collect;
 use crate::command::{CommandKind, Reply};
 use crate::group::handle::Handle;
+use crate::inventory::Sightings;
 use crate::repair::{self, Bounds, Found, Order};
 use crate::state::State;
 use futures::future::join_all;
@@ -16,9 +18,9 @@ use mooseng_core::env::{Address, Clock, Env, sleep};
 use mooseng_core::event::Event;
 use mooseng_core::id::{PartId, ServerId, SliceId};
 use mooseng_core::probe;
-use mooseng_net::convert;
+use mooseng_core::time::Instant;
 use mooseng_net::proto::chunk::{
-    ChunkClient, DeletePartsRequest, InventoryRequest, PartName, PartOutcome, PartSource, RebuildPartRequest,
+    ChunkClient, DeletePartsRequest, Moment, PartName, PartOutcome, PartSource, RebuildPartRequest,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,11 +63,27 @@ pub(super) struct Progress {
     pub(super) mended: u64,
 }
 
+/// Where looking through what servers keep has got to.
+#[derive(Default)]
+struct Looking {
+    server: Option<ServerId>,
+    /// Behind this part of it.
+    after: Option<PartId>,
+    /// When the first of its parts was looked at.
+    begun: Instant,
+    sightings: Sightings,
+}
+
+impl Looking {
+    fn go_to(&mut self, server: Option<ServerId>, now: Instant) {
+        (self.server, self.after, self.begun) = (server, None, now);
+    }
+}
+
 /// Where the rounds have got to.
 #[derive(Default)]
 struct Cursor {
-    /// The server whose parts are being looked through, and behind which of them.
-    inventory: (Option<ServerId>, Option<PartName>),
+    looking: Looking,
     repair: Option<SliceId>,
     /// What was found since the beginning of all slices.
     found: Found,
@@ -85,11 +103,17 @@ pub(super) async fn keep<E: Env>(server: Arc<Server<E>>) {
             continue;
         }
         server.with_census(|census| census.lead(look.answer.term, server.env.clock().now()));
-        let keeper = Keeper { server: &server, handle, state };
+        let keeper = Keeper { server: &server, handle, state, term: look.answer.term };
         keeper.collect().await;
-        keeper.look_through(&mut cursor.inventory).await;
+        keeper.look_through(&mut cursor.looking).await;
         keeper.repair(&mut cursor).await;
     }
+}
+
+/// Does the slice have this part there?
+fn names(state: &State, part: PartId, server: ServerId) -> bool {
+    let info = state.slice(part.slice);
+    info.is_some_and(|info| info.parts.get(usize::from(part.index)) == Some(&Some(server)))
 }
 
 /// One round.
@@ -97,15 +121,10 @@ struct Keeper<'a, E: Env> {
     server: &'a Server<E>,
     handle: Handle,
     state: State,
+    term: u64,
 }
 
 impl<E: Env> Keeper<'_, E> {
-    fn is_alive(&self, server: ServerId) -> bool {
-        let now = self.server.env.clock().now();
-        self.state.chunk_server(server).is_some()
-            && self.server.with_census(|census| census.life(server, now)) == Life::Alive
-    }
-
     fn client(&self, server: ServerId) -> Option<ChunkClient<E>> {
         let held = self.state.chunk_server(server)?;
         Some(ChunkClient::new(self.server.channels.to(&Address::new(held.address.to_string()))))
@@ -135,56 +154,13 @@ impl<E: Env> Keeper<'_, E> {
             index: u32::from(part.index),
             incarnation: 0,
         };
-        self.delete_named(server, parts.iter().map(name).collect()).await
+        self.delete_named(server, parts.iter().map(name).collect(), None).await
     }
 
-    async fn delete_named(&self, server: ServerId, parts: Vec<PartName>) -> bool {
+    async fn delete_named(&self, server: ServerId, parts: Vec<PartName>, moment: Option<Moment>) -> bool {
         let Some(client) = self.client(server) else { return false };
         let deadline = self.server.env.clock().now() + self.server.config.keeper.answer_max;
-        client.delete(&DeletePartsRequest { server: server.0, parts }, deadline).await.is_ok()
-    }
-
-    /// One page of what one server keeps. The state was copied before the server was asked, which
-    /// is why a slice that it does not know may be one that was granted since.
-    async fn look_through(&self, cursor: &mut (Option<ServerId>, Option<PartName>)) {
-        let next = |after: Option<ServerId>| {
-            let mut servers = self.state.chunk_servers().map(|(server, _)| server);
-            servers.find(|server| Some(*server) > after && self.is_alive(*server))
-        };
-        let Some(server) = cursor.0.filter(|server| self.is_alive(*server)).or_else(|| next(cursor.0)) else {
-            *cursor = (None, None);
-            return;
-        };
-        if cursor.0 != Some(server) {
-            *cursor = (Some(server), None);
-        }
-        let Some(client) = self.client(server) else { return };
-        let deadline = self.server.env.clock().now() + self.server.config.keeper.answer_max;
-        let limit = self.server.config.keeper.inventory_max;
-        let request = InventoryRequest { after: cursor.1, limit };
-        let Ok(reply) = client.inventory(&request, deadline).await else {
-            *cursor = (next(Some(server)), None);
-            return;
-        };
-        let garbage = reply.parts.iter().filter(|entry| {
-            convert::slice("inventory.slice", entry.slice)
-                .is_ok_and(|slice| collect::is_garbage(&self.state, slice))
-        });
-        let named = |entry: &mooseng_net::proto::chunk::PartEntry| PartName {
-            slice: entry.slice,
-            index: entry.index,
-            incarnation: entry.incarnation,
-        };
-        let garbage: Vec<PartName> = garbage.map(named).take(4_096).collect();
-        if !garbage.is_empty() {
-            probe!("a chunk server keeps what nobody needs");
-            self.delete_named(server, garbage).await;
-        }
-        let last = reply.parts.last().map(named).filter(|_| !reply.complete);
-        *cursor = match last {
-            Some(last) => (Some(server), Some(last)),
-            None => (next(Some(server)), None),
-        };
+        client.delete(&DeletePartsRequest { server: server.0, parts, moment }, deadline).await.is_ok()
     }
 
     async fn repair(&self, cursor: &mut Cursor) {
@@ -197,6 +173,8 @@ impl<E: Env> Keeper<'_, E> {
         if plan.next.is_none() {
             let found = std::mem::take(&mut cursor.found);
             self.server.with_progress(|progress| progress.found = Some(found));
+            // What was said of places that slices do not name any more is past.
+            self.server.with_census(|census| census.forget(|part, server| !names(&self.state, part, server)));
         }
         let count = plan.lost.len();
         if count != cursor.lost
@@ -232,7 +210,8 @@ impl<E: Env> Keeper<'_, E> {
         }
         let (slice, index, source) = (order.slice.slice, order.index, order.source);
         let moved = CommandKind::MovePart { slice, index, source, target: Some(order.target) };
-        if let Ok((Reply::Done, _)) = self.handle.propose(moved).await {
+        let stays = source == Some(order.target);
+        if stays || matches!(self.handle.propose(moved).await, Ok((Reply::Done, _))) {
             self.server.with_progress(|progress| progress.mended += 1);
             let part = PartId { slice, index };
             self.server.with_census(|census| {
