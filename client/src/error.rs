@@ -14,6 +14,9 @@ pub enum ClientError {
     /// The service knows this session no more: what it held is gone, open another.
     #[error("the session was evicted; open another one")]
     SessionLost,
+    /// As many files are open as may be.
+    #[error("too many files are open under this session")]
+    TooManyOpen,
     /// The service understood the request and will never carry it out.
     #[error("the metadata service refused the request: {what}")]
     Refused { what: String },

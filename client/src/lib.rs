@@ -7,9 +7,10 @@
 pub mod data;
 mod error;
 pub mod file;
+mod holds;
 pub mod mount;
 mod session;
 mod window;
 
 pub use error::ClientError;
-pub use session::{Answered, Change, Loss, Session, SessionConfig};
+pub use session::{Answered, Change, Hold, Loss, Session, SessionConfig};

@@ -1,7 +1,12 @@
 //! A session with the metadata service: finds the leader, survives its loss, and asks again under
 //! the same number until there is an answer, so that each change takes effect once.
 
+mod holding;
+
+pub use holding::Hold;
+
 use crate::error::ClientError;
+use crate::holds::Holds;
 use crate::window::Window;
 use futures::channel::oneshot;
 use mooseng_core::chance::Dice;
@@ -84,6 +89,8 @@ struct Shared<E: Env> {
     config: SessionConfig,
     id: SessionId,
     inner: Mutex<Inner<E>>,
+    /// What is open. Locked after `inner`, never before it.
+    holds: Arc<Mutex<Holds>>,
 }
 
 struct Inner<E: Env> {
@@ -95,6 +102,10 @@ struct Inner<E: Env> {
     dice: ChaCha8Rng,
     budget: RetryBudget,
     granted_until: Instant,
+    /// The leader does not know what is open.
+    attach_wanted: bool,
+    /// A task tells the leader what is open, and what is not any more.
+    catching_up: bool,
     lost: Option<Loss>,
 }
 
@@ -119,6 +130,14 @@ impl<E: Env> Session<E> {
     /// Opens a session. Asked twice for the same reason it is still one session: the request
     /// carries a number drawn once.
     pub async fn open(env: &E, config: SessionConfig) -> Result<Self, ClientError> {
+        Self::open_with(env, config, Arc::default()).await
+    }
+
+    async fn open_with(
+        env: &E,
+        config: SessionConfig,
+        holds: Arc<Mutex<Holds>>,
+    ) -> Result<Self, ClientError> {
         // Another session needs other dice: the moment tells them apart, through every life.
         let mut dice = env.rng("session", env.clock().now().as_nanos());
         let nonce: Vec<u8> = [dice.word().to_le_bytes(), dice.word().to_le_bytes()].concat();
@@ -130,9 +149,12 @@ impl<E: Env> Session<E> {
             dice,
             budget: RetryBudget::new(config.retries),
             granted_until: Instant::ZERO,
+            attach_wanted: false,
+            catching_up: false,
             lost: None,
         };
-        let mut shared = Shared { env: env.clone(), config, id: SessionId(0), inner: Mutex::new(inner) };
+        let mut shared =
+            Shared { env: env.clone(), config, id: SessionId(0), inner: Mutex::new(inner), holds };
         let request = wire::OpenSessionRequest { nonce: nonce.into() };
         let Asked { reply, at } = shared
             .ask(|client, deadline| {
@@ -208,6 +230,9 @@ impl<E: Env> Session<E> {
             async move { client.query(&request, deadline).await }
         });
         let reply = ask.await?.reply;
+        if reply.attach_wanted {
+            Shared::catch_up(&self.shared, true);
+        }
         answered(reply.outcome, reply.index)
     }
 
@@ -326,6 +351,10 @@ impl<E: Env> Shared<E> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn holds(&self) -> MutexGuard<'_, Holds> {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Asks one server after another until there is an answer or the time is up. What is asked
     /// must be safe to ask again.
     async fn ask<T, F>(
@@ -420,6 +449,7 @@ async fn keep_alive<E: Env>(session: Weak<Shared<E>>, mut lifetime: Duration) {
             Ok(Asked { reply, at }) => {
                 lifetime = Duration::from_millis(reply.lifetime_ms);
                 shared.lock().granted(at, lifetime);
+                Shared::catch_up(&shared, reply.attach_wanted);
             }
             Err(ClientError::SessionLost) => return,
             Err(_) => {}

@@ -58,6 +58,7 @@ pub fn apply(state: &mut State, index: u64, command: &Command) -> Applied {
             sessions::once(state, index, &request, |state| carry_out(state, &moment, op))
         }
         CommandKind::AllotReplica { server, nonce } => allot_replica(state, *server, *nonce),
+        CommandKind::Collect { orphans } => unlink::collect(state, orphans),
         CommandKind::RegisterServer { server, address, rack } => {
             keeping::register(state, *server, address, rack)
         }

@@ -9,7 +9,7 @@ mod tests;
 pub use codec::{DecodeError, FORMAT};
 
 use crate::state::Nonce;
-use mooseng_core::id::{ReplicaId, ServerId, SessionId, SliceId, Slot};
+use mooseng_core::id::{InodeId, ReplicaId, ServerId, SessionId, SliceId, Slot};
 use mooseng_core::namespace::{Caller, Op, Outcome, Refusal};
 use mooseng_core::time::{Stamp, WallTime};
 
@@ -48,6 +48,10 @@ pub enum CommandKind {
         op: Op,
         /// In whose name.
         caller: Caller,
+    },
+    /// These have no name, and the leader knows of nobody who has them open.
+    Collect {
+        orphans: Vec<InodeId>,
     },
     /// A server asks for a number for a new life as a member of the group.
     AllotReplica {

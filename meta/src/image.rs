@@ -72,6 +72,7 @@ enum At {
     SliceCounters(Option<u16>),
     ChunkServers(Option<ServerId>),
     Targets(Option<InodeId>),
+    Orphans(Option<InodeId>),
     Trailer,
     End,
 }
@@ -122,7 +123,8 @@ impl Image {
             At::Sessions(after) => go(&state.sessions, after, out, room, At::Sessions, At::Answers(None)),
             At::Answers(after) => go(&state.answers, after, out, room, At::Answers, At::Replicas(None)),
             At::Replicas(after) => go(&state.replicas, after, out, room, At::Replicas, At::Targets(None)),
-            At::Targets(after) => go(&state.targets, after, out, room, At::Targets, At::Extents(None)),
+            At::Targets(after) => go(&state.targets, after, out, room, At::Targets, At::Orphans(None)),
+            At::Orphans(after) => go(&state.orphans, after, out, room, At::Orphans, At::Extents(None)),
             At::Extents(after) => go(&state.extents, after, out, room, At::Extents, At::Live(None)),
             At::Live(after) => go(&state.live, after, out, room, At::Live, At::Pending(None)),
             At::Pending(after) => go(&state.pending, after, out, room, At::Pending, At::Condemned(None)),

@@ -12,6 +12,7 @@ mod digest;
 mod entry;
 mod extent;
 mod inode;
+mod orphan;
 mod record;
 mod session;
 mod slice;
@@ -28,6 +29,7 @@ pub use data::SliceState;
 pub(crate) use entry::{Entry, EntryKey, Place};
 pub(crate) use extent::{Extent, ExtentKey};
 pub(crate) use inode::{Inode, MODE_MASK};
+pub(crate) use orphan::Orphan;
 pub(crate) use record::{Reader, Record, Sink};
 pub use session::Nonce;
 pub(crate) use session::{Allotted, AnswerKey, Counter, Kept, Recorded, Session};
@@ -43,7 +45,7 @@ use mooseng_core::time::Stamp;
 use mooseng_core::{plant, probe};
 
 /// How many tables a state has.
-const TABLES: usize = 13;
+const TABLES: usize = 14;
 
 /// Everything a replica of a shard knows, save what Raft itself keeps.
 #[derive(Clone)]
@@ -67,6 +69,7 @@ pub struct State {
     pub(crate) pending_of: Tree<(SessionId, SliceId), ()>,
     /// What symbolic links say.
     pub(crate) targets: Table<Says>,
+    pub(crate) orphans: Table<Orphan>,
     /// Sessions by their nonce: derived, so neither hashed nor in an image.
     pub(crate) nonces: Tree<Nonce, SessionId>,
     pub(crate) marks: Marks,
@@ -116,6 +119,7 @@ impl State {
             chunk_servers: Table::default(),
             pending_of: Tree::default(),
             targets: Table::default(),
+            orphans: Table::default(),
             nonces: Tree::default(),
             marks,
         }
@@ -151,6 +155,7 @@ impl State {
             self.slice_counters.sum(),
             self.chunk_servers.sum(),
             self.targets.sum(),
+            self.orphans.sum(),
         ];
         self.hash_with(tables)
     }
@@ -171,6 +176,7 @@ impl State {
             self.slice_counters.sum_from_scratch(),
             self.chunk_servers.sum_from_scratch(),
             self.targets.sum_from_scratch(),
+            self.orphans.sum_from_scratch(),
         ];
         self.hash_with(tables)
     }
@@ -184,6 +190,19 @@ impl State {
 
     pub fn inodes_count(&self) -> usize {
         self.inodes.len()
+    }
+
+    /// Inodes without a name that were not collected yet, after the one given.
+    pub fn orphans_from(&self, after: Option<InodeId>) -> impl Iterator<Item = InodeId> + '_ {
+        let walk = match &after {
+            Some(after) => self.orphans.iter_from(after),
+            None => self.orphans.iter(),
+        };
+        walk.map(|(id, _)| *id).filter(move |id| Some(*id) != after)
+    }
+
+    pub fn is_orphan(&self, inode: InodeId) -> bool {
+        self.orphans.get(&inode).is_some()
     }
 
     pub fn sessions_count(&self) -> usize {
@@ -239,6 +258,7 @@ impl State {
             + self.chunk_servers.footprint()
             + self.pending_of.footprint()
             + self.targets.footprint()
+            + self.orphans.footprint()
             + self.nonces.footprint()
     }
 

@@ -8,8 +8,8 @@ mod op;
 mod outcome;
 
 pub use data::{class, part_index, server, slice};
-pub use field::{Malformed, NONCE_BYTES, count, nonce, required, session, slot};
-pub use op::{caller, write_caller};
+pub use field::{Malformed, NONCE_BYTES, count, inode, inodes, nonce, required, session, slot};
+pub use op::{access, caller, write_caller};
 
 #[cfg(test)]
 mod tests;

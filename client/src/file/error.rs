@@ -30,6 +30,7 @@ impl From<ClientError> for FileError {
                 FileError::TimedOut { what: last }
             }
             ClientError::SessionLost => FileError::SessionLost,
+            refused @ ClientError::TooManyOpen => FileError::Io { what: refused.to_string() },
             ClientError::Refused { what } => FileError::Io { what },
         }
     }

@@ -36,6 +36,7 @@ impl From<ClientError> for FsError {
         match error {
             ClientError::TimedOut { last } | ClientError::NotReached { last } => FsError::TimedOut { last },
             ClientError::SessionLost => FsError::SessionLost,
+            ClientError::TooManyOpen => FsError::TooManyHandles,
             ClientError::Refused { what } => FsError::Io { what },
         }
     }

@@ -1,7 +1,8 @@
 //! Open files: their handles, and what is asked of them by handle.
 
 use super::service::Service;
-use super::{FsError, Handle, Mount};
+use super::{FsError, Handle, Mount, attr};
+use crate::Hold;
 use crate::file::OpenFile;
 use bytes::Bytes;
 use mooseng_core::env::Env;
@@ -9,6 +10,8 @@ use mooseng_core::id::InodeId;
 use mooseng_core::namespace::{
     Access, Attr, AttrChange, Caller, FileKind, Name, Op, Query, Refusal, SET_GID, SET_UID, without_set_id,
 };
+
+use std::sync::{Mutex, PoisonError};
 
 /// How often making a file that others make and remove is tried.
 const CREATE_TRIES: usize = 16;
@@ -34,6 +37,8 @@ pub(super) struct File<E: Env> {
     pub(super) open: OpenFile<E, Service<E>>,
     /// The mode bits when it was opened.
     bits: u16,
+    /// As long as it is here, so is the file, with a name or without. Taken out once.
+    hold: Mutex<Option<Hold<E>>>,
 }
 
 impl<E: Env> Mount<E> {
@@ -43,16 +48,26 @@ impl<E: Env> Mount<E> {
         inode: InodeId,
         mode: OpenMode,
     ) -> Result<Handle, FsError> {
-        let attr = self.ask_attr(caller, &Query::Access { inode, access: mode.access() }).await?;
-        self.add_file(&attr, mode)
+        let (attr, hold) = self.hold(caller, inode, mode.access()).await?;
+        self.add_file(&attr, mode, hold)
     }
 
-    fn add_file(&self, attr: &Attr, mode: OpenMode) -> Result<Handle, FsError> {
+    async fn hold(
+        &self,
+        caller: &Caller,
+        inode: InodeId,
+        access: Access,
+    ) -> Result<(Attr, Hold<E>), FsError> {
+        let (answer, hold) = self.sessions.hold(caller, inode, access).await?;
+        Ok((self.as_here(attr(answer)?), hold))
+    }
+
+    fn add_file(&self, attr: &Attr, mode: OpenMode, hold: Hold<E>) -> Result<Handle, FsError> {
         if attr.kind == FileKind::Directory {
             return Err(FsError::Refused(Refusal::IsDirectory));
         }
         let open = self.open_files.open(attr.inode, attr.class, attr.into());
-        self.files.add(File { mode, open, bits: attr.mode })
+        self.files.add(File { mode, open, bits: attr.mode, hold: Mutex::new(Some(hold)) })
     }
 
     /// Makes a file and opens it. `exclusive`: refused if the name is taken; else what has the name is
@@ -70,12 +85,20 @@ impl<E: Env> Mount<E> {
             let op = Op::Create { parent, name: name.clone(), mode: permissions, uid, gid };
             match self.change_attr(caller, &op).await {
                 // Who makes a file may do with it what it was opened for, whatever its permissions say.
-                Ok(attr) => return Ok((attr, self.add_file(&attr, mode)?)),
+                Ok(made) => match self.hold(&Caller::ROOT, made.inode, Access::default()).await {
+                    Ok((attr, hold)) => return Ok((attr, self.add_file(&attr, mode, hold)?)),
+                    // Somebody has removed it before it was open.
+                    Err(FsError::Refused(Refusal::Stale)) => continue,
+                    Err(error) => return Err(error),
+                },
                 Err(FsError::Refused(Refusal::Exists)) if !exclusive => {}
                 Err(error) => return Err(error),
             }
             match self.lookup(caller, parent, name.clone()).await {
-                Ok(attr) => return Ok((attr, self.open_file(caller, attr.inode, mode).await?)),
+                Ok(attr) => match self.open_file(caller, attr.inode, mode).await {
+                    Err(FsError::Refused(Refusal::Stale)) => continue,
+                    opened => return Ok((attr, opened?)),
+                },
                 Err(FsError::Refused(Refusal::NotFound)) => {}
                 Err(error) => return Err(error),
             }
@@ -131,10 +154,12 @@ impl<E: Env> Mount<E> {
     /// is left to be told how that went.
     pub async fn release(&self, handle: Handle) -> Result<(), FsError> {
         let file = self.files.remove(handle)?;
-        if file.mode.write {
-            file.open.flush().await?;
+        let flushed = if file.mode.write { file.open.flush().await } else { Ok(()) };
+        let hold = file.hold.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(hold) = hold {
+            self.sessions.let_go(hold).await;
         }
-        Ok(())
+        Ok(flushed?)
     }
 
     /// Sets the size of a file that is open here, by its name.

@@ -3,29 +3,27 @@
 //! A question that meets a lost session is asked again under the next one. A change is not: it may
 //! have taken effect before the session went, and under another session nobody would know.
 
-use super::FsError;
-use crate::{Answered, ClientError, Session, SessionConfig};
+use super::{FsError, surprise};
+use crate::{Answered, ClientError, Hold, Session, SessionConfig};
 use futures::lock::Mutex;
 use mooseng_core::env::Env;
-use mooseng_core::namespace::{Answer, Caller, Op, Query};
+use mooseng_core::id::InodeId;
+use mooseng_core::namespace::{Access, Answer, Caller, Op, Query};
 
 pub(super) struct Sessions<E: Env> {
-    env: E,
-    config: SessionConfig,
     current: Mutex<Session<E>>,
 }
 
 impl<E: Env> Sessions<E> {
     pub(super) async fn open(env: &E, config: SessionConfig) -> Result<Self, ClientError> {
-        let session = Session::open(env, config.clone()).await?;
-        Ok(Self { env: env.clone(), config, current: Mutex::new(session) })
+        Ok(Self { current: Mutex::new(Session::open(env, config).await?) })
     }
 
     /// The session of now, a fresh one if the last was lost.
     pub(super) async fn current(&self) -> Result<Session<E>, ClientError> {
         let mut current = self.current.lock().await;
         if current.is_lost() {
-            *current = Session::open(&self.env, self.config.clone()).await?;
+            *current = current.succeed().await?;
         }
         Ok(current.clone())
     }
@@ -43,6 +41,32 @@ impl<E: Env> Sessions<E> {
             }
             answered => outcome(answered),
         }
+    }
+}
+
+impl<E: Env> Sessions<E> {
+    /// Opens an inode: it is there as long as the hold is, and the session.
+    pub(super) async fn hold(
+        &self,
+        caller: &Caller,
+        inode: InodeId,
+        access: Access,
+    ) -> Result<(Answer, Hold<E>), FsError> {
+        let answered = match self.current().await?.open_inode_as(caller, inode, access).await {
+            Err(ClientError::SessionLost) => {
+                self.current().await?.open_inode_as(caller, inode, access).await?
+            }
+            answered => answered?,
+        };
+        let (answer, hold) = answered;
+        let answer = answer.outcome?;
+        let hold = hold.ok_or_else(|| surprise(&answer))?;
+        Ok((answer, hold))
+    }
+
+    /// Gives it back; nobody waits for that.
+    pub(super) async fn let_go(&self, hold: Hold<E>) {
+        self.current.lock().await.let_go(hold);
     }
 }
 

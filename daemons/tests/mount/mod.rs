@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -106,6 +107,7 @@ fn a_mount_does_what_programs_ask_of_a_file_system() {
     two_mounts_agree(&mounted);
     contents_are_kept(&mounted);
     holes_are_made_and_found(&mounted);
+    what_is_open_outlives_its_name(&mounted);
     mounted.stop();
 }
 
@@ -203,6 +205,35 @@ fn contents_are_kept(mounted: &Mounted) {
         "printf one > short && printf two >> short && truncate -s 5 short && test \"$(cat short)\" = onetw",
     );
     mounted.shell("rm long short");
+}
+
+fn what_is_open_outlives_its_name(mounted: &Mounted) {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).create(true);
+    let mut here = options.open(mounted.path("open")).expect("it is made");
+    here.write_all(b"kept").expect("it is written");
+    here.sync_all().expect("it is on its servers");
+    let second = Second::start(&mounted.cluster, &[]);
+    let mut there = fs::File::open(second.point.path().join("open")).expect("it is seen");
+    fs::remove_file(mounted.path("open")).expect("it has a name");
+    assert_eq!(refused(fs::metadata(mounted.path("open"))), Some(2), "ENOENT");
+    // A leader looks for what nobody has open many times in that while.
+    std::thread::sleep(Duration::from_secs(2));
+    here.write_all(b" for both").expect("it is there");
+    here.sync_all().expect("it is on its servers");
+    assert_eq!(here.metadata().expect("it is there").nlink(), 0);
+    drop(here);
+    std::thread::sleep(Duration::from_secs(2));
+    // Whoever opens it anew sees what was closed before.
+    let again = format!("/proc/self/fd/{}", there.as_raw_fd());
+    assert_eq!(fs::read_to_string(again).expect("it is there"), "kept for both");
+    let mut bytes = String::new();
+    io::Read::read_to_string(&mut there, &mut bytes).expect("it is there");
+    assert_eq!(&bytes[..4], "kept");
+    // A temporary file as programs make them: made, removed and used.
+    mounted.shell(
+        "exec 3<>temporary && rm temporary && printf words >&3 && test \"$(cat /dev/fd/3)\" = words && ls",
+    );
 }
 
 fn holes_are_made_and_found(mounted: &Mounted) {

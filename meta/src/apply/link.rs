@@ -9,7 +9,7 @@ use mooseng_core::{plant, probe};
 
 /// Refuses, in this order: no such inode, no such parent, a parent that is no directory, one that may
 /// not be searched, a name that is taken, a parent that may not be written, an inode that is a
-/// directory, one that has all the names it may have, no space for the name.
+/// directory, one that has no name any more, one that has all the names it may have, no space for the name.
 pub(super) fn link(
     state: &mut State,
     moment: &Moment<'_>,
@@ -29,6 +29,10 @@ pub(super) fn link(
     permission::may_add(moment.caller, directory)?;
     if is_directory {
         plant!("link-to-directory-allowed", return Err(Refusal::NotPermitted), ());
+    }
+    if links == 0 {
+        probe!("link to what has no name");
+        return Err(Refusal::NotFound);
     }
     if links >= state.config.links_max {
         probe!("link limit of a file");

@@ -12,7 +12,7 @@ mod transcript;
 use super::apply;
 use crate::command::{Applied, Command, CommandKind, Reply};
 use crate::state::{State, StateConfig, check};
-use mooseng_core::id::SessionId;
+use mooseng_core::id::{InodeId, SessionId};
 use mooseng_core::namespace::{Caller, Op, Outcome};
 use mooseng_core::time::{Stamp, WallTime};
 
@@ -21,6 +21,8 @@ struct Shard {
     state: State,
     session: SessionId,
     sequence: u64,
+    /// What a script goes on with by its number.
+    opened: Option<InodeId>,
 }
 
 impl Shard {
@@ -28,13 +30,20 @@ impl Shard {
         let mut state = State::new(config);
         let applied = apply(&mut state, 1, &command(0, CommandKind::OpenSession { nonce: [1; 16] }));
         let Reply::Session { session } = applied.reply else { panic!("a session: {applied:?}") };
-        Self { state, session, sequence: 0 }
+        Self { state, session, sequence: 0, opened: None }
     }
 
     /// Applies the command at the next index.
     fn apply(&mut self, time: i64, kind: CommandKind) -> Applied {
         let index = self.state.applied() + 1;
         apply(&mut self.state, index, &command(time, kind))
+    }
+
+    /// Nobody has anything open.
+    fn collect(&mut self) {
+        let orphans = self.state.orphans_from(None).collect();
+        assert_eq!(self.apply(0, CommandKind::Collect { orphans }).reply, Reply::Done);
+        assert_eq!((check(&self.state), self.state.orphans_from(None).next()), (Ok(()), None));
     }
 
     /// The outcome of a fresh request of root's.

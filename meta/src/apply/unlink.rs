@@ -1,9 +1,10 @@
 //! unlink and rmdir.
 
 use super::{Moment, data, touch};
+use crate::command::Reply;
 use crate::permission;
-use crate::state::{EntryKey, State};
-use mooseng_core::id::InodeId;
+use crate::state::{EntryKey, Orphan, State};
+use mooseng_core::id::{IdKind, InodeId};
 use mooseng_core::namespace::{Answer, Name, Outcome, Refusal};
 use mooseng_core::{plant, probe};
 
@@ -50,16 +51,32 @@ fn victim(
     Ok((key, inode))
 }
 
-/// One name of the inode is gone already. A directory has no other.
+/// One name of the inode is gone already. A directory has no other, and goes with it; anything else
+/// stays until it is known that nobody has it open.
 pub(super) fn lose_name(state: &mut State, moment: &Moment<'_>, inode: InodeId) {
-    if state.named(inode).is_ok_and(|held| held.is_directory() || held.links <= 1) {
-        data::drop_all(state, inode);
+    if inode.kind() == IdKind::Directory {
         state.forget(inode);
         return;
     }
-    probe!("one of several names is gone");
-    state.inodes.change(&inode, |held| {
-        held.links -= 1;
+    let left = state.inodes.change(&inode, |held| {
+        held.links = held.links.saturating_sub(1);
         held.changed(moment.time);
     });
+    if left.is_some_and(|held| held.links > 0) {
+        probe!("one of several names is gone");
+        return;
+    }
+    state.orphans.insert(inode, Orphan);
+}
+
+/// The leader knows of nobody who has these open. Only those without a name are taken out, and with
+/// them all that they were made of.
+pub(super) fn collect(state: &mut State, orphans: &[InodeId]) -> Reply {
+    for inode in orphans {
+        if state.orphans.remove(inode).is_some() {
+            data::drop_all(state, *inode);
+            state.forget(*inode);
+        }
+    }
+    Reply::Done
 }

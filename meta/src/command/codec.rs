@@ -84,6 +84,10 @@ fn encode_kind(kind: &CommandKind) -> proto::command_record::Kind {
             server: server.0,
             nonce: Bytes::copy_from_slice(nonce),
         }),
+        CommandKind::Collect { orphans } => {
+            let orphans = orphans.iter().map(|inode| inode.raw()).collect();
+            Kind::Collect(proto::CollectCommand { orphans })
+        }
         CommandKind::RegisterServer { server, address, rack } => {
             let (address, rack) = (address.to_string(), rack.to_string());
             Kind::RegisterServer(proto::RegisterServerCommand { server: server.0, address, rack })
@@ -130,6 +134,9 @@ fn decode_kind(kind: proto::command_record::Kind) -> Result<CommandKind, Malform
             server: ServerId(allot.server),
             nonce: nonce("allot_replica.nonce", &allot.nonce)?,
         },
+        Kind::Collect(collect) => {
+            CommandKind::Collect { orphans: convert::inodes("collect.orphans", collect.orphans)? }
+        }
         Kind::RegisterServer(register) => CommandKind::RegisterServer {
             server: ServerId(count("register_server.server", register.server)?),
             address: register.address.into(),

@@ -78,6 +78,7 @@ fn every_kind() -> Vec<CommandKind> {
         CommandKind::CloseSession { session: SessionId(u64::MAX) },
         CommandKind::ExpireSessions { sessions: vec![] },
         CommandKind::ExpireSessions { sessions: vec![SessionId(1), SessionId(2)] },
+        CommandKind::Collect { orphans: vec![inode, InodeId::from_raw(78).unwrap()] },
         CommandKind::AllotReplica { server: ServerId(8), nonce: [9; 16] },
         CommandKind::RegisterServer { server: ServerId(8), address: "a:1".into(), rack: "".into() },
         CommandKind::RetireServer { server: ServerId(8) },

@@ -25,6 +25,7 @@ use super::config::GroupConfig;
 use super::contacts::Contacts;
 use super::handle::{Answering, Denied, Handle, Input, Look};
 use super::inbox::Inbox;
+use super::opens::Opens;
 use super::replica::{Notice, Output, Refusal, Replica};
 use super::trail::Trail;
 use crate::command::{CommandKind, Reply};
@@ -175,6 +176,7 @@ pub struct Driver<E: Env> {
     waiting: VecDeque<(u64, u64, Waiter)>,
     reads: Reads,
     contacts: Contacts,
+    opens: Opens,
     trail: Trail,
     clock: HybridClock,
     snapshots: Snapshots,
@@ -223,6 +225,7 @@ impl<E: Env> Driver<E> {
             waiting: VecDeque::new(),
             reads: Reads::default(),
             contacts,
+            opens: Opens::default(),
             trail,
             clock: HybridClock::default(),
             doubt,
@@ -423,6 +426,7 @@ impl<E: Env> Driver<E> {
                 self.clock.witness(self.state.stamp());
                 let now = self.now();
                 self.contacts.lead(self.state.sessions(), now);
+                self.opens.lead(self.state.sessions());
             }
             Notice::SteppedDown { term } => {
                 self.env.note(Event::SteppedDown { group, replica, term: *term });

@@ -4,13 +4,14 @@
 use super::ambiguity::Answer;
 use super::inbox::{Full, Inbox, Lane};
 use super::members::{Members, Newcomer};
+use super::opens::Saying;
 use super::stream;
 use crate::command::{CommandKind, Reply};
 use crate::state::State;
 use futures::channel::oneshot;
 use mooseng_core::env::Address;
-use mooseng_core::id::{GroupId, ReplicaId, SessionId};
-use mooseng_core::namespace::{Caller, Outcome, Query};
+use mooseng_core::id::{GroupId, InodeId, ReplicaId, SessionId};
+use mooseng_core::namespace::{Access, Caller, Outcome, Query};
 use mooseng_net::rpc::Load;
 use mooseng_storage::Manifest;
 use raft::eraftpb::Message;
@@ -41,14 +42,37 @@ pub enum Seen {
     Outcome(Outcome, u64),
     /// The session lives, and was granted this much from now on.
     Alive(Duration),
+    /// The session has to attach: the leader does not know what it has open.
+    Unattached(Box<Seen>),
     UnknownSession,
+}
+
+/// What is to be read, or told to the leader alone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Asked {
+    /// Only whether the session lives, and that it may live on.
+    KeepAlive,
+    Query(Caller, Query),
+    Open {
+        saying: Saying,
+        caller: Caller,
+        inode: InodeId,
+        access: Access,
+    },
+    Release {
+        saying: Saying,
+        inodes: Vec<InodeId>,
+    },
+    Attach {
+        saying: Saying,
+        inodes: Vec<InodeId>,
+    },
 }
 
 #[derive(Debug)]
 pub struct Read {
     pub session: SessionId,
-    /// `None`: only whether the session lives, and that it may live on.
-    pub query: Option<(Caller, Query)>,
+    pub asked: Asked,
     pub reply: Answering<Seen>,
 }
 
@@ -179,11 +203,15 @@ impl Handle {
     }
 
     pub async fn query(&self, session: SessionId, caller: Caller, query: Query) -> Result<Seen, Denied> {
-        self.ask(|reply| Input::Read(Read { session, query: Some((caller, query)), reply })).await
+        self.read(session, Asked::Query(caller, query)).await
+    }
+
+    pub async fn read(&self, session: SessionId, asked: Asked) -> Result<Seen, Denied> {
+        self.ask(|reply| Input::Read(Read { session, asked, reply })).await
     }
 
     pub async fn keep_alive(&self, session: SessionId) -> Result<Seen, Denied> {
-        self.ask(|reply| Input::Read(Read { session, query: None, reply })).await
+        self.read(session, Asked::KeepAlive).await
     }
 
     /// The index at which the change took effect.

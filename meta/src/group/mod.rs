@@ -17,6 +17,7 @@ pub mod inbox;
 pub mod lease;
 pub mod log;
 pub mod members;
+pub mod opens;
 pub mod records;
 pub mod recovery;
 pub mod replica;

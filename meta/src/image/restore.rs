@@ -3,8 +3,8 @@
 
 use super::{FORMAT, HEAD, HEADER_BYTES, MAGIC, TRAILER, header};
 use crate::state::{
-    Allotted, ChunkServer, Condemned, Counter, Entry, Extent, Inode, Live, Marks, Pending, Reader, Record,
-    Recorded, Says, Session, SliceCounter, State, StateConfig, Table,
+    Allotted, ChunkServer, Condemned, Counter, Entry, Extent, Inode, Live, Marks, Orphan, Pending, Reader,
+    Record, Recorded, Says, Session, SliceCounter, State, StateConfig, Table,
 };
 use bytes::Bytes;
 
@@ -121,6 +121,7 @@ impl Restorer {
                 }
             }
             Says::TABLE => put(&mut state.targets, reader),
+            Orphan::TABLE => put(&mut state.orphans, reader),
             Session::TABLE => {
                 let (id, session) = Session::take(reader)?;
                 if state.nonces.insert(session.nonce, id).is_some() {

@@ -2,13 +2,15 @@
 
 use super::Server;
 use crate::command::{CommandKind, Reply};
-use crate::group::handle::{Denied, Handle, Seen};
+use crate::group::handle::{Asked, Denied, Handle, Seen};
+use crate::group::opens::Saying;
 use mooseng_core::env::Env;
 use mooseng_core::namespace::{Op, Query};
 use mooseng_net::convert;
+use mooseng_net::proto::metadata::hold_request::What;
 use mooseng_net::proto::metadata::{
-    CloseSessionReply, CloseSessionRequest, KeepAliveReply, KeepAliveRequest, Metadata, MutateReply,
-    MutateRequest, OpenSessionReply, OpenSessionRequest, QueryReply, QueryRequest,
+    CloseSessionReply, CloseSessionRequest, HoldReply, HoldRequest, KeepAliveReply, KeepAliveRequest,
+    Metadata, MutateReply, MutateRequest, OpenSessionReply, OpenSessionRequest, QueryReply, QueryRequest,
 };
 use mooseng_net::rpc::{Call, Code, Status};
 use std::sync::Arc;
@@ -65,6 +67,14 @@ fn refused(reply: &Reply) -> Status {
     }
 }
 
+/// What was seen, and whether the session has to attach.
+fn attached(seen: Seen) -> (Seen, bool) {
+    match seen {
+        Seen::Unattached(seen) => (*seen, true),
+        seen => (seen, false),
+    }
+}
+
 fn milliseconds(lifetime: Duration) -> u64 {
     u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX)
 }
@@ -84,9 +94,11 @@ impl<E: Env> Metadata<E> for Service<E> {
 
     async fn keep_alive(&self, _: Call, request: KeepAliveRequest) -> Result<KeepAliveReply, Status> {
         let session = convert::session("session", request.session)?;
-        match self.group()?.keep_alive(session).await.map_err(status)? {
-            Seen::Alive(lifetime) => Ok(KeepAliveReply { lifetime_ms: milliseconds(lifetime) }),
-            Seen::UnknownSession | Seen::Outcome(..) => Err(unknown_session()),
+        match attached(self.group()?.keep_alive(session).await.map_err(status)?) {
+            (Seen::Alive(lifetime), attach_wanted) => {
+                Ok(KeepAliveReply { lifetime_ms: milliseconds(lifetime), attach_wanted })
+            }
+            _ => Err(unknown_session()),
         }
     }
 
@@ -125,9 +137,35 @@ impl<E: Env> Metadata<E> for Service<E> {
         let query = Query::try_from(convert::required("query", request.query)?)?;
         let session = convert::session("session", request.session)?;
         let caller = convert::caller("caller", request.caller)?;
-        match self.group()?.query(session, caller, query).await.map_err(status)? {
-            Seen::Outcome(outcome, index) => Ok(QueryReply { outcome: Some((&outcome).into()), index }),
-            Seen::UnknownSession | Seen::Alive(_) => Err(unknown_session()),
+        match attached(self.group()?.query(session, caller, query).await.map_err(status)?) {
+            (Seen::Outcome(outcome, index), attach_wanted) => {
+                Ok(QueryReply { outcome: Some((&outcome).into()), index, attach_wanted })
+            }
+            _ => Err(unknown_session()),
+        }
+    }
+
+    async fn hold(&self, _: Call, request: HoldRequest) -> Result<HoldReply, Status> {
+        let session = convert::session("session", request.session)?;
+        let number = convert::count("number", request.number)?;
+        let saying = Saying { session, number, low_water: request.low_water };
+        let asked = match convert::required("what", request.what)? {
+            What::Open(open) => Asked::Open {
+                saying,
+                caller: convert::caller("caller", request.caller)?,
+                inode: convert::inode("open.inode", open.inode)?,
+                access: convert::access("open.access", open.access)?,
+            },
+            What::Release(release) => {
+                Asked::Release { saying, inodes: convert::inodes("release.inodes", release.inodes)? }
+            }
+            What::Attach(attach) => {
+                Asked::Attach { saying, inodes: convert::inodes("attach.inodes", attach.inodes)? }
+            }
+        };
+        match attached(self.group()?.read(session, asked).await.map_err(status)?) {
+            (Seen::Outcome(outcome, index), _) => Ok(HoldReply { outcome: Some((&outcome).into()), index }),
+            _ => Err(unknown_session()),
         }
     }
 }

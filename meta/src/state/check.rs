@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 ///
 /// - every name leads to an inode of the kind it says, in a directory that exists, at the cookie
 ///   its hash gives, and no directory has a name twice;
-/// - a file has as many links as names, and at least one; a directory but the root has one name, in
+/// - a file has as many links as names, and without one it is an orphan; a directory but the root has one name, in
 ///   the directory it calls its parent, and two links more than subdirectories;
 /// - a symbolic link says as much as its size, and nothing else says anything;
 /// - every directory is reached from the root, and none twice: no cycles, no orphans;
@@ -29,6 +29,7 @@ pub fn check(state: &State) -> Result<(), String> {
     state.answers.check()?;
     state.replicas.check()?;
     state.targets.check()?;
+    state.orphans.check()?;
     state.nonces.check()?;
     data::check_tables(state)?;
     if state.hash() != state.hash_from_scratch() {
@@ -36,6 +37,9 @@ pub fn check(state: &State) -> Result<(), String> {
     }
     let names = check_entries(state)?;
     check_inodes(state, &names)?;
+    if let Some((id, _)) = state.orphans.iter().find(|(id, _)| state.inodes.get(id).is_none()) {
+        return Err(format!("the orphan {id:?} does not exist"));
+    }
     check_targets(state)?;
     check_reach(state)?;
     check_counters(state)?;
@@ -89,7 +93,7 @@ fn check_inodes(state: &State, named: &BTreeMap<InodeId, Named>) -> Result<(), S
         let of = named.get(id).unwrap_or(&none);
         let (names, links) = (of.names, held.links);
         if !held.is_directory() {
-            if names == 0 || names != links {
+            if names != links || (links == 0) != state.orphans.get(id).is_some() {
                 return Err(format!("{id:?}: a file of {names} names has {links} links"));
             }
             continue;

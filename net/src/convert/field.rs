@@ -46,8 +46,12 @@ pub fn count(field: &'static str, raw: u64) -> Result<u64, Malformed> {
     if raw == 0 { Err(Malformed::new(field, "counts from 1, and is 0")) } else { Ok(raw) }
 }
 
-pub(super) fn inode(field: &'static str, raw: u64) -> Result<InodeId, Malformed> {
+pub fn inode(field: &'static str, raw: u64) -> Result<InodeId, Malformed> {
     InodeId::from_raw(raw).ok_or_else(|| Malformed::new(field, format!("{raw:#x} can be no inode's number")))
+}
+
+pub fn inodes(field: &'static str, raw: Vec<u64>) -> Result<Vec<InodeId>, Malformed> {
+    raw.into_iter().map(|raw| inode(field, raw)).collect()
 }
 
 /// A name that is too long is a question with an answer (ENAMETOOLONG), but one that a client

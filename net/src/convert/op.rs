@@ -319,7 +319,7 @@ impl TryFrom<proto::Query> for Query {
     }
 }
 
-fn access(field: &'static str, raw: u32) -> Result<Access, Malformed> {
+pub fn access(field: &'static str, raw: u32) -> Result<Access, Malformed> {
     let access = u8::try_from(raw).ok().and_then(Access::new);
     access
         .ok_or_else(|| Malformed::new(field, format!("{raw:#o} has bits beyond reading, writing, executing")))

@@ -27,6 +27,8 @@ const PROGRESS_MAX: Duration = Duration::from_secs(8);
 const STARTING_MAX: Duration = Duration::from_secs(1);
 /// How long the last changes may take to reach everybody, and how often that is looked at.
 const SETTLING_MAX: Duration = Duration::from_secs(2);
+/// How long it may take until nothing is left that has no name and that nobody has open.
+const COLLECTING_MAX: Duration = Duration::from_secs(4);
 const SETTLING_STEP: Duration = Duration::from_millis(100);
 /// How often the judge is told how much every node has done.
 const WORK_STEP: Duration = Duration::from_millis(100);
@@ -91,8 +93,8 @@ impl<'a> Run<'a> {
         self.until(faults_end);
         self.heal();
         self.until(end);
-        self.settle();
-        self.judge()
+        let replicas = self.settle();
+        self.judge(&replicas)
     }
 
     /// Runs up to a moment, striking with what is due, or up to the first broken promise.
@@ -172,30 +174,43 @@ impl<'a> Run<'a> {
     }
 
     /// What the last calls changed has to reach every replica, and what they condemned to be dealt
-    /// with: a heartbeat or two, and a round of the leader's own.
-    fn settle(&mut self) {
-        let latest = self.sim.now() + SETTLING_MAX;
-        while self.record.violation().is_none() && self.sim.now() < latest {
+    /// with: a heartbeat or two, and a round of the leader's own. What has no name has to go, too,
+    /// unless a session that nobody has any more keeps it, and what goes leaves more to be dealt with.
+    fn settle(&mut self) -> Vec<FinalReplica> {
+        let mut stirred = self.sim.now();
+        let mut orphans_before = usize::MAX;
+        loop {
             let last = self.record.judge(|judge| (judge.log().last(), Ok(())));
             let replicas = self.servers.inspect(&mut self.sim);
-            let all = replicas.len() == self.servers.names().len();
+            let (now, all) = (self.sim.now(), replicas.len() == self.servers.names().len());
             let settled =
                 |replica: &FinalReplica| replica.applied >= last && replica.tree.condemned.is_empty();
-            if all && replicas.iter().all(settled) {
-                return;
+            let orphans = replicas.iter().map(|replica| replica.tree.orphans().count()).sum();
+            if orphans < orphans_before {
+                (orphans_before, stirred) = (orphans, now);
             }
-            self.until(self.sim.now() + SETTLING_STEP);
+            let collecting = orphans > 0 && replicas.iter().all(|replica| self.knows_sessions_of(replica));
+            let waited = if collecting { COLLECTING_MAX } else { SETTLING_MAX };
+            let done = all && !collecting && replicas.iter().all(settled);
+            if done || now >= stirred + waited || self.record.violation().is_some() {
+                return replicas;
+            }
+            self.until(now + SETTLING_STEP);
         }
     }
 
-    fn judge(mut self) -> Report {
+    fn knows_sessions_of(&self, replica: &FinalReplica) -> bool {
+        let held: Vec<_> = self.clients.iter().filter_map(|(_, client)| client.session()).collect();
+        replica.tree.sessions.iter().all(|session| held.contains(session))
+    }
+
+    fn judge(self, replicas: &[FinalReplica]) -> Report {
         let mut failure: Option<Failure> = self.record.violation().map(Failure::from);
         if failure.is_none() {
-            let replicas = self.servers.inspect(&mut self.sim);
             let within = self.plan.budget == Budget::Within;
             let serving = if within { self.plan.topology.servers as usize } else { 0 };
             let at = self.sim.now();
-            let violations = self.record.judge(|judge| (judge.finish(at, &replicas, serving), Ok(())));
+            let violations = self.record.judge(|judge| (judge.finish(at, replicas, serving), Ok(())));
             failure = violations.into_iter().next().map(Failure::from);
         }
         self.report(failure)

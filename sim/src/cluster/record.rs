@@ -7,7 +7,7 @@ use crate::machine::Control;
 use crate::oracle::{Judge, Sight, Violation};
 use crate::plan::Member;
 use mooseng_client::{Answered, ClientError, Loss};
-use mooseng_core::id::InodeId;
+use mooseng_core::id::{InodeId, SessionId};
 use mooseng_core::namespace::Caller;
 use mooseng_core::time::Instant;
 use mooseng_net::rpc::Load;
@@ -93,6 +93,24 @@ impl Record {
         let (now, Loss { at: told, granted_until }) = (self.now(), loss);
         let sight = Sight::SessionLost { client, told, granted_until };
         self.judge(|judge| ((), judge.tell(now, sight)));
+    }
+
+    /// A client has this session from now on.
+    pub(super) fn session(&self, client: usize, session: SessionId) {
+        let now = self.now();
+        self.judge(|judge| ((), judge.tell(now, Sight::Session { client, session })));
+    }
+
+    /// A session has this open once more from now on, or once less.
+    pub(super) fn holds(&self, session: SessionId, inode: InodeId, open: bool) {
+        let now = self.now();
+        self.judge(|judge| ((), judge.tell(now, Sight::Holds { session, inode, open })));
+    }
+
+    /// A client found nothing where it has something open.
+    pub(super) fn open_is_gone(&self, client: usize, inode: InodeId) {
+        let now = self.now();
+        self.judge(|judge| ((), judge.tell(now, Sight::OpenIsGone { client, inode })));
     }
 
     pub(super) fn acknowledged(&self) -> u64 {

@@ -6,11 +6,13 @@ use super::watch::Watch;
 use crate::history::{Asked, Ending, Request};
 use crate::machine::SimEnv;
 use crate::plan::{Action, Base, Place, Plan, Step};
-use mooseng_client::{Answered, ClientError, Session, SessionConfig};
+use mooseng_client::{Answered, ClientError, Hold, Session, SessionConfig};
 use mooseng_core::class::{CHUNK_BYTES, StorageClass};
 use mooseng_core::env::{sleep, timeout};
-use mooseng_core::id::{IdKind, InodeId, ServerId, SliceId};
-use mooseng_core::namespace::{Answer, Caller, FileExtent, FileKind, Name, NewSlice, Op, Query};
+use mooseng_core::id::{IdKind, InodeId, ServerId, SessionId, SliceId};
+use mooseng_core::namespace::{
+    Access, Answer, Caller, FileExtent, FileKind, Name, NewSlice, Op, Query, Refusal,
+};
 use mooseng_core::time::{Instant, WallTime};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -44,6 +46,8 @@ struct Progress {
     /// Slices granted and not used yet, of whichever session: a straggler may commit what its session
     /// had, which is refused.
     slices: BTreeMap<InodeId, Vec<SliceId>>,
+    /// What is open, as often as it is, under which session; the oldest first.
+    open: Vec<(SessionId, Hold<SimEnv>)>,
 }
 
 /// A step could not be carried out to its end; the client goes on with the next one.
@@ -67,6 +71,10 @@ impl Client {
         Self { number, steps, config, watch, hands, progress, opening }
     }
 
+    pub(super) fn session(&self) -> Option<SessionId> {
+        self.progress().session.as_ref().map(Session::id)
+    }
+
     fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -78,8 +86,12 @@ impl Client {
 
     /// One life of the client.
     pub(super) async fn run(self: Arc<Self>, env: SimEnv) {
-        // A session of an earlier life died with it.
-        drop(self.progress().session.take());
+        // A session of an earlier life died with it, and so did what it had open.
+        let (session, open) = {
+            let mut progress = self.progress();
+            (progress.session.take(), std::mem::take(&mut progress.open))
+        };
+        drop((session, open));
         let hands = (0..self.hands).map(|_| self.hand(&env));
         futures::future::join_all(hands).await;
     }
@@ -165,6 +177,7 @@ impl Client {
             Some(session) => session,
             None => {
                 let session = Session::open(env, self.config.clone()).await?;
+                self.watch.record.session(self.number, session.id());
                 self.progress().session = Some(session.clone());
                 session
             }
@@ -188,6 +201,12 @@ impl Walker<'_> {
                 self.ask(Query::Lookup { parent, name }).await?
             }
             Action::GetAttr { inode } => self.ask(Query::GetAttr { inode: self.find(inode).await? }).await?,
+            Action::Open { inode } => return self.open(self.find(inode).await?).await,
+            Action::Close => {
+                self.close();
+                return Ok(());
+            }
+            Action::LookAtOpen => return self.look_at_open().await,
             Action::ReadLink { inode } => {
                 self.ask(Query::ReadLink { inode: self.find(inode).await? }).await?
             }
@@ -279,6 +298,9 @@ impl Walker<'_> {
             | Action::Map { .. }
             | Action::Write { .. }
             | Action::Compact { .. }
+            | Action::Open { .. }
+            | Action::Close
+            | Action::LookAtOpen
             | Action::Leave => unreachable!("what is no single change is done elsewhere"),
         })
     }
@@ -309,6 +331,62 @@ impl Walker<'_> {
         let (slices, slice) = self.slice(inode, length).await?;
         let extents = vec![FileExtent { offset, length, slice, slice_offset: 0 }];
         self.change(Op::Compact { inode, replaced, slices, extents }).await
+    }
+
+    /// To the model it is a question of access.
+    async fn open(&self, inode: InodeId) -> Result<(), Stop> {
+        let (session, record) = (self.session.id(), &self.client.watch.record);
+        let call = self.call(Asked::Question(Query::Access { inode, access: Access::default() }));
+        // Whatever becomes of the call, the leader may think so from now on.
+        record.holds(session, inode, true);
+        let result = self.session.open_inode_as(&self.caller, inode, Access::default()).await;
+        let (result, hold) = match result {
+            Ok((answered, hold)) => (Ok(answered), hold),
+            Err(error) => (Err(error), None),
+        };
+        call.end(&result);
+        result?;
+        match hold {
+            Some(hold) => self.client.progress().open.push((session, hold)),
+            None => record.holds(session, inode, false),
+        }
+        Ok(())
+    }
+
+    /// Closes what has been open for longest.
+    fn close(&self) {
+        let session = self.session.id();
+        let hold = {
+            let open = &mut self.client.progress().open;
+            // What was open under a session that is gone is open no more.
+            open.retain(|(under, _)| *under == session);
+            if open.is_empty() {
+                return;
+            }
+            open.remove(0).1
+        };
+        self.client.watch.record.holds(session, hold.inode(), false);
+        self.session.let_go(hold);
+    }
+
+    fn is_open(&self, inode: InodeId) -> bool {
+        let session = self.session.id();
+        self.client.progress().open.iter().any(|(under, hold)| *under == session && hold.inode() == inode)
+    }
+
+    /// Everything that is open has to be there, and all that it is made of.
+    async fn look_at_open(&self) -> Result<(), Stop> {
+        let open: Vec<InodeId> = self.client.progress().open.iter().map(|(_, hold)| hold.inode()).collect();
+        // A directory goes with its name.
+        let files = open.into_iter().filter(|inode| inode.kind() == IdKind::File);
+        for inode in files.filter(|inode| self.is_open(*inode)) {
+            let seen = self.ask(Query::Map { inode, offset: 0, length: u64::MAX }).await?;
+            // Another hand may have closed it meanwhile.
+            if seen.outcome == Err(Refusal::Stale) && self.is_open(inode) {
+                self.client.watch.record.open_is_gone(self.client.number, inode);
+            }
+        }
+        Ok(())
     }
 
     async fn directory_of(&self, place: &Place) -> Result<(InodeId, Name), Stop> {
@@ -347,6 +425,10 @@ impl Walker<'_> {
 
     async fn look_around(&self, at: Place) -> Result<(), Stop> {
         self.act(&Action::create(at), None).await?;
+        self.look_at_open().await?;
+        while !self.client.progress().open.is_empty() {
+            self.close();
+        }
         let mut open = vec![InodeId::ROOT];
         let mut seen = BTreeMap::new();
         while let Some(directory) = open.pop() {

@@ -53,6 +53,12 @@ impl Shard {
         }
     }
 
+    /// Nobody has anything open.
+    pub(crate) fn collect(&mut self) {
+        let orphans = self.state.orphans_from(None).collect();
+        assert_eq!(self.apply(CommandKind::Collect { orphans }), Reply::Done);
+    }
+
     /// Everything that can be reached by names.
     fn tree(&self) -> Tree {
         let mut tree = Tree::default();
@@ -260,6 +266,9 @@ fn agree(seed: u64, config: StateConfig) -> [u32; 2] {
     let mut draw = Draw::new(chance::stream(seed, "agreement", 0, 0));
     let mut counts = [0, 0];
     for number in 1..=300 {
+        if draw.dice.chance(100_000) {
+            shard.collect();
+        }
         let op = draw.op();
         let caller = draw.caller();
         let outcome = shard.change(&caller, &op);
@@ -279,7 +288,8 @@ fn agree(seed: u64, config: StateConfig) -> [u32; 2] {
     }
     let tree = shard.tree();
     assert_eq!(crate::oracle::tree::well_formed(&tree), Ok(()), "seed {seed}");
-    assert_eq!(tree.inodes.len(), shard.state.inodes_count(), "seed {seed}");
+    let orphans = shard.state.orphans_from(None).count();
+    assert_eq!(tree.inodes.len() + orphans, shard.state.inodes_count(), "seed {seed}");
     model.compare(&tree).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
     counts
 }

@@ -17,6 +17,7 @@
 
 mod data;
 mod listing;
+mod orphan;
 mod permission;
 mod rules;
 mod shown;
@@ -156,6 +157,9 @@ impl Model {
     ) -> Result<(), Expected> {
         assert!(!self.nodes.contains_key(&maker), "operation {maker} is carried out twice");
         let reasons = self.refusals(session, caller, operation);
+        if self.vanishes(&orphan::acted_on(operation), &reasons, observed) {
+            return Ok(());
+        }
         if !reasons.is_empty() {
             return match observed {
                 None => Ok(()),
@@ -189,6 +193,9 @@ impl Model {
     /// A question of somebody's was answered.
     pub fn answer_as(&mut self, caller: &Caller, query: &Query, observed: &Outcome) -> Result<(), Expected> {
         let reasons = self.refusals_of_query(caller, query);
+        if self.vanishes(&[orphan::asked_about(query)], &reasons, Some(observed)) {
+            return Ok(());
+        }
         if !reasons.is_empty() {
             return match observed {
                 Err(reason) if reasons.contains(reason) => Ok(()),

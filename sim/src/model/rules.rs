@@ -253,6 +253,7 @@ impl Model {
             }
             None => reasons.push(Refusal::Stale),
             Some(node) if self.is_directory(node) => reasons.push(Refusal::NotPermitted),
+            Some(node) if self.links(node) == 0 => reasons.push(Refusal::NotFound),
             Some(node) if self.links(node) >= self.limits.links_max => reasons.push(Refusal::TooManyLinks),
             Some(_) => {}
         }
@@ -364,9 +365,9 @@ impl Model {
         directory.entries.remove(name).expect("a missing name is refused")
     }
 
-    /// An inode has lost a name: without any other it is gone, and so is a directory.
+    /// An inode has lost a name. A directory is gone; anything else may be open.
     fn drop_name(&mut self, node: Maker) {
-        if self.is_directory(node) || self.links(node) == 0 {
+        if self.is_directory(node) {
             let gone = self.nodes.remove(&node).expect("it was there");
             assert!(gone.entries.is_empty(), "a directory went away with entries in it");
         } else {

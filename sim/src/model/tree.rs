@@ -2,7 +2,7 @@
 
 use super::{Maker, Model, ROOT};
 use mooseng_core::id::{InodeId, SessionId, SliceId};
-use mooseng_core::namespace::{Attr, FileExtent, Name};
+use mooseng_core::namespace::{Attr, FileExtent, FileKind, Name};
 use std::collections::BTreeMap;
 
 /// A name in a directory.
@@ -23,6 +23,14 @@ pub struct Tree {
     pub pending: Vec<(SliceId, SessionId)>,
     pub condemned: Vec<SliceId>,
     pub sessions: Vec<SessionId>,
+}
+
+impl Tree {
+    /// What has no name, and is there because somebody may have it open.
+    pub fn orphans(&self) -> impl Iterator<Item = InodeId> + '_ {
+        let orphans = self.inodes.iter().filter(|attr| attr.links == 0 && attr.kind != FileKind::Directory);
+        orphans.map(|attr| attr.inode)
+    }
 }
 
 impl Model {
@@ -47,11 +55,15 @@ impl Model {
             left.extend(self.compare_names(maker, names.get(&id).map_or(&[], Vec::as_slice))?);
             self.compare_inode(maker, id, &inodes)?;
         }
-        if inodes.len() > shown.len() {
-            let known: Vec<InodeId> = shown.into_values().collect();
-            let extra = inodes.keys().find(|id| !known.contains(id));
-            return Err(format!("no inode {extra:?}"));
+        let named: Vec<InodeId> = shown.values().copied().collect();
+        for attr in inodes.values().filter(|attr| !named.contains(&attr.inode)) {
+            let Some(orphan) = self.compare_orphan(attr) else {
+                return Err(format!("no inode {:?}", attr.inode));
+            };
+            shown.insert(orphan, attr.inode);
         }
+        // What has no name may be gone.
+        self.nodes.retain(|maker, _| shown.contains_key(maker));
         self.compare_data(&tree.extents, &tree.live)
     }
 

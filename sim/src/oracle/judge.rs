@@ -2,8 +2,8 @@
 
 use super::{
     Down, End, FinalReplica, Observation, Oracle, Sight, Violation, bounded, data, durable, exactly_once,
-    failover, invented, leaders, linearizable, progress, promises, replicas, reported, sessions, spin,
-    steady, tree,
+    failover, invented, leaders, linearizable, open_files, progress, promises, replicas, reported, sessions,
+    spin, steady, tree,
 };
 use crate::history::{Asked, CommitLog, Committed, Ending, History, Request};
 use crate::model::Limits;
@@ -123,6 +123,7 @@ impl Judge {
             oracles.push(Box::new(sessions::Sessions::new(settings.clocks_keep_their_bound)));
             oracles.push(Box::new(steady::Steady::new(settings.steady)));
             oracles.push(Box::new(exactly_once::ExactlyOnce));
+            oracles.push(Box::new(open_files::OpenFiles::new(settings.clocks_keep_their_bound)));
         }
         oracles.push(Box::new(tree::WellFormed));
         oracles.push(Box::new(invented::Invented));

@@ -12,6 +12,7 @@ pub mod failover;
 pub mod invented;
 pub mod leaders;
 pub mod linearizable;
+pub mod open_files;
 pub mod progress;
 pub mod promises;
 pub mod replicas;
@@ -31,7 +32,7 @@ use crate::history::{CommitLog, History};
 use crate::model::Tree;
 use crate::plan::Member;
 use mooseng_core::event::Event;
-use mooseng_core::id::{GroupId, ReplicaId};
+use mooseng_core::id::{GroupId, InodeId, ReplicaId, SessionId};
 use mooseng_core::time::Instant;
 use std::fmt;
 use std::time::Duration;
@@ -90,6 +91,12 @@ pub enum Sight<'a> {
     Called { number: usize },
     /// A call ended: the history says how.
     Ended { number: usize },
+    /// A client has this session from now on, and nothing open in it.
+    Session { client: usize, session: SessionId },
+    /// A session has an inode open once more from now on, or once less.
+    Holds { session: SessionId, inode: InodeId, open: bool },
+    /// A client found nothing where it has something open, under a session that lives.
+    OpenIsGone { client: usize, inode: InodeId },
     /// A server is out of service from now on.
     WentDown { node: Member, how: Down },
     /// A server runs again: restarted, resumed, or connected again.

@@ -5,7 +5,7 @@ use super::Budget;
 use std::time::Duration;
 
 /// A kind of operation, with the weight it is drawn with.
-const OPERATIONS: [(&str, u32); 23] = [
+const OPERATIONS: [(&str, u32); 26] = [
     ("mkdir", 12),
     ("create", 18),
     ("unlink", 8),
@@ -29,6 +29,9 @@ const OPERATIONS: [(&str, u32); 23] = [
     ("mknod", 2),
     ("readlink", 4),
     ("access", 3),
+    ("open", 8),
+    ("close", 4),
+    ("look-at-open", 6),
 ];
 
 /// A kind of fault, with the weight it is drawn with.

@@ -92,6 +92,13 @@ pub enum Action {
     ReadLink {
         inode: Place,
     },
+    Open {
+        inode: Place,
+    },
+    /// Gives back what this client has had open for longest.
+    Close,
+    /// Looks at everything this client has open, by number.
+    LookAtOpen,
     Access {
         inode: Place,
         access: Access,
@@ -129,6 +136,9 @@ impl Action {
                 | Action::GetAttr { .. }
                 | Action::ReadDir { .. }
                 | Action::ReadLink { .. }
+                | Action::Open { .. }
+                | Action::Close
+                | Action::LookAtOpen
                 | Action::Access { .. }
                 | Action::Map { .. }
         )
@@ -206,6 +216,9 @@ impl fmt::Display for Action {
             Action::Mknod { at, rdev: None } => write!(f, "mknod {at}"),
             Action::Mknod { at, rdev: Some(rdev) } => write!(f, "mknod {at} rdev={rdev}"),
             Action::ReadLink { inode } => write!(f, "readlink {inode}"),
+            Action::Open { inode } => write!(f, "open {inode}"),
+            Action::Close => write!(f, "close"),
+            Action::LookAtOpen => write!(f, "look-at-open"),
             Action::Access { inode, access } => write!(f, "access {inode} bits={}", access.bits()),
             Action::Write { file, offset, length } => {
                 write!(f, "write {file} offset={offset} length={length}")
@@ -375,6 +388,9 @@ fn read_action(words: &mut Words<'_>) -> Result<Action, String> {
             Ok(Action::Symlink { at, target })
         }
         "mknod" => Ok(Action::Mknod { rdev: words.value("rdev")?, at: words.named()? }),
+        "open" => Ok(Action::Open { inode: words.place()? }),
+        "close" => Ok(Action::Close),
+        "look-at-open" => Ok(Action::LookAtOpen),
         "readlink" => Ok(Action::ReadLink { inode: words.place()? }),
         "access" => {
             let bits = words.value("bits")?.unwrap_or(0);
@@ -394,8 +410,8 @@ fn read_action(words: &mut Words<'_>) -> Result<Action, String> {
         }
         verb => Err(format!(
             "`{verb}` is no operation: mkdir, create, unlink, rmdir, rename, rename-keep, exchange, link, \
-             setattr, write, punch, compact, leave, set-class, symlink, mknod, map, lookup, getattr, readdir, readlink \
-             and access are"
+             setattr, write, punch, compact, leave, set-class, symlink, mknod, map, lookup, getattr, readdir, readlink, \
+             access, open, close and look-at-open are"
         )),
     }
 }
@@ -470,6 +486,9 @@ mod tests {
             "mknod /n rdev=259",
             "setattr /a atime=now mtime=now handle=1",
             "readlink @4/s",
+            "open @4 by=1:1",
+            "close",
+            "look-at-open",
             "access /a bits=5",
         ] {
             let step: Step = text.parse().unwrap();

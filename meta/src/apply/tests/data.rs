@@ -143,6 +143,9 @@ fn a_file_that_is_gone_leaves_nothing_behind() {
     let (source_name, target_name) = (named("g"), named("h"));
     let rename = Op::Rename { source_parent: ROOT, source_name, target_parent: ROOT, target_name, mode };
     shard.ask(3, rename).unwrap();
+    assert_eq!(shard.state.slice_state(slice), SliceState::Live, "somebody may have it open");
+    assert_eq!(shard.map(file, 0, 9).0.links, 0);
+    shard.collect();
     assert_eq!(shard.state.condemned().count(), 2);
     assert_eq!(shard.state.extents().count(), 0);
     let slices: Vec<SliceId> = shard.state.condemned().map(|(slice, _)| slice).collect();

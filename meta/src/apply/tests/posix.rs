@@ -279,3 +279,29 @@ fn times_are_the_commands_even_where_they_overflow_or_run_backwards() {
         assert_eq!(super::script::walk(&shard, "/a").unwrap().ctime.0, time);
     }
 }
+
+#[test]
+fn a_file_without_a_name_is_there_until_it_is_collected() {
+    run("create /f
+         link /f /g
+         open /f
+         unlink /f
+         collect
+         fstat links=1
+         unlink /g
+         fstat links=0 ctime=6
+         flink /h => NotFound
+         collect
+         fstat => Stale
+         flink /h => Stale
+         symlink /s x
+         create /t
+         open /s
+         rename /t /s
+         fstat links=0 kind=symlink
+         collect
+         mkdir /d
+         open /d
+         rmdir /d
+         fstat => Stale");
+}

@@ -77,7 +77,7 @@ fn compare(shard: &Shard, model: &Model, inodes: &mut BTreeMap<u64, InodeId>) {
             assert_eq!(names(shard, path).len(), children, "{path}");
         }
     }
-    assert_eq!(shard.state.inodes_count(), seen.len() + 1);
+    assert_eq!(shard.state.inodes_count(), seen.len() + 1 + shard.state.orphans_from(None).count());
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //!   as 5:6,7 rmdir /a             in the name of user 5 with the groups 6 and 7; root otherwise
 //!   lookup /a/f                   access /a/f 4              read /a
 //!   readlink /a/s ../b            what it says
+//!   open /f                       fstat links=0              flink /g, of what is open; collect
 //!   stat /a links=3 mtime=7       times are the numbers of the lines
 //!   list /a f g                   the names in it, sorted
 //!   same /f /g                    two names of one inode
@@ -48,6 +49,20 @@ fn step(shard: &mut Shard, time: i64, line: &str) {
         words.drain(..2);
     }
     let seen = match words[..] {
+        ["collect"] => {
+            shard.collect();
+            Ok(())
+        }
+        ["open", path] => walk(shard, path).map(|attr| shard.opened = Some(attr.inode)),
+        ["fstat", ref wanted @ ..] => {
+            let inode = shard.opened.unwrap();
+            attr_of(query(&shard.state, &caller, &Query::GetAttr { inode }))
+                .map(|attr| compare(line, &attr, wanted))
+        }
+        ["flink", path] => place(shard, path).and_then(|(parent, name)| {
+            let inode = shard.opened.unwrap();
+            shard.ask_as(&caller, time, Op::Link { inode, parent, name }).map(drop)
+        }),
         ["lookup", path] => place(shard, path)
             .and_then(|(parent, name)| query(&shard.state, &caller, &Query::Lookup { parent, name }))
             .map(drop),
@@ -200,7 +215,11 @@ pub(super) fn walk(shard: &Shard, path: &str) -> Result<Attr, Refusal> {
 }
 
 fn see(shard: &Shard, line: &str, path: &str, wanted: &[&str]) -> Result<(), Refusal> {
-    let attr = walk(shard, path)?;
+    compare(line, &walk(shard, path)?, wanted);
+    Ok(())
+}
+
+fn compare(line: &str, attr: &Attr, wanted: &[&str]) {
     for (key, value) in wanted.iter().filter_map(|word| word.split_once('=')) {
         let seen = match key {
             "links" => attr.links.to_string(),
@@ -219,7 +238,6 @@ fn see(shard: &Shard, line: &str, path: &str, wanted: &[&str]) -> Result<(), Ref
         };
         assert_eq!(seen, value, "{key} in: {line}");
     }
-    Ok(())
 }
 
 /// The names in a directory, sorted, listed two at a time.

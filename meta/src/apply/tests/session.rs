@@ -33,6 +33,7 @@ fn a_retry_is_answered_once_and_for_all() {
     assert_eq!(shard.apply(8, request(session, 2, 1, make("a"))).reply, refused);
     assert_eq!(shard.apply(8, request(session, 1, 1, make("a"))).reply, first);
     assert_eq!(shard.apply(9, request(session, 3, 1, unlink)).reply, done);
+    shard.collect();
     assert_eq!(shard.state.inodes_count(), 1);
     assert_eq!(check(&shard.state), Ok(()));
 }

@@ -75,6 +75,9 @@ fn a_transcript_is_pinned() {
         .collect();
     kinds.push(CommandKind::AllotReplica { server: ServerId(3), nonce: [5; 16] });
     kinds.push(CommandKind::CloseSession { session });
+    kinds.push(CommandKind::Collect {
+        orphans: vec![InodeId::new(0, mooseng_core::id::IdKind::File, InodeId::ROOT.slot(), 3).unwrap()],
+    });
     let mut lines = Vec::new();
     for (index, kind) in (2..).zip(kinds) {
         let applied = apply(&mut shard.state, index, &command(10 * index as i64, kind));
@@ -96,9 +99,10 @@ const PINNED: &str = "
 9 d6350ee4 Err(NotFound)
 10 317e4f99 Err(NotEmpty)
 11 1aa04e5d Ok(Done)
-12 a5f1d307 Ok(Done)
-13 8d324216 Ok(Done)
-14 126de59f Err(Stale)
-15 4d5b943c Replica { replica: r1000 }
-16 9e1370f2 Done
+12 4db34c77 Ok(Done)
+13 34f3bb86 Ok(Done)
+14 ba2f5f10 Err(Stale)
+15 f51d0dac Replica { replica: r1000 }
+16 45d4ea62 Done
+17 a8b4cea6 Done
 ";

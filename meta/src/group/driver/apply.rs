@@ -104,7 +104,7 @@ impl<E: Env> Driver<E> {
             };
             let applied = apply(&mut self.state, index, &command);
             request = took_effect(&command.kind, &applied.reply, index);
-            self.effects(&applied.effects);
+            self.effects(&applied.effects, term);
             reply = applied.reply;
         }
         let hash = self.state.hash();
@@ -114,12 +114,18 @@ impl<E: Env> Driver<E> {
         self.answer(index, term, reply);
     }
 
-    fn effects(&mut self, effects: &[Effect]) {
+    fn effects(&mut self, effects: &[Effect], term: u64) {
         for effect in effects {
             let now = self.now();
             match effect {
-                Effect::SessionOpened(session) => self.contacts.heard(*session, now),
-                Effect::SessionEnded(session) => self.contacts.ended(*session),
+                Effect::SessionOpened(session) => {
+                    self.contacts.heard(*session, now);
+                    self.opens.began(*session, self.replica.leads() == Some(term));
+                }
+                Effect::SessionEnded(session) => {
+                    self.contacts.ended(*session);
+                    self.opens.ended(*session);
+                }
             }
         }
     }

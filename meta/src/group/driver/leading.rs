@@ -10,10 +10,16 @@ use futures::channel::oneshot;
 use mooseng_core::env::Env;
 use mooseng_core::event::Event;
 use mooseng_core::id::ReplicaId;
-use mooseng_core::probe;
 use mooseng_core::time::Instant;
+use mooseng_core::{plant, probe};
 use raft::eraftpb::ConfChangeTransition;
 
+/// Orphans collected by one command.
+const ORPHANS_AT_ONCE_MAX: usize = 1_024;
+/// More than one takes in a command.
+const ORPHAN_BYTES: usize = 16;
+/// How often what was proposed and is still there is proposed again.
+const PROPOSED_AGAIN_CHORES: u64 = 32;
 /// Sessions ended by one command.
 const SESSIONS_ENDED_MAX: usize = 256;
 /// Of so many ticks one at most is left out on a whim.
@@ -44,6 +50,7 @@ impl<E: Env> Driver<E> {
             self.offer_again();
             if self.replica.knows_all() {
                 self.end_sessions();
+                self.collect_orphans();
                 self.change_members();
             }
         }
@@ -81,6 +88,26 @@ impl<E: Env> Driver<E> {
         if !sessions.is_empty() {
             probe!("sessions run out");
             self.propose_own(CommandKind::ExpireSessions { sessions });
+        }
+    }
+
+    fn collect_orphans(&mut self) {
+        if self.is_full() {
+            return;
+        }
+        let state = &self.state;
+        self.opens.forget_collected(|inode| state.is_orphan(inode));
+        let at_once = (self.config.group.entry_bytes_max() / ORPHAN_BYTES).clamp(1, ORPHANS_AT_ONCE_MAX);
+        let orphans = plant!("orphan-kept-for-ever", self.state.orphans_from(None), {
+            self.state.orphans_from(self.state.orphans_from(None).next())
+        });
+        let mut free = self.opens.condemn(orphans, at_once);
+        if free.is_empty() && self.ticks.is_multiple_of(self.config.chores_ticks * PROPOSED_AGAIN_CHORES) {
+            // A proposal may have been refused; one that is carried out twice does no harm.
+            free.extend(self.opens.condemned().take(at_once));
+        }
+        if !free.is_empty() {
+            self.propose_own(CommandKind::Collect { orphans: free });
         }
     }
 

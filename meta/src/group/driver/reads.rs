@@ -2,10 +2,11 @@
 //! replica still leads.
 
 use super::Driver;
-use crate::group::handle::{Denied, Read, Seen};
+use crate::group::handle::{Asked, Denied, Read, Seen};
 use crate::query::query;
 use mooseng_core::env::Env;
 use mooseng_core::event::Event;
+use mooseng_core::namespace::{Answer, Outcome, Query};
 use mooseng_core::time::Instant;
 use mooseng_core::{plant, probe};
 use std::collections::VecDeque;
@@ -71,7 +72,7 @@ impl<E: Env> Driver<E> {
 
     /// What only a planted bug does: believe in one's leadership without asking.
     fn serves_regardless(&self) -> bool {
-        let keep_alives = self.reads.waiting.iter().all(|read| read.query.is_none());
+        let keep_alives = self.reads.waiting.iter().all(|read| read.asked == Asked::KeepAlive);
         let deposed = plant!("stale-read-from-deposed-leader", false, true);
         deposed || (keep_alives && plant!("keepalive-by-deposed-leader", false, true))
     }
@@ -139,15 +140,19 @@ impl<E: Env> Driver<E> {
         if !self.state.has_session(read.session) {
             return Seen::UnknownSession;
         }
-        match &read.query {
-            Some((caller, question)) => {
-                Seen::Outcome(query(&self.state, caller, question), self.replica.applied())
-            }
-            None if self.contacts.is_ending(read.session) => {
+        let applied = self.replica.applied();
+        match &read.asked {
+            Asked::KeepAlive if self.contacts.is_ending(read.session) => {
                 probe!("session kept alive too late");
                 Seen::UnknownSession
             }
-            None => Seen::Alive(self.contacts.lifetime()),
+            Asked::KeepAlive => Seen::Alive(self.contacts.lifetime()),
+            Asked::Query(caller, question) => Seen::Outcome(query(&self.state, caller, question), applied),
+            Asked::Open { caller, inode, access, .. } => {
+                let question = Query::Access { inode: *inode, access: *access };
+                Seen::Outcome(query(&self.state, caller, &question), applied)
+            }
+            Asked::Release { .. } | Asked::Attach { .. } => Seen::Outcome(Ok(Answer::Done), applied),
         }
     }
 
@@ -155,6 +160,25 @@ impl<E: Env> Driver<E> {
         if matches!(seen, Seen::Alive(_)) {
             self.contacts.heard(read.session, now);
         }
+        let seen = match seen {
+            Seen::Outcome(Ok(answer), applied) => Seen::Outcome(self.hold(&read.asked, answer), applied),
+            other => other,
+        };
+        let wanted = !self.opens.is_attached(read.session) && seen != Seen::UnknownSession;
+        let seen = if wanted { Seen::Unattached(Box::new(seen)) } else { seen };
         let _ = read.reply.send(Ok(seen));
+    }
+
+    /// What was asked may have been to have something open, or no more.
+    fn hold(&mut self, asked: &Asked, answer: Answer) -> Outcome {
+        match asked {
+            Asked::KeepAlive | Asked::Query(..) => Ok(answer),
+            Asked::Open { saying, inode, .. } => self.opens.open(*saying, *inode).map(|()| answer),
+            Asked::Release { saying, inodes } => {
+                self.opens.release(*saying, inodes);
+                Ok(answer)
+            }
+            Asked::Attach { saying, inodes } => self.opens.attach(*saying, inodes).map(|()| answer),
+        }
     }
 }

@@ -4,9 +4,9 @@ use super::lab::{ECHO, Lab};
 use crate::convert;
 use crate::proto::cluster::cluster_methods;
 use crate::proto::metadata::{
-    CloseSessionReply, CloseSessionRequest, KeepAliveReply, KeepAliveRequest, Metadata, MetadataClient,
-    MetadataHandler, MutateReply, MutateRequest, OpenSessionReply, OpenSessionRequest, QueryReply,
-    QueryRequest, metadata_methods,
+    CloseSessionReply, CloseSessionRequest, HoldReply, HoldRequest, KeepAliveReply, KeepAliveRequest,
+    Metadata, MetadataClient, MetadataHandler, MutateReply, MutateRequest, OpenSessionReply,
+    OpenSessionRequest, QueryReply, QueryRequest, metadata_methods,
 };
 use crate::proto::raft::{
     FetchSnapshotReply, FetchSnapshotRequest, InquireReply, InquireRequest, Raft, RaftClient, RaftHandler,
@@ -34,6 +34,7 @@ fn the_numbers_of_methods_are_pinned() {
             (103, "Metadata.CloseSession", false),
             (104, "Metadata.Mutate", false),
             (105, "Metadata.Query", false),
+            (106, "Metadata.Hold", false),
             (201, "Raft.Step", true),
             (202, "Raft.Inquire", false),
             (203, "Raft.FetchSnapshot", false),
@@ -60,7 +61,7 @@ impl Metadata<TestEnv> for Server {
     }
 
     async fn keep_alive(&self, _: Call, _: KeepAliveRequest) -> Result<KeepAliveReply, Status> {
-        Ok(KeepAliveReply { lifetime_ms: 1 })
+        Ok(KeepAliveReply { lifetime_ms: 1, attach_wanted: false })
     }
 
     async fn close_session(&self, _: Call, _: CloseSessionRequest) -> Result<CloseSessionReply, Status> {
@@ -69,6 +70,10 @@ impl Metadata<TestEnv> for Server {
 
     async fn mutate(&self, _: Call, request: MutateRequest) -> Result<MutateReply, Status> {
         Ok(MutateReply { outcome: None, index: request.sequence })
+    }
+
+    async fn hold(&self, _: Call, _: HoldRequest) -> Result<HoldReply, Status> {
+        Err(Status::new(Code::Unimplemented, "nothing is held here"))
     }
 
     async fn query(&self, _: Call, _: QueryRequest) -> Result<QueryReply, Status> {

@@ -218,6 +218,9 @@ impl StepDraw<'_> {
                 let rdev = *self.dice.pick(&[None, Some(259), Some(u32::MAX)]);
                 Action::Mknod { at: self.named(), rdev }
             }
+            "open" => Action::Open { inode: self.anything() },
+            "close" => Action::Close,
+            "look-at-open" => Action::LookAtOpen,
             "readlink" => Action::ReadLink { inode: self.anything() },
             "access" => {
                 let access = Access::new(self.dice.below(8) as u8).expect("three bits");

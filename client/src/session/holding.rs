@@ -1,0 +1,171 @@
+//! What a session has open: telling the leader, and telling it again when it has forgotten.
+//!
+//! Nothing is told in a destructor. What is let go there, and whatever was not told to the end, is
+//! told by a task of its own, which begins when somebody next has a reason to, at the latest when
+//! the session is kept alive.
+
+use super::{Answered, Session, Shared, answered};
+use crate::error::ClientError;
+use mooseng_core::env::Env;
+use mooseng_core::id::InodeId;
+use mooseng_core::namespace::{Access, Caller, Refusal};
+use mooseng_net::convert::write_caller;
+use mooseng_net::proto::metadata::{self as wire, hold_request::What};
+use mooseng_net::proto::namespace as proto;
+use std::sync::Arc;
+
+/// How often in a row a leader is told what is open.
+const ATTACH_TRIES_MAX: u32 = 8;
+
+/// An inode that is open once more than without it: as long as this lives, and the session, the
+/// inode is there, whatever becomes of its names.
+pub struct Hold<E: Env> {
+    shared: Arc<Shared<E>>,
+    inode: InodeId,
+    /// Whether the leader may have heard of it without anybody knowing.
+    doubtful: bool,
+}
+
+impl<E: Env> Hold<E> {
+    pub fn inode(&self) -> InodeId {
+        self.inode
+    }
+}
+
+impl<E: Env> Drop for Hold<E> {
+    fn drop(&mut self) {
+        self.shared.holds().close(self.inode, self.doubtful);
+    }
+}
+
+/// A number that an answer is waited for.
+struct Said<'a, E: Env> {
+    shared: &'a Shared<E>,
+    number: u64,
+}
+
+impl<E: Env> Drop for Said<'_, E> {
+    fn drop(&mut self) {
+        self.shared.holds().heard(self.number);
+    }
+}
+
+/// What the leader was not told to the end.
+struct Untold<'a, E: Env> {
+    shared: &'a Shared<E>,
+    inodes: Vec<InodeId>,
+}
+
+impl<E: Env> Drop for Untold<'_, E> {
+    fn drop(&mut self) {
+        self.shared.holds().doubt(&self.inodes);
+    }
+}
+
+impl<E: Env> Session<E> {
+    /// Opens an inode, if the caller may do all this with it. Answered with its attributes, and with
+    /// a hold if there is one.
+    pub async fn open_inode_as(
+        &self,
+        caller: &Caller,
+        inode: InodeId,
+        access: Access,
+    ) -> Result<(Answered, Option<Hold<E>>), ClientError> {
+        let Some(number) = self.shared.holds().open(inode) else { return Err(ClientError::TooManyOpen) };
+        let mut hold = Hold { shared: self.shared.clone(), inode, doubtful: true };
+        let open = wire::HoldOpen { inode: inode.raw(), access: u32::from(access.bits()) };
+        let answer = self.shared.tell(number, What::Open(open), write_caller(caller)).await?;
+        hold.doubtful = false;
+        if answer.outcome.is_err() {
+            return Ok((answer, None));
+        }
+        self.shared.holds().granted(inode);
+        Ok((answer, Some(hold)))
+    }
+
+    /// Gives an open inode back, and tells the leader of everything that is open no more, without
+    /// waiting for that.
+    pub fn let_go(&self, hold: Hold<E>) {
+        drop(hold);
+        Shared::catch_up(&self.shared, false);
+    }
+
+    /// The session after one that was lost. What was open under that one is open under this one, as
+    /// far as it is still there.
+    pub async fn succeed(&self) -> Result<Self, ClientError> {
+        let Shared { env, config, holds, .. } = &*self.shared;
+        let session = Self::open_with(env, config.clone(), holds.clone()).await?;
+        if !holds.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty() {
+            Shared::catch_up(&session.shared, true);
+        }
+        Ok(session)
+    }
+}
+
+impl<E: Env> Shared<E> {
+    async fn tell(
+        &self,
+        number: u64,
+        what: What,
+        caller: Option<proto::Caller>,
+    ) -> Result<Answered, ClientError> {
+        let said = Said { shared: self, number };
+        let mut request =
+            wire::HoldRequest { session: self.id.0, number, low_water: 0, what: Some(what), caller };
+        let ask = self.ask(|client, deadline| {
+            request.low_water = self.holds().low_water();
+            let request = request.clone();
+            async move { client.hold(&request, deadline).await }
+        });
+        let reply = ask.await?.reply;
+        drop(said);
+        answered(reply.outcome, reply.index)
+    }
+
+    /// Tells the leader what it does not know, all of it if it has forgotten. One task does at a time.
+    pub(super) fn catch_up(shared: &Arc<Self>, attach_wanted: bool) {
+        {
+            let inner = &mut *shared.lock();
+            inner.attach_wanted |= attach_wanted;
+            if inner.catching_up || !(inner.attach_wanted || shared.holds().is_doubtful()) {
+                return;
+            }
+            inner.catching_up = true;
+        }
+        let shared = shared.clone();
+        let env = shared.env.clone();
+        env.spawn("session catches up", async move {
+            for _ in 0..ATTACH_TRIES_MAX {
+                if !shared.catch_up_once().await {
+                    break;
+                }
+            }
+            shared.lock().catching_up = false;
+        });
+    }
+
+    /// Is there anything left that may as well be told at once?
+    async fn catch_up_once(&self) -> bool {
+        let attach = std::mem::take(&mut self.lock().attach_wanted);
+        let mut told = true;
+        if attach {
+            let (number, inodes) = self.holds().attach();
+            let inodes = inodes.into_iter().map(InodeId::raw).collect();
+            let answer = self.tell(number, What::Attach(wire::HoldAttach { inodes }), None).await;
+            let overtaken = matches!(&answer, Ok(answer) if answer.outcome == Err(Refusal::Conflict));
+            self.lock().attach_wanted |= overtaken;
+            told &= answer.is_ok();
+        }
+        let released = self.holds().release();
+        if let Some((number, inodes)) = released {
+            let raw = inodes.iter().map(|inode| inode.raw()).collect();
+            let mut untold = Untold { shared: self, inodes };
+            let answer = self.tell(number, What::Release(wire::HoldRelease { inodes: raw }), None).await;
+            if answer.is_ok() {
+                untold.inodes.clear();
+            }
+            told &= answer.is_ok();
+        }
+        told && (self.lock().attach_wanted || self.holds().is_doubtful())
+    }
+}
