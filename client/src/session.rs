@@ -10,7 +10,7 @@ use crate::holds::Holds;
 use crate::window::Window;
 use futures::channel::oneshot;
 use mooseng_core::chance::Dice;
-use mooseng_core::env::{Address, Clock, Env, sleep};
+use mooseng_core::env::{Address, Clock, Env, sleep, timeout};
 use mooseng_core::id::SessionId;
 use mooseng_core::namespace::{Caller, Op, Outcome, Query};
 use mooseng_core::time::Instant;
@@ -191,23 +191,29 @@ impl<E: Env> Session<E> {
 
     /// Carries out a change in somebody's name, once.
     pub async fn mutate_as(&self, caller: &Caller, op: &Op) -> Result<Answered, ClientError> {
-        self.begin().await.carry_out_as(caller, op).await
+        self.begin().await?.carry_out_as(caller, op).await
     }
 
-    /// Takes the number of the next change, waiting while the window is full.
-    pub async fn begin(&self) -> Change<E> {
+    /// Takes the number of the next change, waiting while the window is full. The time that the change
+    /// may take begins with the wait.
+    pub async fn begin(&self) -> Result<Change<E>, ClientError> {
+        let end = self.shared.end();
         loop {
             let turn = {
                 let mut inner = self.shared.lock();
                 if let Some(sequence) = inner.window.take() {
-                    return Change { shared: self.shared.clone(), sequence };
+                    return Ok(Change { shared: self.shared.clone(), sequence, end });
                 }
                 let (wake, turn) = oneshot::channel();
                 inner.waiting.push_back(wake);
                 turn
             };
             // An error means that the waker was dropped with its place: look again either way.
-            let _ = turn.await;
+            let env = &self.shared.env;
+            let left = end.since(env.clock().now());
+            if timeout(env, left, turn).await.is_err() {
+                return Err(ClientError::NotReached { last: "other changes were in front of it".to_owned() });
+            }
         }
     }
 
@@ -264,6 +270,8 @@ impl<E: Env> Session<E> {
 pub struct Change<E: Env> {
     shared: Arc<Shared<E>>,
     sequence: u64,
+    /// When its time is up.
+    end: Instant,
 }
 
 impl<E: Env> Change<E> {
@@ -286,7 +294,7 @@ impl<E: Env> Change<E> {
             op: Some(op.into()),
             caller: write_caller(caller),
         };
-        let ask = self.shared.ask(|client, deadline| {
+        let ask = self.shared.ask_until(self.end, |client, deadline| {
             request.low_water = self.shared.lock().window.low_water();
             let request = request.clone();
             async move { client.mutate(&request, deadline).await }
@@ -355,16 +363,31 @@ impl<E: Env> Shared<E> {
         self.holds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks one server after another until there is an answer or the time is up. What is asked
-    /// must be safe to ask again.
+    /// When the time of something is up that begins now.
+    fn end(&self) -> Instant {
+        self.env.clock().now() + self.config.operation_timeout
+    }
+
     async fn ask<T, F>(
         &self,
+        call: impl FnMut(MetadataClient<E>, Instant) -> F,
+    ) -> Result<Asked<T>, ClientError>
+    where
+        F: Future<Output = Result<T, CallError>> + Send,
+    {
+        self.ask_until(self.end(), call).await
+    }
+
+    /// Asks one server after another until there is an answer or the time is up. What is asked
+    /// must be safe to ask again.
+    async fn ask_until<T, F>(
+        &self,
+        end: Instant,
         mut call: impl FnMut(MetadataClient<E>, Instant) -> F,
     ) -> Result<Asked<T>, ClientError>
     where
         F: Future<Output = Result<T, CallError>> + Send,
     {
-        let end = self.env.clock().now() + self.config.operation_timeout;
         let mut last = "nothing was tried".to_owned();
         // Of all attempts so far: what one of them may have done the later ones cannot undo.
         let mut maybe_carried_out = false;

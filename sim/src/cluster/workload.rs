@@ -461,7 +461,13 @@ impl Walker<'_> {
 
     async fn change(&self, op: Op) -> Result<Answered, Stop> {
         let call = self.call(Asked::Change(op.clone()));
-        let change = self.session.begin().await;
+        let change = match self.session.begin().await {
+            Ok(change) => change,
+            Err(error) => {
+                call.end(&Err(error.clone()));
+                return Err(error.into());
+            }
+        };
         call.name(Request { session: self.session.id(), sequence: change.sequence() });
         let result = change.carry_out_as(&self.caller, &op).await;
         call.end(&result);
