@@ -2,15 +2,17 @@
 //! which oracle and after how many seeds. A bug that is not caught means that the simulator is
 //! blind there; a control that is reported means that it sees what is not.
 
-use crate::remark;
 use crate::sweep::run_caught;
-use mooseng_sim::bugs::{BLIND, BUGS, Bug, CONTROLS};
+use crate::{draw, remark};
+use mooseng_sim::bugs::{BLIND, BUGS, BUGS_OF_SCENARIOS, Bug, CONTROLS};
 use mooseng_sim::plan::Plan;
 use mooseng_sim::run::{Failure, RunOptions};
 use mooseng_sim::shrink::shrink;
 use serde::Serialize;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+const SWARM: &str = "swarm";
 
 #[derive(Clone, Debug)]
 pub struct Hunt {
@@ -28,6 +30,8 @@ pub struct Hunt {
 #[derive(Clone, Debug, Serialize)]
 pub struct Score {
     pub bug: String,
+    /// Where it was looked for.
+    pub scenario: &'static str,
     pub control: bool,
     /// Known to go unseen: neither right nor wrong.
     pub blind: bool,
@@ -51,20 +55,22 @@ pub struct Shrunk {
 
 /// Every bug's score, in the order of the list.
 pub fn scoreboard(hunt: &Hunt) -> Vec<Score> {
-    let wanted = |bug: &&Bug| hunt.only.as_ref().is_none_or(|only| *only == bug.name);
-    let all: Vec<(&Bug, bool)> = BUGS
+    let wanted = |bug: &Bug| hunt.only.as_ref().is_none_or(|only| *only == bug.name);
+    let others = BUGS_OF_SCENARIOS.iter().map(|(scenario, bug)| (bug, false, *scenario));
+    let all: Vec<(&Bug, bool, &'static str)> = BUGS
         .iter()
-        .filter(wanted)
-        .map(|bug| (bug, false))
-        .chain(CONTROLS.iter().filter(wanted).map(|bug| (bug, true)))
+        .map(|bug| (bug, false, SWARM))
+        .chain(others)
+        .chain(CONTROLS.iter().map(|bug| (bug, true, SWARM)))
+        .filter(|(bug, ..)| wanted(bug))
         .collect();
     let next = AtomicUsize::new(0);
     let scores = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..hunt.threads.max(1) {
             scope.spawn(|| {
-                while let Some((bug, control)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let score = score(bug, *control, hunt);
+                while let Some((bug, control, scenario)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let score = score(bug, *control, scenario, hunt);
                     remark!("{}", line(&score));
                     scores.lock().expect("no thread panics while it adds").push(score);
                 }
@@ -72,11 +78,13 @@ pub fn scoreboard(hunt: &Hunt) -> Vec<Score> {
         }
     });
     let mut scores = scores.into_inner().expect("no thread panics while it adds");
-    scores.sort_by_key(|score| all.iter().position(|(bug, _)| bug.name == score.bug));
+    scores.sort_by_key(|score| {
+        all.iter().position(|(bug, _, scenario)| bug.name == score.bug && *scenario == score.scenario)
+    });
     scores
 }
 
-fn score(bug: &Bug, control: bool, hunt: &Hunt) -> Score {
+fn score(bug: &Bug, control: bool, scenario: &'static str, hunt: &Hunt) -> Score {
     let blind = BLIND.contains(&bug.name);
     let seeds = match (control, blind) {
         (true, _) => hunt.control_seeds,
@@ -85,6 +93,7 @@ fn score(bug: &Bug, control: bool, hunt: &Hunt) -> Score {
     };
     let mut score = Score {
         bug: bug.name.to_owned(),
+        scenario,
         control,
         blind,
         reached: false,
@@ -96,7 +105,7 @@ fn score(bug: &Bug, control: bool, hunt: &Hunt) -> Score {
         right: control || blind,
     };
     for seed in 0..seeds {
-        let plan = Plan::swarm(seed).with_bug(bug.name);
+        let plan = draw(scenario, seed).with_bug(bug.name);
         let report = run_caught(&plan, &RunOptions::default());
         score.seeds += 1;
         score.reached |= report.bug_reached > 0;
@@ -108,7 +117,7 @@ fn score(bug: &Bug, control: bool, hunt: &Hunt) -> Score {
         score.seed = Some(seed);
         score.promise = Some(failure.promise.clone());
         score.caught_by = Some(failure.oracle.clone());
-        if hunt.shrink && !control {
+        if hunt.shrink && expected && !control {
             score.shrunk = Some(shrunk(&plan, &failure));
         }
         if expected {
@@ -151,5 +160,6 @@ pub fn line(score: &Score) -> String {
     let shrunk = score.shrunk.map_or_else(String::new, |Shrunk { events_before, events, runs }| {
         format!(", shrunk from {events_before} events to {events} in {runs} runs")
     });
-    format!("{mark} {:<36} {what}{reached}{shrunk}", score.bug)
+    let place = if score.scenario == SWARM { String::new() } else { format!(" ({})", score.scenario) };
+    format!("{mark} {:<36} {what}{reached}{shrunk}", format!("{}{place}", score.bug))
 }

@@ -3,8 +3,8 @@
 
 use clap::{Args, Parser, Subcommand};
 use mooseng_scenarios::sweep::{Sweep, run_caught};
-use mooseng_scenarios::{bench, bugs, determinism, exhaustive, output, remark, say};
-use mooseng_sim::plan::{Plan, Weights};
+use mooseng_scenarios::{SCENARIOS, bench, bugs, determinism, draw, exhaustive, output, remark, say};
+use mooseng_sim::plan::Plan;
 use mooseng_sim::run::{Failure, Report, RunOptions};
 use mooseng_sim::shrink::shrink;
 use std::path::PathBuf;
@@ -224,25 +224,10 @@ fn print_as<T: serde::Serialize + std::fmt::Display>(json: bool, value: &T) {
     }
 }
 
-/// What seeds can be drawn for: everything; one failure at a time at default settings, long or short;
-/// ten minutes of load on disks that stall; what no replica can detect.
-const SCENARIOS: [&str; 5] = ["swarm", "failover", "flaps", "stalls", "beyond"];
-
-fn draw(scenario: &str, seed: u64) -> Plan {
-    match scenario {
-        "failover" => Plan::draw(seed, &Weights::failover()),
-        "flaps" => Plan::draw(seed, &Weights::flaps()),
-        "stalls" => Plan::draw(seed, &Weights::stalls()),
-        "beyond" => Plan::draw(seed, &Weights::beyond()),
-        _ => Plan::swarm(seed),
-    }
-}
-
 fn planted(plan: Plan, bug: Option<&str>) -> Result<Plan, String> {
     let Some(bug) = bug else { return Ok(plan) };
-    let known =
-        mooseng_sim::bugs::BUGS.iter().chain(mooseng_sim::bugs::CONTROLS).find(|known| known.name == bug);
-    let known = known.ok_or_else(|| format!("no bug is called {bug:?}: `cargo sim bugs` lists them"))?;
+    let known = mooseng_sim::bugs::find(bug)
+        .ok_or_else(|| format!("no bug is called {bug:?}: `cargo sim bugs` lists them"))?;
     Ok(plan.with_bug(known.name))
 }
 

@@ -80,6 +80,9 @@ pub(super) async fn rejoin<E: Env>(
 
 fn announce<E: Env>(env: &E, group: GroupId, lost: &Lost) {
     let reason = lost.why.clone();
+    if plant!("lost-replica-says-nothing", false, true) {
+        return;
+    }
     match lost.old {
         Some(replica) if !lost.fenced => env.note(Event::Fenced { group, replica, reason }),
         Some(_) => {}

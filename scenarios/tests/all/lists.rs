@@ -1,7 +1,7 @@
 //! The lists of planted bugs, controls and probes against the source: nothing is planted that the
 //! scoreboard does not know, and nothing is on it that is not planted.
 
-use mooseng_sim::bugs::{BLIND, BUGS, BUGS_ELSEWHERE, CONTROLS, PROBES, PROBES_ELSEWHERE};
+use mooseng_sim::bugs::{BLIND, BUGS, BUGS_ELSEWHERE, BUGS_OF_SCENARIOS, CONTROLS, PROBES, PROBES_ELSEWHERE};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -40,7 +40,8 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 fn the_scoreboard_knows_every_planted_bug() {
     let shown = BUGS.iter().chain(CONTROLS).map(|bug| bug.name);
     let elsewhere = BUGS_ELSEWHERE.iter().map(|(bug, _)| *bug);
-    let listed: BTreeSet<String> = shown.chain(elsewhere).map(str::to_owned).collect();
+    let others = BUGS_OF_SCENARIOS.iter().map(|(_, bug)| bug.name);
+    let listed: BTreeSet<String> = shown.chain(elsewhere).chain(others).map(str::to_owned).collect();
     assert_eq!(planted("plant!("), listed);
     assert!(BUGS.len() - BLIND.len() >= 15 && CONTROLS.len() >= 3);
     assert!(

@@ -63,7 +63,8 @@ impl<E: Env> Driver<E> {
         // When it has not been heard of for a while it may be cut off already.
         let fading =
             self.replica.lease_fades(now) && self.env.buggify("leader hands over as its lease fades");
-        if whim || fading {
+        let restless = plant!("leader-hands-over-for-nothing", false, self.ticks.is_multiple_of(WHIM_TICKS));
+        if whim || fading || restless {
             self.hand_over();
         }
     }
