@@ -115,6 +115,41 @@ fn a_file_with_a_slip() {
     assert_refused(&["up", "--config", path], 2, &wanted);
 }
 
+/// Every role reads its section of one file, and a flag beats it.
+#[test]
+fn one_file_for_all_roles() {
+    let directory = Directory::fresh();
+    let file = directory.path().join("mooseng.toml");
+    let text = "[meta]\ndata = \"m\"\nserver = 1\nlisten = \"a:1\"\nlost-after = \"1s\"\n\n\
+                [chunk]\ndata = \"c\"\nserver = 101\nlisten = \"a:2\"\nmetadata = [\"a:1\", \"b:1\"]\nscrub-rate = 0\n\n\
+                [mount]\nmeta = [\"a:1\"]\ntimeo = \"10ms\"\n";
+    std::fs::write(&file, text).expect("the file is written");
+    let path = file.to_str().expect("text");
+    let lost = format!("mooseng: lost-after: \"1s\", from {path}, is too little; write 3s or more");
+    assert_refused(&["meta", "--config", path], 2, &lost);
+    let scrub = format!(
+        "mooseng: scrub-rate: \"0\", from {path}, leaves rot to be found by readers; write 1KiB or more"
+    );
+    assert_refused(&["chunk", "--config", path], 2, &scrub);
+    assert_refused(
+        &["chunk", "--config", path, "--server", "0"],
+        2,
+        "mooseng: server: \"0\", given as a flag, is nobody's number; write the server's number, 1 or more",
+    );
+    let patience = format!("mooseng: timeo: \"10ms\", from {path}, is too little; write 1s or more");
+    assert_refused(&["mount", "/", "--config", path], 2, &patience);
+}
+
+#[test]
+fn classes_that_there_are_not() {
+    let (code, line) = refusal(&["class", "set", "/", "ec=0+2"]);
+    assert_eq!(code, Some(2), "{line}");
+    assert!(line.starts_with("mooseng: invalid value 'ec=0+2' for '<CLASS>': "), "{line}");
+    let (code, line) = refusal(&["file", "info", "relative"]);
+    assert_eq!(code, Some(2), "{line}");
+    assert!(line.contains("a path begins with `/`"), "{line}");
+}
+
 /// From an empty place to a formatted one, and every wrong turn on the way.
 #[test]
 fn data_directories_that_do_not_fit() {

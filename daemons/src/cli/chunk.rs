@@ -1,8 +1,11 @@
 //! `mooseng chunk`: a chunk server.
 
+mod door;
+
 use super::failure::Failure;
 use super::meta::{at_least, die_with, key, runtime, told_to_stop};
 use super::settings;
+use crate::http;
 use crate::machine::RealEnv;
 use crate::settings::{ByteSize, Section, Settings};
 use clap::{Arg, ArgMatches, Command, value_parser};
@@ -11,6 +14,7 @@ use mooseng_chunk::{ChunkServerConfig, run as serve};
 use rustix::process::Signal;
 use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) static SECTION: Section = Section {
@@ -32,6 +36,7 @@ pub(super) static SECTION: Section = Section {
             "The cluster of an empty data directory; asked for if it is not given",
         ),
         key("rack", "NAME", Some("rack"), "What fails together with this server has the same"),
+        key("http", "HOST:PORT", None, "Where /health, /ready and /metrics are served, if at all"),
         key("segment", "SIZE", Some("32MiB"), "How much is preallocated at a time for small parts"),
         key("small", "SIZE", Some("256KiB"), "Parts up to this size lie together in segments"),
         key("scrub-rate", "SIZE", Some("16MiB"), "How much is read again in a second"),
@@ -57,6 +62,12 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let runtime = runtime()?;
     let end = runtime.block_on(async {
         let env = RealEnv::start(&data)?;
+        if let Some(http) = settings.find("http")? {
+            let role = Arc::new(door::ChunkRole::new(&env, &config.address));
+            let listener = http::listen(&http).await;
+            let listener = listener.map_err(|error| Failure::Other(format!("http: {http}: {error}")))?;
+            tokio::spawn(http::serve(listener, role));
+        }
         let (server, address) = (config.server, &config.address);
         eprintln!("mooseng: chunk server {server} listens at {address}, its data is in {}", data.display());
         match select(pin!(serve(env, config)), pin!(told_to_stop()?)).await {

@@ -7,8 +7,10 @@
 )]
 
 mod chunk;
+mod class;
 mod client;
 mod failure;
+mod file;
 mod meta;
 mod mount;
 mod ns;
@@ -28,7 +30,7 @@ const SECTIONS: [&Section; 5] =
 
 type Verb = (fn() -> Command, fn(&ArgMatches) -> Result<(), Failure>);
 
-const VERBS: [Verb; 7] = [
+const VERBS: [Verb; 9] = [
     (up::command, up::run),
     (meta::format_command, meta::run_format),
     (meta::command, meta::run),
@@ -36,6 +38,8 @@ const VERBS: [Verb; 7] = [
     (mount::command, mount::run),
     (status::command, status::run),
     (ns::command, ns::run),
+    (file::command, file::run),
+    (class::command, class::run),
 ];
 
 fn command() -> Command {

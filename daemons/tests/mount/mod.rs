@@ -330,6 +330,31 @@ const MADE_UP_FOR: Duration = Duration::from_secs(60);
 /// Of a chunk server: its life and how many parts it keeps; and how all slices fare.
 type Seen = (String, Option<u64>, Value);
 
+/// A file in a directory of another class.
+fn write_coded(mounted: &Mounted, bytes: &[u8]) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while mounted.cluster.status()["chunk_servers"].as_array().is_none_or(|servers| servers.len() < 6) {
+        assert!(Instant::now() < end, "six chunk servers were started");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    mounted.shell("mkdir coded");
+    assert_eq!(mounted.cluster.told(&["class", "set", "/coded", "ec=3+2"]), "ec=3+2\n");
+    let wide = mounted.cluster.verb(&["class", "set", "/coded", "ec=8+3"]);
+    let line = String::from_utf8_lossy(&wide.stderr).into_owned();
+    assert!(line.starts_with("mooseng: class: ec=8+3 has 11 parts"), "{line}");
+    fs::write(mounted.path("coded/file"), bytes).expect("it is written");
+    let told = mounted.cluster.told(&["file", "info", "/coded/file", "--json"]);
+    let info: Value = serde_json::from_str(&told).expect("JSON");
+    let slice = &info["slices"][0];
+    assert_eq!(
+        (slice["class"].as_str(), slice["parts_alive"].as_u64()),
+        (Some("ec=3+2"), Some(5)),
+        "{info:#}"
+    );
+    let told = mounted.cluster.told(&["file", "info", "/coded/file"]);
+    assert!(told.contains("ec=3+2; 5 parts alive, 3 needed"), "{told}");
+}
+
 fn chunk_servers_are_lost_and_come_back() {
     let point = Directory::fresh();
     let cluster = Cluster::start_with_chunks(point.path(), 6, &["--lost-after", LOST_AFTER]);
@@ -338,6 +363,7 @@ fn chunk_servers_are_lost_and_come_back() {
         let word = |at: u64| (at ^ file << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
         (0..20_000 + file * 40_000).flat_map(word).collect()
     };
+    write_coded(&mounted, &bytes(6));
     for file in 0..6 {
         fs::write(mounted.path(&format!("file-{file}")), bytes(file)).expect("it is written");
     }
@@ -358,6 +384,7 @@ fn chunk_servers_are_lost_and_come_back() {
             let read = fs::read(mounted.path(&format!("file-{file}"))).expect("it is read");
             assert!(read == bytes(file), "file-{file} {when}");
         }
+        assert!(fs::read(mounted.path("coded/file")).expect("it is read") == bytes(6), "coded {when}");
     };
     check("while a server hangs");
     let until = |what: &str, reached: &dyn Fn(&Seen) -> bool| {

@@ -1,6 +1,6 @@
 //! `mooseng ns`: the namespace by hand, without a mount.
 
-mod path;
+pub(super) mod path;
 mod show;
 
 use super::client::{self, ClientSettings, run_on_machine};
@@ -96,11 +96,19 @@ pub(super) fn command() -> Command {
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let settings = ClientSettings::read(&settings(&client::SECTION, matches)?)?;
     let verb = Verb::from_arg_matches(matches).map_err(|error| Failure::Other(error.to_string()))?;
+    with_tree(settings, async |tree| tree.carry_out(verb).await)
+}
+
+/// Does something with the namespace, in a session of its own.
+pub(super) fn with_tree(
+    settings: ClientSettings,
+    verb: impl AsyncFnOnce(&Tree) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     run_on_machine(async |env| {
         let config =
             SessionConfig { operation_timeout: settings.timeout, ..SessionConfig::new(settings.servers) };
         let tree = Tree { session: Session::open(&env, config).await? };
-        let done = tree.carry_out(verb).await;
+        let done = verb(&tree).await;
         // What the verb came to is what counts; a session that is not closed runs out.
         let _ = tree.session.close().await;
         done
@@ -108,8 +116,8 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
 }
 
 /// The namespace, by paths.
-struct Tree {
-    session: Session<RealEnv>,
+pub(super) struct Tree {
+    pub(super) session: Session<RealEnv>,
 }
 
 impl Tree {
@@ -231,7 +239,7 @@ impl Tree {
     }
 
     /// What a path leads to.
-    async fn find(&self, path: &Path) -> Result<Attr, Failure> {
+    pub(super) async fn find(&self, path: &Path) -> Result<Attr, Failure> {
         let mut attr = attr_of(self.ask(path, Query::GetAttr { inode: InodeId::ROOT }).await?)?;
         for name in path.names() {
             let query = Query::Lookup { parent: attr.inode, name: name.clone() };
@@ -255,12 +263,12 @@ impl Tree {
         }
     }
 
-    async fn ask(&self, path: &Path, query: Query) -> Result<Answer, Failure> {
+    pub(super) async fn ask(&self, path: &Path, query: Query) -> Result<Answer, Failure> {
         let answered = self.session.query(&query).await?;
         answered.outcome.map_err(|refusal| Failure::Refused { path: path.to_string(), refusal })
     }
 
-    async fn change(&self, path: &Path, op: Op) -> Result<(), Failure> {
+    pub(super) async fn change(&self, path: &Path, op: Op) -> Result<(), Failure> {
         let answered = self.session.mutate(&op).await?;
         let outcome =
             answered.outcome.map_err(|refusal| Failure::Refused { path: path.to_string(), refusal });
@@ -280,6 +288,6 @@ fn attr_of(answer: Answer) -> Result<Attr, Failure> {
     }
 }
 
-fn senseless(answer: &Answer) -> Failure {
+pub(super) fn senseless(answer: &Answer) -> Failure {
     Failure::Other(format!("the metadata service gave an answer to another question: {answer:?}"))
 }

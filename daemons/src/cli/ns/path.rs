@@ -6,21 +6,21 @@ use std::str::FromStr;
 
 /// A path from the root: its names, none for the root itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Path(Vec<Name>);
+pub(in crate::cli) struct Path(Vec<Name>);
 
 impl Path {
-    pub(super) fn names(&self) -> &[Name] {
+    pub(in crate::cli) fn names(&self) -> &[Name] {
         &self.0
     }
 
     /// The directory above, and the last name; `None` for the root.
-    pub(super) fn split_last(&self) -> Option<(Path, Name)> {
+    pub(in crate::cli) fn split_last(&self) -> Option<(Path, Name)> {
         let (last, above) = self.0.split_last()?;
         Some((Path(above.to_vec()), last.clone()))
     }
 
     /// The directories on the way, from the root's child to the path itself.
-    pub(super) fn prefixes(&self) -> impl Iterator<Item = Path> {
+    pub(in crate::cli) fn prefixes(&self) -> impl Iterator<Item = Path> {
         (1..=self.0.len()).map(|length| Path(self.0[..length].to_vec()))
     }
 }
@@ -54,7 +54,7 @@ impl fmt::Display for Path {
 }
 
 /// Permission bits in octal.
-pub(super) fn mode(text: &str) -> Result<u16, String> {
+pub(in crate::cli) fn mode(text: &str) -> Result<u16, String> {
     match u16::from_str_radix(text, 8) {
         Ok(mode) if mode <= 0o7777 => Ok(mode),
         _ => Err("write permission bits in octal, from 0 to 7777".to_owned()),
