@@ -4,6 +4,7 @@
 
 use crate::state::{SliceState, State};
 use mooseng_core::id::{PartId, ServerId, SliceId};
+use mooseng_core::plant;
 use std::collections::BTreeMap;
 
 /// The condemned slices to be dealt with next, and what each server is asked to delete.
@@ -33,6 +34,7 @@ pub fn round(state: &State, slices_max: usize) -> Round {
 pub fn is_garbage(state: &State, slice: SliceId) -> bool {
     match state.slice_state(slice) {
         SliceState::Condemned | SliceState::Forgotten => true,
-        SliceState::Unknown | SliceState::Pending(_) | SliceState::Live => false,
+        SliceState::Pending(_) => plant!("pending-parts-deleted", false, true),
+        SliceState::Unknown | SliceState::Live => false,
     }
 }

@@ -13,13 +13,15 @@ pub mod tally;
 
 use mooseng_sim::plan::{Plan, Weights};
 
-/// What seeds can be drawn for: everything; one failure at a time at default settings, long or short;
-/// ten minutes of load on disks that stall; what no replica can detect.
-pub const SCENARIOS: [&str; 5] = ["swarm", "failover", "flaps", "stalls", "beyond"];
+/// What seeds can be drawn for: everything about metadata; whole clusters, with the bytes of files; one
+/// failure at a time at default settings, long or short; ten minutes of load on disks that stall; what
+/// no replica can detect.
+pub const SCENARIOS: [&str; 6] = ["swarm", "cluster", "failover", "flaps", "stalls", "beyond"];
 
 /// What a seed means in one of the scenarios.
 pub fn draw(scenario: &str, seed: u64) -> Plan {
     match scenario {
+        "cluster" => Plan::draw(seed, &Weights::cluster()),
         "failover" => Plan::draw(seed, &Weights::failover()),
         "flaps" => Plan::draw(seed, &Weights::flaps()),
         "stalls" => Plan::draw(seed, &Weights::stalls()),

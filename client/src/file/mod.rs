@@ -25,6 +25,7 @@ mod state;
 pub use error::FileError;
 pub use open::OpenFile;
 pub use service::{FileService, RangeMap, Size};
+pub use session::Metadata;
 
 use crate::data::Store;
 use budget::Budget;

@@ -13,6 +13,7 @@ use futures::future::{BoxFuture, Shared as SharedFuture};
 use mooseng_core::env::{Clock, Env};
 use mooseng_core::extent::SIZE_MAX;
 use mooseng_core::id::InodeId;
+use mooseng_core::plant;
 use mooseng_core::time::Instant;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -45,6 +46,10 @@ struct Block {
     bytes: SharedFuture<BoxFuture<'static, Result<Bytes, FileError>>>,
     /// Held as long as the bytes may be.
     _share: Arc<Share>,
+}
+
+fn is_current(block: &Block, generation: u64) -> bool {
+    plant!("read-ahead-outlives-its-map", block.generation == generation, true)
 }
 
 impl<E: Env, S: FileService> OpenFile<E, S> {
@@ -88,12 +93,16 @@ impl<E: Env, S: FileService> OpenFile<E, S> {
                 committed.push(run);
             }
         }
+        // The map may be newer than the length that was known here: what it does not have behind a new
+        // end was never there, and is no zeros.
+        let size_now = self.file.with(|state| state.size());
+        let end = plant!("read-keeps-old-length", end.min(size_now.max(offset)), end);
         if let ([run], []) = (&committed[..], &runs[..]) {
-            return Ok(run.bytes.clone());
+            return Ok(run.bytes.slice(..run.bytes.len().min((end - offset) as usize)));
         }
         let mut joined = vec![0; (end - offset) as usize];
         // What lies over others comes later.
-        for run in committed.iter().chain(&runs) {
+        for run in committed.iter().chain(&runs).filter_map(|run| run.clipped(offset, end)) {
             let at = (run.offset - offset) as usize;
             joined[at..at + run.bytes.len()].copy_from_slice(&run.bytes);
         }
@@ -107,7 +116,7 @@ impl<E: Env, S: FileService> OpenFile<E, S> {
             let stream = self.stream();
             let fits = |block: &&Block| {
                 let there = block.from <= from && from < block.to;
-                there && block.generation == generation && block.asked >= oldest
+                there && is_current(block, generation) && block.asked >= oldest
             };
             stream.blocks.iter().find(fits).cloned()
         };
@@ -138,7 +147,7 @@ impl<E: Env, S: FileService> OpenFile<E, S> {
         let oldest = now - mounted.config.ahead_age;
         let mut stream = self.stream();
         let before = stream.blocks.len();
-        stream.blocks.retain(|block| block.generation == generation && block.asked >= oldest);
+        stream.blocks.retain(|block| is_current(block, generation) && block.asked >= oldest);
         if stream.blocks.len() < before {
             stream.ahead.forget();
         }
@@ -207,7 +216,8 @@ impl<E: Env, S: FileService> OpenFile<E, S> {
 
     /// As [`OpenFile::fsync`]: a file that is closed is on its servers.
     pub async fn flush(&self) -> Result<(), FileError> {
-        self.fsync().await
+        self.file.depart();
+        plant!("close-does-not-wait", self.fsync().await, self.check())
     }
 
     /// Cuts or lengthens the file.

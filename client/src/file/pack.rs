@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use mooseng_core::class::CHUNK_BYTES;
 use mooseng_core::extent::{FileExtent, chunk_of};
 use mooseng_core::id::SliceId;
+use mooseng_core::plant;
 
 /// The bytes of a slice, and where in the file they belong: offset, length, offset in the slice.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,7 +64,7 @@ fn close(open: &mut Vec<Run>) -> Packed {
         let length = run.bytes.len() as u32;
         match places.last_mut() {
             Some((offset, before, _)) if *offset + u64::from(*before) == run.offset => *before += length,
-            _ => places.push((run.offset, length, at)),
+            _ => places.push((run.offset, length, plant!("packed-runs-share-their-bytes", at, 0))),
         }
         at += length;
     }

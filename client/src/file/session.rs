@@ -1,18 +1,36 @@
-//! The metadata service as an open file sees it, through a session. The permission was asked for
+//! The metadata service as an open file sees it, through a session or whatever else asks it. The permission was asked for
 //! when the file was opened, so what is asked here is asked in nobody's name.
 
 use super::error::FileError;
 use super::service::{FileService, RangeMap, Size};
-use crate::Session;
+use crate::{ClientError, Session};
 use mooseng_core::env::Env;
 use mooseng_core::extent::{FileExtent, NewSlice};
 use mooseng_core::id::{InodeId, SliceId};
 use mooseng_core::namespace::{Answer, AttrChange, Op, Outcome, Query, Refusal};
 use mooseng_core::time::WallTime;
+use std::future::Future;
 
-impl<E: Env> FileService for Session<E> {
+/// Whoever asks the metadata service in an open file's name.
+pub trait Metadata: Send + Sync + 'static {
+    fn change(&self, op: &Op) -> impl Future<Output = Result<Outcome, ClientError>> + Send;
+
+    fn ask(&self, query: &Query) -> impl Future<Output = Result<Outcome, ClientError>> + Send;
+}
+
+impl<E: Env> Metadata for Session<E> {
+    async fn change(&self, op: &Op) -> Result<Outcome, ClientError> {
+        Ok(self.mutate(op).await?.outcome)
+    }
+
+    async fn ask(&self, query: &Query) -> Result<Outcome, ClientError> {
+        Ok(self.query(query).await?.outcome)
+    }
+}
+
+impl<M: Metadata> FileService for M {
     async fn grant(&self, inode: InodeId, count: u32) -> Result<Vec<SliceId>, FileError> {
-        match answer(self.mutate(&Op::GrantSlices { inode, count }).await?.outcome)? {
+        match answer(self.change(&Op::GrantSlices { inode, count }).await?)? {
             Answer::Slices { first, count } => {
                 Ok((0..u64::from(count)).filter_map(|at| first.plus(at)).collect())
             }
@@ -21,7 +39,7 @@ impl<E: Env> FileService for Session<E> {
     }
 
     async fn abandon(&self, slices: Vec<SliceId>) -> Result<(), FileError> {
-        answer(self.mutate(&Op::AbandonSlices { slices }).await?.outcome).map(|_| ())
+        answer(self.change(&Op::AbandonSlices { slices }).await?).map(|_| ())
     }
 
     async fn commit(
@@ -31,7 +49,7 @@ impl<E: Env> FileService for Session<E> {
         extents: Vec<FileExtent>,
         mtime: WallTime,
     ) -> Result<Size, FileError> {
-        size(answer(self.mutate(&Op::Commit { inode, slices, extents, mtime }).await?.outcome)?)
+        size(answer(self.change(&Op::Commit { inode, slices, extents, mtime }).await?)?)
     }
 
     async fn compact(
@@ -41,11 +59,11 @@ impl<E: Env> FileService for Session<E> {
         slices: Vec<NewSlice>,
         extents: Vec<FileExtent>,
     ) -> Result<Size, FileError> {
-        size(answer(self.mutate(&Op::Compact { inode, replaced, slices, extents }).await?.outcome)?)
+        size(answer(self.change(&Op::Compact { inode, replaced, slices, extents }).await?)?)
     }
 
     async fn map(&self, inode: InodeId, offset: u64, length: u64) -> Result<RangeMap, FileError> {
-        match answer(self.query(&Query::Map { inode, offset, length }).await?.outcome)? {
+        match answer(Metadata::ask(self, &Query::Map { inode, offset, length }).await?)? {
             Answer::Map { attr, extents, slices, end } => {
                 Ok(RangeMap { size: (&attr).into(), extents, slices, end })
             }
@@ -55,7 +73,7 @@ impl<E: Env> FileService for Session<E> {
 
     async fn truncate(&self, inode: InodeId, bytes: u64) -> Result<Size, FileError> {
         let change = AttrChange { size: Some(bytes), ..AttrChange::default() };
-        size(answer(self.mutate(&Op::SetAttr { inode, change }).await?.outcome)?)
+        size(answer(self.change(&Op::SetAttr { inode, change }).await?)?)
     }
 }
 

@@ -62,8 +62,9 @@ impl State {
     pub(super) fn learn(&mut self, size: u64, version: u64) {
         if version >= self.version {
             if version > self.version {
-                self.void();
+                plant!("open-keeps-old-map", self.void(), ());
             }
+            let size = plant!("length-never-shrinks", size, size.max(self.size));
             (self.size, self.version) = (size, version);
         }
     }
@@ -120,7 +121,7 @@ impl State {
     /// the change takes its turn behind what is on its way. Gives the turn and the bytes dropped.
     pub(super) fn depart_truncation(&mut self, size: u64) -> (u64, usize) {
         let before = self.dirty.bytes();
-        self.dirty.truncate(size);
+        plant!("cut-leaves-what-is-dirty", self.dirty.truncate(size), ());
         (self.queue(Vec::new()), before - self.dirty.bytes())
     }
 

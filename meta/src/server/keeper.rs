@@ -17,8 +17,8 @@ use futures::future::join_all;
 use mooseng_core::env::{Address, Clock, Env, sleep};
 use mooseng_core::event::Event;
 use mooseng_core::id::{PartId, ServerId, SliceId};
-use mooseng_core::probe;
 use mooseng_core::time::Instant;
+use mooseng_core::{plant, probe};
 use mooseng_net::proto::chunk::{
     ChunkClient, DeletePartsRequest, Moment, PartName, PartOutcome, PartSource, RebuildPartRequest,
 };
@@ -204,7 +204,8 @@ impl<E: Env> Keeper<'_, E> {
         };
         let deadline = self.server.env.clock().now() + self.server.config.keeper.rebuild_max;
         let reply = client.rebuild(&request, deadline).await;
-        if !reply.is_ok_and(|reply| reply.outcome == PartOutcome::Done as i32) {
+        let made = reply.is_ok_and(|reply| reply.outcome == PartOutcome::Done as i32);
+        if !plant!("part-moved-before-it-is-made", made, true) {
             probe!("a part could not be made anew");
             return;
         }

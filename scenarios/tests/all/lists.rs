@@ -1,7 +1,9 @@
 //! The lists of planted bugs, controls and probes against the source: nothing is planted that the
 //! scoreboard does not know, and nothing is on it that is not planted.
 
-use mooseng_sim::bugs::{BLIND, BUGS, BUGS_ELSEWHERE, BUGS_OF_SCENARIOS, CONTROLS, PROBES, PROBES_ELSEWHERE};
+use mooseng_sim::bugs::{
+    BLIND, BUGS, BUGS_ELSEWHERE, BUGS_OF_SCENARIOS, CLUSTER_PROBES, CONTROLS, PROBES, PROBES_ELSEWHERE,
+};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -64,7 +66,9 @@ fn bugs_planted_elsewhere_are_seen_where_it_says() {
 #[test]
 fn the_report_knows_every_probe() {
     let elsewhere = PROBES_ELSEWHERE.iter().map(|(probe, _)| probe);
-    let listed: BTreeSet<String> = PROBES.iter().chain(elsewhere).map(|probe| (*probe).to_owned()).collect();
-    assert_eq!(listed.len(), PROBES.len() + PROBES_ELSEWHERE.len(), "a probe is reached or it is not");
+    let reached = PROBES.iter().chain(CLUSTER_PROBES);
+    let listed: BTreeSet<String> = reached.chain(elsewhere).map(|probe| (*probe).to_owned()).collect();
+    let all = PROBES.len() + CLUSTER_PROBES.len() + PROBES_ELSEWHERE.len();
+    assert_eq!(listed.len(), all, "a probe is reached or it is not");
     assert_eq!(planted("probe!("), listed);
 }

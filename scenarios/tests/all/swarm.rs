@@ -2,6 +2,7 @@
 
 use mooseng_scenarios::sweep::Sweep;
 use mooseng_scenarios::tally::{Tally, percentile};
+use mooseng_sim::bugs::CLUSTER_PROBES;
 use mooseng_sim::plan::{Plan, Weights};
 
 const SEEDS: u64 = 3_000;
@@ -34,6 +35,36 @@ fn thousands_of_disasters_break_no_promise() {
         tally.faults_missing()
     );
     assert!(tally.probes_missing().is_empty(), "never reached: {:?}", tally.probes_missing());
+}
+
+/// What may strike a chunk server and the way to it.
+const CLUSTER_FAULTS: [&str; 12] = [
+    "bit-rot",
+    "corrupt",
+    "crash",
+    "cut",
+    "disk-full",
+    "empty",
+    "isolate",
+    "latent-error",
+    "misdirected-read",
+    "misdirected-write",
+    "pause",
+    "sync-fails",
+];
+
+#[test]
+fn files_of_whole_clusters_keep_every_byte_that_was_promised() {
+    const SEEDS: u64 = 600;
+    let tally = sweep(SEEDS, &Weights::cluster());
+    println!("{tally}");
+    assert_eq!(tally.seeds, SEEDS);
+    assert!(tally.findings.is_empty(), "{tally}");
+    let struck = |kind: &&str| tally.faults.get(*kind).is_some_and(|count| *count > 0);
+    assert!(CLUSTER_FAULTS.iter().all(struck), "{tally}");
+    let reached = |probe: &&&str| tally.probes.get(**probe).is_some_and(|count| *count > 0);
+    let missing: Vec<_> = CLUSTER_PROBES.iter().filter(|probe| !reached(probe)).collect();
+    assert!(missing.is_empty(), "never reached: {missing:?}");
 }
 
 #[test]

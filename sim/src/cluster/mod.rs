@@ -3,16 +3,23 @@
 //! to be well again.
 
 mod agenda;
+mod chunks;
+mod files;
 mod record;
 mod servers;
 mod watch;
 mod workload;
 
 use crate::machine::{Fault, NodeConfig, NodeId, OperationCounts, Sim};
-use crate::oracle::{FinalReplica, Judge, Settings, Sight};
+use crate::oracle::parts::unsettled;
+use crate::oracle::{FinalChunkServer, FinalReplica, Judge, Settings, Sight};
 use crate::plan::{Budget, Member, Plan, WIRE_VERSION};
 use crate::run::{Came, Failure, Report, RunOptions, Told};
 use agenda::Agenda;
+use chunks::{ChunkServers, Thorough};
+use files::DataConfig;
+use mooseng_core::chance;
+use mooseng_core::id::InodeId;
 use mooseng_core::time::Instant;
 use record::Record;
 use servers::Servers;
@@ -30,6 +37,15 @@ const SETTLING_MAX: Duration = Duration::from_secs(2);
 /// How long it may take until nothing is left that has no name and that nobody has open.
 const COLLECTING_MAX: Duration = Duration::from_secs(4);
 const SETTLING_STEP: Duration = Duration::from_millis(100);
+/// How long clients may go on with their steps when all else is over, and what they wrote without an
+/// fsync may take to be written.
+const CLIENTS_MAX: Duration = Duration::from_secs(60);
+const WRITE_BACK_MAX: Duration = Duration::from_millis(1_500);
+/// How long chunk servers may take to have every part where it belongs, and how often that is looked at.
+const PARTS_SETTLING_MAX: Duration = Duration::from_secs(30);
+const PARTS_SETTLING_STEP: Duration = Duration::from_millis(500);
+/// How long reading every file may take in the end.
+const LAST_LOOK_MAX: Duration = Duration::from_secs(30);
 /// How often the judge is told how much every node has done.
 const WORK_STEP: Duration = Duration::from_millis(100);
 
@@ -45,6 +61,7 @@ struct Run<'a> {
     record: Arc<Record>,
     watch: Arc<Watch>,
     servers: Servers,
+    chunk_servers: ChunkServers,
     clients: Vec<(NodeId, Arc<Client>)>,
     /// What each server had done when the safety phase ended.
     counts: Vec<OperationCounts>,
@@ -62,10 +79,13 @@ impl<'a> Run<'a> {
         // Before anything watches or breaks: a plan begins with a cluster that stands.
         servers.format(&mut sim, plan);
         drop(sim.take_stats());
+        let chunk_servers = ChunkServers::add(&mut sim, plan, &servers.addresses());
         let settings = Settings { progress_max: PROGRESS_MAX, ..Settings::of(plan) };
         let record = Arc::new(Record::new(sim.control().clone(), Judge::new(&settings)));
+        let count = plan.topology.chunk_servers;
         let watch =
-            Arc::new(Watch::new(record.clone(), Agenda::new(&plan.faults), servers.names(), options.trace));
+            Watch::new(record.clone(), Agenda::new(&plan.faults), servers.names(), count, options.trace);
+        let watch = Arc::new(watch);
         let observer = watch.clone();
         sim.on_event(Box::new(move |observation, control| {
             observer.see(observation);
@@ -75,15 +95,21 @@ impl<'a> Run<'a> {
         let clients = (0..plan.clients.len()).map(|number| {
             let node = sim.add_node(&format!("client-{}", number + 1), NodeConfig::default());
             let config = servers.session_config(plan);
-            (node, Arc::new(Client::new(number, plan, config, watch.clone())))
+            let data = (!chunk_servers.is_empty()).then(|| {
+                let rack = chunks::rack(plan, number as u32 + 1);
+                DataConfig::new(plan, rack, config.channel.versions)
+            });
+            (node, Arc::new(Client::new(number, plan, config, data, watch.clone())))
         });
         let clients = clients.collect();
         let work_told = sim.now();
-        Self { plan, options, sim, record, watch, servers, clients, counts: Vec::new(), work_told }
+        let counts = Vec::new();
+        Self { plan, options, sim, record, watch, servers, chunk_servers, clients, counts, work_told }
     }
 
     fn play(mut self) -> Report {
         self.servers.boot(&mut self.sim, &self.record);
+        self.chunk_servers.boot(&mut self.sim);
         for (node, client) in &self.clients {
             let client = client.clone();
             self.sim.boot(*node, move |env| client.clone().run(env));
@@ -93,8 +119,28 @@ impl<'a> Run<'a> {
         self.until(faults_end);
         self.heal();
         self.until(end);
+        self.settle();
+        self.wait_for_clients();
+        let kept = self.settle_parts();
         let replicas = self.settle();
-        self.judge(&replicas)
+        let mut failure = self.judge(&replicas, &kept);
+        if failure.is_none() {
+            self.look_into_files();
+            self.lose_servers();
+            failure = self.record.violation().map(Failure::from);
+        }
+        self.report(failure)
+    }
+
+    fn is_over(&self) -> bool {
+        self.record.violation().is_some()
+    }
+
+    /// Metadata servers and chunk servers.
+    fn server_names(&self) -> Vec<String> {
+        let mut names = self.servers.names();
+        names.extend(self.chunk_servers.names());
+        names
     }
 
     /// Runs up to a moment, striking with what is due, or up to the first broken promise.
@@ -119,7 +165,7 @@ impl<'a> Run<'a> {
             return;
         }
         self.work_told = now;
-        let nodes = self.servers.names().len() + self.clients.len();
+        let nodes = self.server_names().len() + self.clients.len();
         for node in (0..nodes as u32).map(NodeId) {
             let sight =
                 Sight::Worked { node: self.watch.member(node), turns: self.sim.control().polls(node) };
@@ -145,7 +191,7 @@ impl<'a> Run<'a> {
             let common = Fault::Version { node, wire_version: WIRE_VERSION, restart_ms: Some(0) };
             self.sim.apply(&common).expect("the node was added");
         }
-        let names = self.servers.names().into_iter();
+        let names = self.server_names().into_iter();
         let clients = (1..=self.clients.len()).map(|number| format!("client-{number}"));
         for node in names.chain(clients) {
             self.sim.apply(&Fault::Restart { node }).expect("the node was added");
@@ -164,7 +210,7 @@ impl<'a> Run<'a> {
 
     /// A server that cannot start says what its operator has to do. It has to help.
     fn follow_remedies(&mut self) {
-        for name in self.servers.names() {
+        for name in self.server_names() {
             let node = self.sim.node(&name).expect("the node was added");
             if self.sim.halted(node).is_some_and(|reason| reason.contains("empty the data directory")) {
                 let remedy = Fault::Empty { node: name, restart_ms: Some(0) };
@@ -204,16 +250,88 @@ impl<'a> Run<'a> {
         replica.tree.sessions.iter().all(|session| held.contains(session))
     }
 
-    fn judge(self, replicas: &[FinalReplica]) -> Report {
+    /// Where files are written, until everybody has done what there was to do, and what was written has
+    /// gone its way.
+    fn wait_for_clients(&mut self) {
+        if self.chunk_servers.is_empty() {
+            return;
+        }
+        let latest = self.sim.now() + CLIENTS_MAX;
+        while !self.is_over() && self.sim.now() < latest {
+            if self.clients.iter().all(|(_, client)| client.is_idle()) {
+                break;
+            }
+            self.until(self.sim.now() + PARTS_SETTLING_STEP);
+        }
+        self.until(self.sim.now() + WRITE_BACK_MAX);
+    }
+
+    /// Repair, collection and scrubbing have the time that they may take. Gives what the chunk servers
+    /// keep then.
+    fn settle_parts(&mut self) -> Vec<FinalChunkServer> {
+        let Some((looker, _)) = self.clients.first().filter(|_| !self.chunk_servers.is_empty()) else {
+            return Vec::new();
+        };
+        let (looker, latest) = (*looker, self.sim.now() + PARTS_SETTLING_MAX);
+        while !self.is_over() {
+            let late = self.sim.now() >= latest;
+            let names = self.chunk_servers.inspect(&mut self.sim, looker, Thorough::Names);
+            if late || self.is_settled(&names) {
+                let bytes = self.chunk_servers.inspect(&mut self.sim, looker, Thorough::Bytes);
+                if late || self.is_settled(&bytes) {
+                    return bytes;
+                }
+            }
+            self.until(self.sim.now() + PARTS_SETTLING_STEP);
+        }
+        Vec::new()
+    }
+
+    fn is_settled(&mut self, kept: &[FinalChunkServer]) -> bool {
+        let replicas = self.servers.inspect(&mut self.sim);
+        kept.len() == self.chunk_servers.names().len()
+            && replicas.iter().all(|replica| unsettled(replica, kept).is_none())
+    }
+
+    /// The first client reads every file, as a mount that has just begun.
+    fn look_into_files(&mut self) {
+        let Some((node, client)) = self.clients.first().cloned() else { return };
+        if self.is_over() || self.chunk_servers.is_empty() {
+            return;
+        }
+        let env = self.sim.env(node);
+        let looked = self.sim.run(node, LAST_LOOK_MAX, client.look_into_files(env));
+        if looked != Some(true) {
+            let (at, file, within) = (self.sim.now(), InodeId::ROOT, self.plan.budget == Budget::Within);
+            let what = "the files cannot be looked into in time";
+            let sight =
+                Sight::Unreadable { client: 0, file, what, promised: within, lost: false, last: true };
+            self.record.judge(|judge| ((), judge.tell(at, sight)));
+        }
+    }
+
+    /// As many chunk servers as may be lost are gone for good, and everything is read again.
+    fn lose_servers(&mut self) {
+        let names = self.chunk_servers.names();
+        if self.is_over() || self.plan.budget == Budget::Beyond || names.is_empty() {
+            return;
+        }
+        let lost = chance::once(self.plan.seed, "server lost in the end", 0, 0) % names.len() as u64;
+        let node = names[lost as usize].clone();
+        self.sim.apply(&Fault::Crash { node, restart_ms: None }).expect("the node was added");
+        self.look_into_files();
+    }
+
+    fn judge(&mut self, replicas: &[FinalReplica], kept: &[FinalChunkServer]) -> Option<Failure> {
         let mut failure: Option<Failure> = self.record.violation().map(Failure::from);
         if failure.is_none() {
             let within = self.plan.budget == Budget::Within;
             let serving = if within { self.plan.topology.servers as usize } else { 0 };
             let at = self.sim.now();
-            let violations = self.record.judge(|judge| (judge.finish(at, replicas, serving), Ok(())));
+            let violations = self.record.judge(|judge| (judge.finish(at, replicas, kept, serving), Ok(())));
             failure = violations.into_iter().next().map(Failure::from);
         }
-        self.report(failure)
+        failure
     }
 
     fn report(mut self, failure: Option<Failure>) -> Report {
@@ -252,10 +370,11 @@ impl<'a> Run<'a> {
             tape.broken(failure);
         }
         let servers = (1..=self.servers.names().len() as u32).map(Member::Server);
+        let chunk_servers = (1..=self.chunk_servers.names().len() as u32).map(Member::Chunk);
         let clients = (1..=self.clients.len() as u32).map(Member::Client);
         Told {
             history,
-            members: servers.chain(clients).collect(),
+            members: servers.chain(chunk_servers).chain(clients).collect(),
             lines: tape.finish(),
             turns: lines.iter().map(ToString::to_string).collect(),
             end: self.sim.now(),

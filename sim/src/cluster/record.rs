@@ -4,6 +4,7 @@
 use super::workload::ending;
 use crate::history::{Asked, Ending, Request};
 use crate::machine::Control;
+use crate::model::contents::Ledger;
 use crate::oracle::{Judge, Sight, Violation};
 use crate::plan::Member;
 use mooseng_client::{Answered, ClientError, Loss};
@@ -27,11 +28,13 @@ struct Inner {
     judge: Judge,
     violation: Option<Violation>,
     made: BTreeMap<u32, InodeId>,
+    /// How many files were opened.
+    handles: u64,
 }
 
 impl Record {
     pub(super) fn new(control: Control, judge: Judge) -> Self {
-        let inner = Inner { judge, violation: None, made: BTreeMap::new() };
+        let inner = Inner { judge, violation: None, made: BTreeMap::new(), handles: 0 };
         let (attention, acknowledged) = (AtomicBool::new(false), AtomicU64::new(0));
         Self { control, inner: Mutex::new(inner), attention, acknowledged }
     }
@@ -123,6 +126,18 @@ impl Record {
 
     pub(super) fn of_label(&self, label: u32) -> Option<InodeId> {
         self.lock().made.get(&label).copied()
+    }
+
+    /// What clients wrote to files.
+    pub(super) fn ledger<T>(&self, look: impl FnOnce(&mut Ledger) -> T) -> T {
+        look(self.lock().judge.ledger())
+    }
+
+    /// A number for what was opened just now.
+    pub(super) fn handle(&self) -> u64 {
+        let mut inner = self.lock();
+        inner.handles += 1;
+        inner.handles
     }
 
     pub(super) fn violation(&self) -> Option<Violation> {

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 const GROUP: GroupId = GroupId(1);
-const CLUSTER: ClusterId = ClusterId(0x6d6f_6f73_656e_6721);
+pub(super) const CLUSTER: ClusterId = ClusterId(0x6d6f_6f73_656e_6721);
 const PORT: u16 = 9421;
 /// Long enough for a disk to be formatted, and for a group's task to take its turn.
 const FORMAT_MAX: Duration = Duration::from_secs(30);
@@ -104,7 +104,7 @@ impl Servers {
     }
 
     pub(super) fn session_config(&self, plan: &Plan) -> SessionConfig {
-        let servers = self.configs.iter().map(|config| config.address.clone()).collect();
+        let servers = self.addresses();
         let queue_frames_max = plan.knobs.rpc_queue_frames_max as usize;
         SessionConfig {
             channel: ChannelConfig {
@@ -116,6 +116,10 @@ impl Servers {
             window: u64::from(plan.knobs.client_window),
             ..SessionConfig::new(servers)
         }
+    }
+
+    pub(super) fn addresses(&self) -> Vec<Address> {
+        self.configs.iter().map(|config| config.address.clone()).collect()
     }
 
     /// What every server that runs holds.
@@ -157,6 +161,7 @@ fn final_replica(number: u32, look: &Look, state: &State) -> Option<FinalReplica
             condemned: state.condemned().map(|(slice, _)| slice).collect(),
             sessions: state.sessions().collect(),
         },
+        slices: state.slices_from(None).collect(),
     })
 }
 
@@ -177,11 +182,11 @@ async fn measure(env: SimEnv, node: NodeId, handles: Handles, record: Arc<Record
     }
 }
 
-fn node_config() -> NodeConfig {
+pub(super) fn node_config() -> NodeConfig {
     NodeConfig { wire_version: WIRE_VERSION, ..NodeConfig::default() }
 }
 
-fn versions(newest: u32) -> Versions {
+pub(super) fn versions(newest: u32) -> Versions {
     Versions { oldest: newest.saturating_sub(1).max(1), newest }
 }
 
@@ -235,6 +240,10 @@ fn server_config(plan: &Plan, number: u32) -> ServerConfig {
     driver.log_trailing_entries = driver.log_trailing_entries.min(knobs.snapshot_entries / 2);
     driver.journal_pinned_bytes_max = knobs.pinned_bytes_max;
     driver.image_chunk_bytes = knobs.snapshot_chunk_bytes as usize;
+    let data = &knobs.data;
+    config.census.silent_after = Duration::from_millis(data.silent_after_ms);
+    config.census.lost_after = Duration::from_millis(data.lost_after_ms);
+    config.keeper.pause = Duration::from_millis(data.keeper_pause_ms);
     let group = &mut driver.group;
     group.seed = plan.seed;
     group.tick = Duration::from_millis(knobs.tick_ms);
@@ -251,12 +260,16 @@ fn server_config(plan: &Plan, number: u32) -> ServerConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mooseng_meta::census::CensusConfig;
     use mooseng_meta::group::driver::DriverConfig;
+    use mooseng_meta::server::KeeperConfig;
 
     /// What is measured at usual settings is measured for the daemons.
     #[test]
     fn usual_knobs_are_what_daemons_run_with() {
         let config = server_config(&Plan::quiet("usual", 0), 1);
         assert_eq!(config.driver, DriverConfig::default());
+        assert_eq!(config.census, CensusConfig::default());
+        assert_eq!(config.keeper, KeeperConfig::default());
     }
 }

@@ -23,6 +23,7 @@ pub(super) struct Watch {
 struct Inner {
     agenda: Agenda,
     cast: Cast,
+    chunk_servers: u32,
     /// The highest term anybody was elected in.
     term: u64,
     /// Faults under way that are not the end of one server.
@@ -36,11 +37,18 @@ struct Inner {
 }
 
 impl Watch {
-    pub(super) fn new(record: Arc<Record>, agenda: Agenda, servers: Vec<String>, taped: bool) -> Self {
+    pub(super) fn new(
+        record: Arc<Record>,
+        agenda: Agenda,
+        servers: Vec<String>,
+        chunk_servers: u32,
+        taped: bool,
+    ) -> Self {
         let cast = Cast { servers, leader: None };
         let inner = Inner {
             agenda,
             cast,
+            chunk_servers,
             term: 0,
             open_faults: 0,
             elections: 0,
@@ -83,6 +91,11 @@ impl Watch {
     /// When the next fault is due.
     pub(super) fn next(&self) -> Option<Instant> {
         self.lock().agenda.next()
+    }
+
+    /// Does somebody want to read what happens?
+    pub(super) fn is_taped(&self) -> bool {
+        self.tape.is_some()
     }
 
     /// Is everything healed?
@@ -142,10 +155,16 @@ impl Watch {
         }
     }
 
-    /// Servers were added to the machine first, then clients.
+    /// Metadata servers were added to the machine first, then chunk servers, then clients.
     pub(super) fn member(&self, node: NodeId) -> Member {
-        let servers = self.lock().cast.servers.len() as u32;
-        if node.0 < servers { Member::Server(node.0 + 1) } else { Member::Client(node.0 - servers + 1) }
+        let inner = self.lock();
+        let servers = inner.cast.servers.len() as u32;
+        let before_clients = servers + inner.chunk_servers;
+        match node.0 {
+            number if number < servers => Member::Server(number + 1),
+            number if number < before_clients => Member::Chunk(number - servers + 1),
+            number => Member::Client(number - before_clients + 1),
+        }
     }
 
     fn logic(&self, at: Instant, node: Member, event: &Event) {

@@ -1,6 +1,7 @@
 //! What a client of a run does: its steps, one after the other, over a session with the metadata
 //! service, writing down what it asked and what it was told. Knows nothing of faults.
 
+use super::files::{DataConfig, Files};
 use super::record::Record;
 use super::watch::Watch;
 use crate::history::{Asked, Ending, Request};
@@ -31,6 +32,8 @@ pub(super) struct Client {
     pub(super) steps: Vec<Step>,
     pub(super) config: SessionConfig,
     pub(super) watch: Arc<Watch>,
+    /// Where there are chunk servers.
+    data: Option<DataConfig>,
     /// How many steps it does at once.
     hands: u32,
     progress: Mutex<Progress>,
@@ -43,6 +46,8 @@ struct Progress {
     /// When each of its steps was begun, so far.
     begun: Vec<Instant>,
     session: Option<Session<SimEnv>>,
+    /// It has done all its steps, and nothing of them is under way.
+    idle: bool,
     /// Slices granted and not used yet, of whichever session: a straggler may commit what its session
     /// had, which is refused.
     slices: BTreeMap<InodeId, Vec<SliceId>>,
@@ -51,7 +56,7 @@ struct Progress {
 }
 
 /// A step could not be carried out to its end; the client goes on with the next one.
-enum Stop {
+pub(super) enum Stop {
     /// A name on the way is not there, or an inode is not made yet.
     Absent,
     Failed(ClientError),
@@ -64,11 +69,17 @@ impl From<ClientError> for Stop {
 }
 
 impl Client {
-    pub(super) fn new(number: usize, plan: &Plan, config: SessionConfig, watch: Arc<Watch>) -> Self {
+    pub(super) fn new(
+        number: usize,
+        plan: &Plan,
+        config: SessionConfig,
+        data: Option<DataConfig>,
+        watch: Arc<Watch>,
+    ) -> Self {
         let steps = plan.clients[number].clone();
         let hands = plan.knobs.client_hands;
         let (progress, opening) = (Mutex::default(), futures::lock::Mutex::default());
-        Self { number, steps, config, watch, hands, progress, opening }
+        Self { number, steps, config, watch, data, hands, progress, opening }
     }
 
     pub(super) fn session(&self) -> Option<SessionId> {
@@ -84,20 +95,27 @@ impl Client {
         self.progress().begun.clone()
     }
 
+    pub(super) fn is_idle(&self) -> bool {
+        self.progress().idle
+    }
+
     /// One life of the client.
     pub(super) async fn run(self: Arc<Self>, env: SimEnv) {
         // A session of an earlier life died with it, and so did what it had open.
         let (session, open) = {
             let mut progress = self.progress();
+            progress.idle = false;
             (progress.session.take(), std::mem::take(&mut progress.open))
         };
         drop((session, open));
-        let hands = (0..self.hands).map(|_| self.hand(&env));
+        let files = self.data.as_ref().map(|data| Files::new(&self, &env, data));
+        let hands = (0..self.hands).map(|_| self.hand(&env, files.as_ref()));
         futures::future::join_all(hands).await;
+        self.progress().idle = true;
     }
 
     /// Does one step after the other, each that no other hand has begun.
-    async fn hand(&self, env: &SimEnv) {
+    async fn hand(&self, env: &SimEnv, files: Option<&Files>) {
         loop {
             let next = {
                 let mut progress = self.progress();
@@ -117,7 +135,12 @@ impl Client {
                 continue;
             }
             let Ok(walker) = self.walker(env, step.caller.clone()).await else { continue };
-            let act = walker.act(&step.action, step.label);
+            let act = async {
+                match files {
+                    Some(files) if step.action.is_of_open_file() => files.act(&walker, &step.action).await,
+                    _ => walker.act(&step.action, step.label).await,
+                }
+            };
             // When everything is healed everything is waited for.
             let acted = match step.within.filter(|_| !self.watch.is_closed()) {
                 None => act.await,
@@ -157,8 +180,23 @@ impl Client {
         }
     }
 
+    /// In the end, as a mount that has just begun: reads all of every file. True when it has.
+    pub(super) async fn look_into_files(self: Arc<Self>, env: SimEnv) -> bool {
+        let Some(data) = &self.data else { return true };
+        for _ in 0..3 {
+            let Ok(walker) = self.walker(&env, Caller::ROOT).await else { continue };
+            let files = Files::new(&self, &env, data);
+            match files.look_into(&walker).await {
+                Err(Stop::Failed(ClientError::SessionLost)) => self.forget_session(),
+                Err(_) => {}
+                Ok(()) => return true,
+            }
+        }
+        false
+    }
+
     /// The service has said that the session is gone.
-    fn forget_session(&self) {
+    pub(super) fn forget_session(&self) {
         let mut progress = self.progress();
         // Another hand may have opened the next one already.
         let Some(loss) = progress.session.as_ref().and_then(Session::loss) else { return };
@@ -167,7 +205,7 @@ impl Client {
         self.watch.record.session_lost(self.number, loss);
     }
 
-    async fn walker(&self, env: &SimEnv, caller: Caller) -> Result<Walker<'_>, ClientError> {
+    pub(super) async fn walker(&self, env: &SimEnv, caller: Caller) -> Result<Walker<'_>, ClientError> {
         let _opening = self.opening.lock().await;
         if self.progress().session.as_ref().is_some_and(Session::is_lost) {
             self.forget_session();
@@ -187,9 +225,9 @@ impl Client {
 }
 
 /// A client with a session, in somebody's name.
-struct Walker<'a> {
+pub(super) struct Walker<'a> {
     client: &'a Client,
-    session: Session<SimEnv>,
+    pub(super) session: Session<SimEnv>,
     caller: Caller,
 }
 
@@ -301,6 +339,12 @@ impl Walker<'_> {
             | Action::Open { .. }
             | Action::Close
             | Action::LookAtOpen
+            | Action::OpenFile { .. }
+            | Action::Put { .. }
+            | Action::Get { .. }
+            | Action::Fsync { .. }
+            | Action::CloseFile { .. }
+            | Action::Cut { .. }
             | Action::Leave => unreachable!("what is no single change is done elsewhere"),
         })
     }
@@ -330,7 +374,7 @@ impl Walker<'_> {
         let replaced = replaced.clone();
         let (slices, slice) = self.slice(inode, length).await?;
         let extents = vec![FileExtent { offset, length, slice, slice_offset: 0 }];
-        self.change(Op::Compact { inode, replaced, slices, extents }).await
+        Ok(self.change(Op::Compact { inode, replaced, slices, extents }).await?)
     }
 
     /// To the model it is a question of access.
@@ -394,7 +438,7 @@ impl Walker<'_> {
         Ok((self.find(&directory).await?, name.clone()))
     }
 
-    async fn find(&self, place: &Place) -> Result<InodeId, Stop> {
+    pub(super) async fn find(&self, place: &Place) -> Result<InodeId, Stop> {
         let mut inode = match place.base {
             Base::Root => InodeId::ROOT,
             Base::Made(label) => self.client.watch.record.of_label(label).ok_or(Stop::Absent)?,
@@ -452,20 +496,20 @@ impl Walker<'_> {
         Call { record, number: record.call(self.client.number, &self.caller, asked), over: false }
     }
 
-    async fn ask(&self, query: Query) -> Result<Answered, Stop> {
+    pub(super) async fn ask(&self, query: Query) -> Result<Answered, ClientError> {
         let call = self.call(Asked::Question(query.clone()));
         let result = self.session.query_as(&self.caller, &query).await;
         call.end(&result);
-        Ok(result?)
+        result
     }
 
-    async fn change(&self, op: Op) -> Result<Answered, Stop> {
+    pub(super) async fn change(&self, op: Op) -> Result<Answered, ClientError> {
         let call = self.call(Asked::Change(op.clone()));
         let change = match self.session.begin().await {
             Ok(change) => change,
             Err(error) => {
                 call.end(&Err(error.clone()));
-                return Err(error.into());
+                return Err(error);
             }
         };
         call.name(Request { session: self.session.id(), sequence: change.sequence() });
@@ -474,7 +518,7 @@ impl Walker<'_> {
         if result.is_ok() {
             self.client.watch.answered();
         }
-        Ok(result?)
+        result
     }
 }
 

@@ -15,6 +15,7 @@
 //!
 //! Where several reasons to refuse hold at once, POSIX leaves the choice open and so does this.
 
+pub mod contents;
 mod data;
 mod listing;
 mod orphan;

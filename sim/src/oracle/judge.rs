@@ -1,12 +1,13 @@
 //! All oracles of a run behind one door, with the record they share.
 
 use super::{
-    Down, End, FinalReplica, Observation, Oracle, Sight, Violation, bounded, data, durable, exactly_once,
-    failover, invented, leaders, linearizable, open_files, progress, promises, replicas, reported, sessions,
-    spin, steady, tree,
+    Down, End, FinalChunkServer, FinalReplica, Observation, Oracle, Sight, Violation, bounded, close_to_open,
+    contents, data, durable, exactly_once, failover, fsynced, invented, leaders, linearizable, open_files,
+    parts, progress, promises, replicas, reported, sessions, spin, steady, tree,
 };
 use crate::history::{Asked, CommitLog, Committed, Ending, History, Request};
 use crate::model::Limits;
+use crate::model::contents::{Ledger, Read};
 use crate::plan::{Member, Plan};
 use mooseng_core::event::Event;
 use mooseng_core::namespace::{Caller, LINKS_MAX};
@@ -101,6 +102,7 @@ impl Default for Settings {
 pub struct Judge {
     history: History,
     log: CommitLog,
+    ledger: Ledger,
     oracles: Vec<Box<dyn Oracle>>,
     hardship: Hardship,
     servers: u32,
@@ -125,6 +127,15 @@ impl Judge {
             oracles.push(Box::new(exactly_once::ExactlyOnce));
             oracles.push(Box::new(open_files::OpenFiles::new(settings.clocks_keep_their_bound)));
         }
+        oracles.push(Box::new(contents::Contents));
+        if settings.hardship != Hardship::Invisible {
+            let bearable = settings.hardship == Hardship::Bearable;
+            oracles.push(Box::new(fsynced::Fsynced::new(bearable)));
+            oracles.push(Box::new(close_to_open::CloseToOpen));
+        }
+        if settings.hardship == Hardship::Bearable {
+            oracles.push(Box::new(parts::Parts));
+        }
         oracles.push(Box::new(tree::WellFormed));
         oracles.push(Box::new(invented::Invented));
         if settings.hardship != Hardship::Invisible {
@@ -144,6 +155,7 @@ impl Judge {
         Self {
             history: History::default(),
             log: CommitLog::default(),
+            ledger: Ledger::default(),
             oracles,
             hardship: settings.hardship,
             servers: settings.servers,
@@ -216,13 +228,31 @@ impl Judge {
         self.oracles.iter_mut().try_for_each(|oracle| oracle.observe(&seen))
     }
 
+    /// What clients wrote to files.
+    pub fn ledger(&mut self) -> &mut Ledger {
+        &mut self.ledger
+    }
+
+    /// A client read bytes of a file.
+    pub fn read(&mut self, at: Instant, client: usize, read: &Read<'_>, last: bool) -> Result<(), Violation> {
+        let verdict = self.ledger.judge(read);
+        self.tell(at, Sight::Read { client, file: read.file, verdict: &verdict, last })
+    }
+
     /// The run is over. Every broken promise, the root of the trouble first where that can be told.
-    pub fn finish(&mut self, at: Instant, replicas: &[FinalReplica], serving: usize) -> Vec<Violation> {
+    pub fn finish(
+        &mut self,
+        at: Instant,
+        replicas: &[FinalReplica],
+        chunk_servers: &[FinalChunkServer],
+        serving: usize,
+    ) -> Vec<Violation> {
         let end = End {
             at,
             history: &self.history,
             log: &self.log,
             replicas,
+            chunk_servers,
             serving,
             quorum: self.servers as usize / 2 + 1,
         };

@@ -5,14 +5,18 @@
 //! cluster tells a [`Judge`] everything as it happens and shows it the final state at the end.
 
 pub mod bounded;
+pub mod close_to_open;
+pub mod contents;
 pub mod data;
 pub mod durable;
 pub mod exactly_once;
 pub mod failover;
+pub mod fsynced;
 pub mod invented;
 pub mod leaders;
 pub mod linearizable;
 pub mod open_files;
+pub mod parts;
 pub mod progress;
 pub mod promises;
 pub mod replicas;
@@ -30,9 +34,11 @@ pub use judge::{Hardship, Judge, Settings};
 
 use crate::history::{CommitLog, History};
 use crate::model::Tree;
+use crate::model::contents::Verdict;
 use crate::plan::Member;
 use mooseng_core::event::Event;
-use mooseng_core::id::{GroupId, InodeId, ReplicaId, SessionId};
+use mooseng_core::extent::SliceInfo;
+use mooseng_core::id::{GroupId, InodeId, PartId, ReplicaId, ServerId, SessionId};
 use mooseng_core::time::Instant;
 use std::fmt;
 use std::time::Duration;
@@ -116,6 +122,11 @@ pub enum Sight<'a> {
     /// A client was told that its session is gone. By its own clock it was `told` then, and what the
     /// session was granted was good until `granted_until`.
     SessionLost { client: usize, told: Instant, granted_until: Instant },
+    /// A client read bytes of a file. In the last look everything is healed and quiet.
+    Read { client: usize, file: InodeId, verdict: &'a Verdict, last: bool },
+    /// A client could not read a file, of which something was acknowledged if it is `promised`. `lost`:
+    /// not for want of an answer.
+    Unreadable { client: usize, file: InodeId, what: &'a str, promised: bool, lost: bool, last: bool },
     /// Something that must stay bounded, as it is now.
     Measured { node: Member, what: &'static str, value: u64, limit: u64 },
 }
@@ -139,6 +150,17 @@ pub struct FinalReplica {
     /// Takes part and is no learner that is still behind.
     pub serving: bool,
     pub tree: Tree,
+    /// Where the parts of live slices are, as this replica has it.
+    pub slices: Vec<SliceInfo>,
+}
+
+/// What a chunk server keeps at the end, as whoever reads all of it finds it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FinalChunkServer {
+    pub node: Member,
+    pub server: ServerId,
+    /// Each part, and whether its bytes are what its sums say.
+    pub parts: Vec<(PartId, bool)>,
 }
 
 /// What is left when a run is over.
@@ -148,6 +170,7 @@ pub struct End<'a> {
     pub history: &'a History,
     pub log: &'a CommitLog,
     pub replicas: &'a [FinalReplica],
+    pub chunk_servers: &'a [FinalChunkServer],
     /// How many replicas have to serve, now that everything is healed.
     pub serving: usize,
     /// How many are enough to serve anybody.

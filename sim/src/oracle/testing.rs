@@ -1,8 +1,9 @@
 //! Doctored histories for the oracles' tests: a system that answers right, one step at a time, and
 //! ways to make it wrong.
 
-use super::{End, FinalReplica, Observation, Oracle, Sight, Violation};
+use super::{End, FinalChunkServer, FinalReplica, Observation, Oracle, Sight, Violation};
 use crate::history::{Asked, CommitLog, Committed, Ending, History, Request};
+use crate::model::contents::{Change, Ledger, Read, Stamp, Verdict, bytes_of};
 use crate::model::{Tree, TreeEntry};
 use crate::plan::Member;
 use mooseng_core::class::StorageClass;
@@ -182,6 +183,7 @@ impl Script {
             hash: 0,
             serving: true,
             tree,
+            slices: Vec::new(),
         }
     }
 }
@@ -204,11 +206,51 @@ pub(crate) fn observe(oracle: &mut impl Oracle, script: &Script, event: &Event) 
 }
 
 /// What the oracle says at the end, where one replica has to serve.
-pub(crate) fn verdict(
+pub(crate) fn verdict(oracle: impl Oracle, script: &Script, replicas: &[FinalReplica]) -> Option<Violation> {
+    verdict_on(oracle, script, replicas, &[])
+}
+
+/// The same, where there are chunk servers too.
+pub(crate) fn verdict_on(
     mut oracle: impl Oracle,
     script: &Script,
     replicas: &[FinalReplica],
+    chunk_servers: &[FinalChunkServer],
 ) -> Option<Violation> {
     let (history, log) = (&script.history, &script.log);
-    oracle.finish(&End { at: script.now, history, log, replicas, serving: 1, quorum: 1 }).err()
+    oracle.finish(&End { at: script.now, history, log, replicas, chunk_servers, serving: 1, quorum: 1 }).err()
+}
+
+/// A file whose client wrote it and closed it, and the sight of whoever reads it after that.
+pub(crate) struct Kept {
+    pub(crate) file: InodeId,
+    ledger: Ledger,
+    stamp: Stamp,
+    length: u64,
+}
+
+impl Kept {
+    pub(crate) fn new(length: u64) -> Self {
+        let (file, mut ledger) = (file(1), Ledger::default());
+        let change = Change::Write { offset: 0, length };
+        let stamp = ledger.begin(file, 0, 1, change, Instant::ZERO);
+        ledger.taken(file, stamp, Instant::ZERO);
+        ledger.kept(file, 1, Instant::ZERO, Instant::ZERO);
+        Self { file, ledger, stamp, length }
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        bytes_of(self.stamp, 0, self.length as usize)
+    }
+
+    /// What is to be said of a read of all of it that brought these bytes.
+    pub(crate) fn read(&self, bytes: &[u8]) -> Verdict {
+        let (opened, ended) = (Instant::ZERO + STEP, Instant::ZERO + 2 * STEP);
+        let (file, wanted) = (self.file, self.length);
+        self.ledger.judge(&Read { file, client: 1, opened, began: opened, ended, offset: 0, wanted, bytes })
+    }
+
+    pub(crate) fn sight<'a>(&self, verdict: &'a Verdict, last: bool) -> Sight<'a> {
+        Sight::Read { client: 0, file: self.file, verdict, last }
+    }
 }

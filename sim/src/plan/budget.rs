@@ -41,6 +41,10 @@ pub const EXCLUDED: &[Exclusion] = &[
         why: "no quorum is left that remembers; a voter counts until it is replaced",
     },
     Exclusion {
+        what: "parts lost or damaged on more than one chunk server",
+        why: "a class that may lose one server is in use, and nothing says when repair has caught up",
+    },
+    Exclusion {
         what: "sync-lies, rollback",
         why: "no replica can detect that its own disk forgot what it promised; beyond the budget only",
     },
@@ -53,6 +57,9 @@ pub const EXCLUDED: &[Exclusion] = &[
         why: "the liveness phase asks for progress of a healed core",
     },
 ];
+
+/// Every class in use survives the loss of one server.
+pub(super) const CHUNK_SERVERS_DAMAGED_MAX: usize = 1;
 
 /// The documented bound on how fast a clock may be off, in parts per million.
 const DRIFT_PPM_MAX: u32 = 10_000;
@@ -101,12 +108,25 @@ pub(super) fn damaged_voters(faults: &[PlannedFault]) -> usize {
         for node in planned.fault.nodes() {
             match node.parse::<super::Member>() {
                 Ok(super::Member::Server(number)) => drop(named.insert(number)),
-                Ok(super::Member::Client(_)) => {}
+                Ok(super::Member::Chunk(_) | super::Member::Client(_)) => {}
                 Err(_) => by_part += 1,
             }
         }
     }
     named.len() + by_part
+}
+
+/// How many chunk servers may lose parts that they had synced.
+pub(super) fn damaged_chunk_servers(faults: &[PlannedFault]) -> usize {
+    let damaging = faults.iter().filter(|planned| harm(&planned.fault) == Harm::Damaged);
+    let named: BTreeSet<u32> = damaging
+        .flat_map(|planned| planned.fault.nodes())
+        .filter_map(|node| match node.parse() {
+            Ok(super::Member::Chunk(number)) => Some(number),
+            _ => None,
+        })
+        .collect();
+    named.len()
 }
 
 impl Plan {
@@ -131,6 +151,12 @@ pub(super) fn check(plan: &Plan) -> Result<(), String> {
             let kind = planned.fault.kind();
             return Err(format!("faults.{number}: `{kind}` needs `budget = \"beyond\"`"));
         }
+    }
+    let damaged = damaged_chunk_servers(&plan.faults);
+    if damaged > CHUNK_SERVERS_DAMAGED_MAX {
+        return Err(format!(
+            "faults: they may damage {damaged} chunk servers; leave some out, or say `budget = \"beyond\"`"
+        ));
     }
     let (damaged, minority) = (damaged_voters(&plan.faults), plan.topology.minority() as usize);
     if damaged > minority {

@@ -2,10 +2,11 @@
 //! another.
 
 mod faults;
+mod files;
 mod scenes;
 mod steps;
 
-use super::{Budget, Knobs, Plan, Topology, Weights};
+use super::{Budget, DataKnobs, Knobs, Plan, Topology, Weights};
 use crate::machine::MachineConfig;
 use mooseng_core::chance::{self, Dice};
 
@@ -18,7 +19,7 @@ impl Plan {
         let mut knob_dice = dice("plan: knobs");
         let mut machine_dice = dice("plan: machine");
         let mut plan = Self {
-            topology: Topology { servers, spares: weights.spares },
+            topology: Topology { servers, spares: weights.spares, ..chunk_servers(seed, weights) },
             budget: weights.budget,
             schedules: vec![chance::once(seed, "plan: schedule", 0, 0)],
             faults_end: weights.faults_end,
@@ -37,11 +38,24 @@ impl Plan {
             let every = [250_000_000, 1_000_000_000, 3_000_000_000];
             plan.machine.disk.checkpoint_every_ns = *dice("plan: checkpoints").pick(&every);
         }
-        plan.clients = steps::draw(seed, weights);
+        if plan.topology.chunk_servers > 0 {
+            plan.knobs.data = DataKnobs::draw(&mut dice("plan: data knobs"));
+            plan.clients = files::draw(seed, weights);
+        } else {
+            plan.clients = steps::draw(seed, weights);
+        }
         plan.knobs.sessions_max = sessions_max(&plan, &mut dice("plan: sessions"));
         plan.faults = faults::draw(seed, weights, &plan);
         plan
     }
+}
+
+fn chunk_servers(seed: u64, weights: &Weights) -> Topology {
+    let mut dice = chance::stream(seed, "plan: chunk servers", 0, 0);
+    let count = dice.between(u64::from(weights.chunk_servers_min), u64::from(weights.chunk_servers_max));
+    let racks = *dice.pick(&[1, 2, 3, 6]);
+    let usual = Topology::default();
+    if count == 0 { usual } else { Topology { chunk_servers: count as u32, racks, ..usual } }
 }
 
 /// Where sessions run out soon, there may be hardly more of them than clients: those that were lost

@@ -1,6 +1,7 @@
 //! Every limit of the cluster that a seed draws, small values included, so that boundaries are
 //! crossed. The machine has its own knobs.
 
+use super::data::DataKnobs;
 use mooseng_core::chance::Dice;
 use mooseng_core::namespace::LINKS_MAX;
 use serde::de::DeserializeOwned;
@@ -15,11 +16,14 @@ pub struct Topology {
     pub servers: u32,
     /// Servers that stand by to replace one that lost its state.
     pub spares: u32,
+    /// Chunk servers, and how many racks they are spread over in turn.
+    pub chunk_servers: u32,
+    pub racks: u32,
 }
 
 impl Default for Topology {
     fn default() -> Self {
-        Self { servers: 3, spares: 0 }
+        Self { servers: 3, spares: 0, chunk_servers: 0, racks: 1 }
     }
 }
 
@@ -80,6 +84,9 @@ pub struct Knobs {
     /// The first inode number that is given out, so that a run can begin near 2^32, or
     /// near the last there is.
     pub inode_start: u64,
+
+    /// Of the way that data takes; without chunk servers they mean nothing.
+    pub data: DataKnobs,
 }
 
 impl Default for Knobs {
@@ -115,6 +122,7 @@ impl Default for Knobs {
             links_max: LINKS_MAX,
             name_hash_bits: 55,
             inode_start: 2,
+            data: DataKnobs::default(),
         }
     }
 }
@@ -165,6 +173,7 @@ impl Knobs {
             links_max: *dice.pick(&[3, 4, usual.links_max, usual.links_max]),
             name_hash_bits: *dice.pick(&[0, 2, usual.name_hash_bits]),
             inode_start: *dice.pick(&[usual.inode_start, (1 << 32) - 8, (1 << 44) - 8]),
+            data: usual.data,
         }
     }
 
@@ -193,6 +202,7 @@ impl Knobs {
             ("rpc_notices_max", u64::from(self.rpc_notices_max)),
             ("rpc_queue_frames_max", u64::from(self.rpc_queue_frames_max)),
         ];
+        self.data.check()?;
         if let Some((name, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
             return Err(format!("knobs.{name}: it is 0, and has to be at least 1"));
         }

@@ -8,6 +8,8 @@ use std::str::FromStr;
 pub enum Member {
     /// A metadata server.
     Server(u32),
+    /// A chunk server.
+    Chunk(u32),
     Client(u32),
 }
 
@@ -15,6 +17,7 @@ impl fmt::Display for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Member::Server(number) => write!(f, "meta-{number}"),
+            Member::Chunk(number) => write!(f, "chunk-{number}"),
             Member::Client(number) => write!(f, "client-{number}"),
         }
     }
@@ -28,8 +31,11 @@ impl FromStr for Member {
         let number: Option<u32> = number.parse().ok().filter(|number| *number > 0);
         match (kind, number) {
             ("meta", Some(number)) => Ok(Member::Server(number)),
+            ("chunk", Some(number)) => Ok(Member::Chunk(number)),
             ("client", Some(number)) => Ok(Member::Client(number)),
-            _ => Err(format!("there is no node `{name}`: nodes are `meta-1`, `client-2` and so on")),
+            _ => {
+                Err(format!("there is no node `{name}`: nodes are `meta-1`, `chunk-3`, `client-2` and so on"))
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Knows what is to be done and when, and nothing of how a cluster does it.
 
 mod budget;
+mod data;
 mod draw;
 mod fault;
 mod knobs;
@@ -18,6 +19,7 @@ mod tests;
 
 pub(crate) use budget::harm;
 pub use budget::{Budget, EXCLUDED, Exclusion, Harm};
+pub use data::DataKnobs;
 pub use fault::{Milestone, Operations, PlannedFault, When, renamed};
 pub use knobs::{Differences, Knobs, Topology};
 pub use member::Member;

@@ -57,7 +57,11 @@ impl Plan {
             writeln!(text, "  {},", write_fault(planned))?;
         }
         writeln!(text, "]\n\n[topology]")?;
-        writeln!(text, "servers = {}\nspares = {}", self.topology.servers, self.topology.spares)?;
+        let Topology { servers, spares, chunk_servers, racks } = self.topology;
+        writeln!(text, "servers = {servers}\nspares = {spares}")?;
+        if chunk_servers > 0 {
+            writeln!(text, "chunk_servers = {chunk_servers}\nracks = {racks}")?;
+        }
         write_section(text, "knobs", &Differences::of(&self.knobs, &Knobs::default()))?;
         write_section(text, "machine", &Differences::of(&self.machine, &MachineConfig::calm()))?;
         for steps in &self.clients {
@@ -118,6 +122,15 @@ impl Plan {
                 format!("topology.servers: 1 to {SERVERS_MAX} are possible, and so many spares").into()
             );
         }
+        if self.topology.chunk_servers > SERVERS_MAX || self.topology.racks == 0 {
+            return Err(format!("topology.chunk_servers: at most {SERVERS_MAX}, in at least one rack").into());
+        }
+        let wants_chunk_servers = |step: &Step| step.action.is_of_open_file();
+        if self.topology.chunk_servers == 0 && self.clients.iter().flatten().any(wants_chunk_servers) {
+            return Err("topology.chunk_servers: there are none, and open files need them: add some"
+                .to_owned()
+                .into());
+        }
         if self.clients.len() > CLIENTS_MAX || self.events() > EVENTS_MAX {
             return Err(format!("client: at most {CLIENTS_MAX}, and {EVENTS_MAX} steps and faults").into());
         }
@@ -156,6 +169,7 @@ impl Plan {
             (Some(number), _) => number.is_ok_and(|number| (1..=followers).contains(&number)),
             (None, _) => match name.parse::<Member>()? {
                 Member::Server(number) => number <= servers,
+                Member::Chunk(number) => number <= self.topology.chunk_servers,
                 Member::Client(number) => number as usize <= self.clients.len(),
             },
         };

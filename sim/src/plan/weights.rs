@@ -80,6 +80,63 @@ const FAULTS: [(&str, u32); 42] = [
     ("half-open", 5),
 ];
 
+/// What is done to files where their bytes matter; several steps each.
+const FILE_OPERATIONS: [(&str, u32); 10] = [
+    ("hand-over", 10),
+    ("put", 24),
+    ("get", 20),
+    ("fsync", 10),
+    ("close", 12),
+    ("open", 6),
+    ("cut", 5),
+    ("save", 5),
+    ("storm", 3),
+    ("remove", 2),
+];
+
+/// What may strike a whole cluster: `chunk-` before what strikes a chunk server.
+const CLUSTER_FAULTS: [(&str, u32); 39] = [
+    ("crash", 3),
+    ("crash-leader", 5),
+    ("crash-all", 2),
+    ("crash-at-operation", 3),
+    ("kill", 2),
+    ("pause", 3),
+    ("suspend", 2),
+    ("cut", 3),
+    ("isolate", 3),
+    ("partition", 3),
+    ("reset", 2),
+    ("corrupt", 2),
+    ("slow-link", 2),
+    ("disk-stall", 2),
+    ("disk-full", 1),
+    ("absent-client", 5),
+    ("kill-client", 4),
+    ("chunk-crash", 12),
+    ("chunk-crash-all", 8),
+    ("chunk-crash-at-operation", 12),
+    ("chunk-kill", 5),
+    ("chunk-pause", 6),
+    ("chunk-suspend", 3),
+    ("chunk-slow-cpu", 2),
+    ("chunk-cut", 6),
+    ("chunk-isolate", 5),
+    ("chunk-clog", 3),
+    ("chunk-slow-link", 4),
+    ("chunk-reset", 4),
+    ("chunk-corrupt", 4),
+    ("chunk-disk-full", 5),
+    ("chunk-disk-slow", 3),
+    ("chunk-disk-stall", 3),
+    ("chunk-sync-fails", 4),
+    ("chunk-latent-error", 4),
+    ("chunk-bit-rot", 8),
+    ("chunk-misdirected-write", 5),
+    ("chunk-misdirected-read", 4),
+    ("chunk-empty", 5),
+];
+
 /// Only changes, so that somebody always wants one.
 const CHANGES: [(&str, u32); 5] = [("mkdir", 4), ("create", 6), ("unlink", 6), ("rmdir", 4), ("rename", 3)];
 
@@ -93,6 +150,9 @@ pub struct Weights {
     /// How many servers, with weights.
     pub servers: Vec<(u32, u32)>,
     pub spares: u32,
+    /// How many chunk servers, and where there are any, clients work with the bytes of files.
+    pub chunk_servers_min: u32,
+    pub chunk_servers_max: u32,
     pub clients_min: u64,
     pub clients_max: u64,
     /// Steps of all clients together.
@@ -130,6 +190,8 @@ impl Weights {
             budget: Budget::Within,
             servers: vec![(3, 8), (5, 2), (1, 1)],
             spares: 0,
+            chunk_servers_min: 0,
+            chunk_servers_max: 0,
             clients_min: 2,
             clients_max: 4,
             steps_min: 100,
@@ -148,6 +210,29 @@ impl Weights {
             ordinary: 250_000,
             usual_knobs: 150_000,
             calm_machine: 150_000,
+        }
+    }
+
+    /// A whole cluster: metadata servers, chunk servers, and clients that write and read files.
+    pub fn cluster() -> Self {
+        Self {
+            story: "cluster".to_owned(),
+            servers: vec![(3, 1)],
+            chunk_servers_min: 4,
+            chunk_servers_max: 6,
+            clients_min: 2,
+            clients_max: 3,
+            steps_min: 30,
+            steps_max: 120,
+            operations: FILE_OPERATIONS.to_vec(),
+            faults_min: 0,
+            faults_max: 8,
+            fault_span_max: Duration::from_millis(2_000),
+            faults_end: Duration::from_secs(5),
+            end: Duration::from_secs(16),
+            faults: CLUSTER_FAULTS.to_vec(),
+            ordinary: 0,
+            ..Self::swarm()
         }
     }
 

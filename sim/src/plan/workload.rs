@@ -71,6 +71,33 @@ pub enum Action {
         inode: Place,
         class: StorageClass,
     },
+    /// Opens a file as a program does, or opens it again; what follows of it goes through what is open.
+    OpenFile {
+        file: Place,
+    },
+    /// Writes bytes through the open file: its own, so that it can be told whose they are.
+    Put {
+        file: Place,
+        offset: u64,
+        length: u32,
+    },
+    /// Reads through the open file, or opens it for that.
+    Get {
+        file: Place,
+        offset: u64,
+        length: u32,
+    },
+    Fsync {
+        file: Place,
+    },
+    CloseFile {
+        file: Place,
+    },
+    /// Sets the length through the open file.
+    Cut {
+        file: Place,
+        size: u64,
+    },
     /// Gives its session up, and goes on in another one.
     Leave,
     Map {
@@ -128,6 +155,19 @@ impl Action {
         Action::Create { at, mode: MODE_FILE }
     }
 
+    /// Is it done to the bytes of an open file, which lie on chunk servers?
+    pub fn is_of_open_file(&self) -> bool {
+        matches!(
+            self,
+            Action::OpenFile { .. }
+                | Action::Put { .. }
+                | Action::Get { .. }
+                | Action::Fsync { .. }
+                | Action::CloseFile { .. }
+                | Action::Cut { .. }
+        )
+    }
+
     /// Does it ask only?
     pub fn is_question(&self) -> bool {
         matches!(
@@ -164,6 +204,20 @@ pub(super) fn read_span(text: &str) -> Result<Duration, String> {
             Ok(Duration::from_nanos(nanos))
         }
         _ => Err(format!("`{text}` is no time: write `12ms`, `350us` or `2s`")),
+    }
+}
+
+impl Action {
+    fn write_of_open_file(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::OpenFile { file } => write!(f, "open-file {file}"),
+            Action::Put { file, offset, length } => write!(f, "put {file} offset={offset} length={length}"),
+            Action::Get { file, offset, length } => write!(f, "get {file} offset={offset} length={length}"),
+            Action::Fsync { file } => write!(f, "fsync {file}"),
+            Action::CloseFile { file } => write!(f, "close-file {file}"),
+            Action::Cut { file, size } => write!(f, "cut {file} size={size}"),
+            _ => unreachable!("it is done to an open file"),
+        }
     }
 }
 
@@ -233,6 +287,7 @@ impl fmt::Display for Action {
             Action::Lookup { at } => write!(f, "lookup {at}"),
             Action::GetAttr { inode } => write!(f, "getattr {inode}"),
             Action::ReadDir { directory, page } => write!(f, "readdir {directory} page={page}"),
+            _ => self.write_of_open_file(f),
         }
     }
 }
@@ -356,6 +411,25 @@ fn read_data(words: &mut Words<'_>) -> Result<Action, String> {
     }
 }
 
+/// What is done through an open file.
+fn read_of_open_file(words: &mut Words<'_>) -> Result<Action, String> {
+    let verb = words.verb;
+    let (offset, length) = match verb {
+        "put" | "get" => (words.value("offset")?.unwrap_or(0), words.value("length")?.unwrap_or(1)),
+        _ => (0, 0),
+    };
+    let size = if verb == "cut" { words.value("size")?.unwrap_or(0) } else { 0 };
+    let file = words.place()?;
+    Ok(match verb {
+        "put" => Action::Put { file, offset, length },
+        "get" => Action::Get { file, offset, length },
+        "open-file" => Action::OpenFile { file },
+        "fsync" => Action::Fsync { file },
+        "close-file" => Action::CloseFile { file },
+        _ => Action::Cut { file, size },
+    })
+}
+
 fn read_action(words: &mut Words<'_>) -> Result<Action, String> {
     let rename = |mode, words: &mut Words<'_>| {
         Ok(Action::Rename { source: words.named()?, target: words.named()?, mode })
@@ -398,6 +472,7 @@ fn read_action(words: &mut Words<'_>) -> Result<Action, String> {
             Ok(Action::Access { inode: words.place()?, access })
         }
         "write" | "punch" | "map" | "compact" | "set-class" => read_data(words),
+        "open-file" | "put" | "get" | "fsync" | "close-file" | "cut" => read_of_open_file(words),
         "leave" => Ok(Action::Leave),
         "lookup" => Ok(Action::Lookup { at: words.named()? }),
         "getattr" => Ok(Action::GetAttr { inode: words.place()? }),
@@ -411,7 +486,7 @@ fn read_action(words: &mut Words<'_>) -> Result<Action, String> {
         verb => Err(format!(
             "`{verb}` is no operation: mkdir, create, unlink, rmdir, rename, rename-keep, exchange, link, \
              setattr, write, punch, compact, leave, set-class, symlink, mknod, map, lookup, getattr, readdir, readlink, \
-             access, open, close and look-at-open are"
+             access, open, close, look-at-open, open-file, put, get, fsync, close-file and cut are"
         )),
     }
 }
@@ -478,6 +553,12 @@ mod tests {
             "punch /a/f offset=0 length=18446744073709551615",
             "compact @4",
             "5ms: leave",
+            "open-file @4",
+            "put @4 offset=100 length=5000",
+            "1ms: get /a/f offset=0 length=4096",
+            "fsync @4",
+            "close-file /f",
+            "cut @4 size=77",
             "set-class /a ec=4+2,strict",
             "map @4 offset=67108864 length=5",
             "2ms: rmdir /a",

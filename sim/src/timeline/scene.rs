@@ -214,7 +214,7 @@ impl Scene {
         };
         timeline.lines.iter().for_each(|line| weaver.line(line));
         let operations = bars(timeline, &weaver, end);
-        let servers = timeline.members.iter().filter(|one| matches!(one, Member::Server(_))).count();
+        let servers = timeline.members.iter().filter(|one| !matches!(one, Member::Client(_))).count();
         let Weaver { open, mut bands, marks, mut arrows, .. } = weaver;
         bands.extend(open.into_values());
         arrows.drain(..arrows.len().saturating_sub(ARROWS_MAX));

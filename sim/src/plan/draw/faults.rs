@@ -2,7 +2,7 @@
 
 mod promises;
 
-use super::super::budget::{Harm, damaged_voters, harm};
+use super::super::budget::{CHUNK_SERVERS_DAMAGED_MAX, Harm, damaged_chunk_servers, damaged_voters, harm};
 use super::super::{Budget, Knobs, Member, Milestone, Plan, PlannedFault, WIRE_VERSION, Weights, When};
 use super::swarm_of;
 use crate::machine::{Fault, Moment, OperationKind, Spot};
@@ -19,11 +19,16 @@ pub(super) fn draw(seed: u64, weights: &Weights, plan: &Plan) -> Vec<PlannedFaul
         let mut dice = chance::stream(seed, "plan: fault", 0, number);
         let kind = kinds[dice.weighted(&kind_weights)];
         let (servers, clients) = (plan.topology.servers, plan.clients.len() as u32);
-        let mut draw = FaultDraw { dice: &mut dice, weights, servers, clients };
+        let (kind, chunk_servers) = match kind.strip_prefix("chunk-") {
+            Some(kind) => (kind, Some(plan.topology.chunk_servers)),
+            None => (kind, None),
+        };
+        let mut draw = FaultDraw { dice: &mut dice, weights, servers, chunk_servers, clients };
         for planned in draw.fault(kind, &plan.knobs) {
             let damages = harm(&planned.fault) == Harm::Damaged;
             faults.push(planned);
-            let too_many = damaged_voters(&faults) > plan.topology.minority() as usize;
+            let too_many = damaged_voters(&faults) > plan.topology.minority() as usize
+                || damaged_chunk_servers(&faults) > CHUNK_SERVERS_DAMAGED_MAX;
             if damages && too_many && weights.budget == Budget::Within {
                 faults.pop();
             }
@@ -37,6 +42,8 @@ pub(super) struct FaultDraw<'a> {
     pub(super) dice: &'a mut ChaCha8Rng,
     weights: &'a Weights,
     pub(super) servers: u32,
+    /// It strikes one of so many chunk servers, and no metadata server.
+    chunk_servers: Option<u32>,
     pub(super) clients: u32,
 }
 
@@ -74,16 +81,26 @@ impl FaultDraw<'_> {
     }
 
     pub(super) fn server(&mut self) -> String {
+        if let Some(count) = self.chunk_servers {
+            return Member::Chunk(self.dice.between(1, u64::from(count)) as u32).to_string();
+        }
         Member::Server(self.dice.between(1, u64::from(self.servers)) as u32).to_string()
     }
 
     /// A server by name, or the one that leads when it happens.
     fn anybody(&mut self) -> String {
-        if self.dice.chance(300_000) { "leader".to_owned() } else { self.server() }
+        if self.chunk_servers.is_none() && self.dice.chance(300_000) {
+            "leader".to_owned()
+        } else {
+            self.server()
+        }
     }
 
     /// Two different nodes, of which one is a server.
     fn two(&mut self) -> (String, String) {
+        if let Some(count) = self.chunk_servers {
+            return self.two_of_chunk_servers(count);
+        }
         let one = self.dice.between(1, u64::from(self.servers)) as u32;
         let client = Member::Client(1).to_string();
         if self.servers == 1 || self.dice.chance(250_000) {
@@ -92,6 +109,30 @@ impl FaultDraw<'_> {
         }
         let other = (one - 1 + self.dice.between(1, u64::from(self.servers) - 1) as u32) % self.servers + 1;
         (Member::Server(one).to_string(), Member::Server(other).to_string())
+    }
+
+    /// A chunk server and somebody who talks to it.
+    fn two_of_chunk_servers(&mut self, count: u32) -> (String, String) {
+        let one = self.dice.between(1, u64::from(count)) as u32;
+        let other = match self.dice.below(3) {
+            0 => Member::Server(self.dice.between(1, u64::from(self.servers)) as u32),
+            1 if count > 1 => {
+                let ahead = self.dice.between(1, u64::from(count) - 1) as u32;
+                Member::Chunk((one - 1 + ahead) % count + 1)
+            }
+            _ => Member::Client(self.dice.between(1, u64::from(self.clients)) as u32),
+        };
+        let (one, other) = (Member::Chunk(one).to_string(), other.to_string());
+        if self.dice.chance(500_000) { (one, other) } else { (other, one) }
+    }
+
+    /// What lies on a chunk server's disk is mostly parts.
+    fn prefix(&mut self) -> String {
+        if self.chunk_servers.is_some() && self.dice.chance(800_000) {
+            "store/".to_owned()
+        } else {
+            String::new()
+        }
     }
 
     /// One fault, or several that belong together.
@@ -103,9 +144,10 @@ impl FaultDraw<'_> {
         let for_ms = Some(self.millis());
         let restart_ms = for_ms;
         match kind {
-            "crash-all" => (1..=self.servers)
+            "crash-all" => (1..=self.chunk_servers.unwrap_or(self.servers))
                 .map(|server| {
-                    let node = Member::Server(server).to_string();
+                    let member = if self.chunk_servers.is_some() { Member::Chunk } else { Member::Server };
+                    let node = member(server).to_string();
                     let fault = Fault::Crash { node, restart_ms: Some(self.millis()) };
                     PlannedFault { when: when.clone(), fault }
                 })
@@ -195,7 +237,8 @@ impl FaultDraw<'_> {
 
     fn of_disk(&mut self, kind: &str, for_ms: Option<u64>) -> Option<Fault> {
         let node = self.server();
-        let prefix = String::new();
+        let prefix = self.prefix();
+        let spot = Spot { prefix: prefix.clone(), ..Spot::default() };
         let restart_ms = for_ms;
         let sectors = self.dice.between(1, 3) as u32;
         Some(match kind {
@@ -204,8 +247,8 @@ impl FaultDraw<'_> {
             "disk-stall" => Fault::DiskStall { node, for_ms: for_ms? },
             "sync-fails" => Fault::SyncFails { node, prefix },
             "sync-lies" => Fault::SyncLies { node, for_ms },
-            "latent-error" => Fault::LatentError { node, spot: Spot::default(), sectors },
-            "bit-rot" => Fault::BitRot { node, spot: Spot::default(), sectors },
+            "latent-error" => Fault::LatentError { node, spot, sectors },
+            "bit-rot" => Fault::BitRot { node, spot, sectors },
             "misdirected-write" => Fault::MisdirectedWrite { node, prefix },
             "misdirected-read" => Fault::MisdirectedRead { node, prefix },
             "rollback" => Fault::Rollback { node, restart_ms },
