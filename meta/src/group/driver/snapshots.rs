@@ -237,6 +237,10 @@ impl<E: Env> Driver<E> {
         };
         let members = fetched.members.clone();
         let now = self.now();
+        // As if it had come too late to be of use: it is offered again.
+        if self.env.buggify("fetched snapshot is of no use") {
+            self.replica.snapshot_failed(index);
+        }
         if self.replica.snapshot_ready(index, members, now) {
             self.snapshots.arrived = Some(Box::new(fetched));
         } else {
