@@ -254,7 +254,7 @@ impl<'a> Segment<'a> {
         let cuts: Vec<&Entry> = known.iter().filter(|entry| entry.change.clears(at)).copied().collect();
         let empty = over.is_empty() || cuts.iter().any(|cut| !over.iter().any(|by| cut.precedes(by)));
         // The end of a long write may come after a cut that took its beginning away.
-        let torn = |write: &Entry| cuts.iter().any(|cut| !cut.precedes(write));
+        let torn = |write: &Entry| cuts.iter().any(|cut| !cut.precedes(write) && !write.precedes(cut));
         let extends = |entry: &&Entry| entry.change.extends(at) && (!entry.change.covers(at) || torn(entry));
         let inside = known.iter().any(extends);
         let zeros = if empty && inside { Ok(()) } else { Err(over.first().copied()) };
