@@ -3,13 +3,18 @@
 
 mod caller;
 mod name;
+mod xattr;
 
 pub use caller::{Access, CALLER_GROUPS_MAX, Caller, SET_GID, SET_UID, without_set_id};
 pub use name::{NAME_BYTES_MAX, Name, TARGET_BYTES_MAX, Target};
+pub use xattr::{
+    XATTR_BYTES_MAX, XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX, XattrMode, XattrName, XattrSpace,
+};
 
 use crate::class::StorageClass;
 use crate::id::{InodeId, SliceId, Slot};
 use crate::time::WallTime;
+use bytes::Bytes;
 
 pub use crate::extent::{FileExtent, NewSlice, SliceInfo};
 
@@ -185,6 +190,16 @@ pub enum Op {
         uid: u32,
         gid: u32,
     },
+    SetXattr {
+        inode: InodeId,
+        name: XattrName,
+        value: Bytes,
+        mode: XattrMode,
+    },
+    RemoveXattr {
+        inode: InodeId,
+        name: XattrName,
+    },
 }
 
 impl Op {
@@ -204,7 +219,9 @@ impl Op {
             | Op::Commit { inode, .. }
             | Op::Compact { inode, .. }
             | Op::Punch { inode, .. }
-            | Op::SetClass { inode, .. } => inode.slot(),
+            | Op::SetClass { inode, .. }
+            | Op::SetXattr { inode, .. }
+            | Op::RemoveXattr { inode, .. } => inode.slot(),
             Op::AbandonSlices { slices } => slices.first().map_or(Slot::default(), |slice| slice.slot()),
         }
     }
@@ -243,6 +260,15 @@ pub enum Query {
         inode: InodeId,
         access: Access,
     },
+    /// The value of an extended attribute.
+    GetXattr {
+        inode: InodeId,
+        name: XattrName,
+    },
+    /// The extended attributes that the caller may know of.
+    ListXattr {
+        inode: InodeId,
+    },
 }
 
 impl Query {
@@ -254,7 +280,9 @@ impl Query {
                 inode.slot()
             }
             Query::ReadDir { directory, .. } => directory.slot(),
-            Query::Map { inode, .. } => inode.slot(),
+            Query::Map { inode, .. } | Query::GetXattr { inode, .. } | Query::ListXattr { inode } => {
+                inode.slot()
+            }
         }
     }
 }
@@ -274,7 +302,7 @@ pub enum Answer {
     /// Of Mkdir, Create, Link, SetAttr, Symlink, Mknod, Commit, Compact, Punch, SetClass, Lookup,
     /// GetAttr and Access.
     Attr(Attr),
-    /// Of Unlink, Rmdir, Rename and AbandonSlices.
+    /// Of Unlink, Rmdir, Rename, AbandonSlices, SetXattr and RemoveXattr.
     Done,
     /// Of ReadDir. `end`: nothing follows the last of them.
     Entries { entries: Vec<DirEntry>, end: bool },
@@ -286,6 +314,10 @@ pub enum Answer {
     Map { attr: Attr, extents: Vec<FileExtent>, slices: Vec<SliceInfo>, end: u64 },
     /// Of ReadLink.
     Target(Target),
+    /// Of GetXattr.
+    Value(Bytes),
+    /// Of ListXattr, in their order.
+    XattrNames(Vec<XattrName>),
 }
 
 /// Why something was not carried out; nothing has changed. Each has one errno at the FUSE edge.
@@ -330,6 +362,12 @@ pub enum Refusal {
     /// The permission bits forbid it (EACCES).
     #[error("access denied")]
     AccessDenied,
+    #[error("no such extended attribute")]
+    NoAttribute,
+    #[error("the value is longer than 64 KiB")]
+    TooBig,
+    #[error("no such thing is supported here")]
+    Unsupported,
 }
 
 /// The outcome of an [`Op`] or a [`Query`].

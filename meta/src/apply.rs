@@ -11,6 +11,7 @@ mod keeping;
 mod link;
 mod rename;
 mod unlink;
+mod xattr;
 
 #[cfg(test)]
 mod tests;
@@ -104,6 +105,8 @@ fn carry_out(state: &mut State, moment: &Moment<'_>, op: &Op) -> Outcome {
         }
         Op::Punch { inode, offset, length } => data::punch(state, moment, *inode, *offset, *length),
         Op::SetClass { inode, class } => data::set_class(state, moment, *inode, *class),
+        Op::SetXattr { inode, name, value, mode } => xattr::set(state, moment, *inode, name, (value, *mode)),
+        Op::RemoveXattr { inode, name } => xattr::remove(state, moment, *inode, name),
     }
 }
 

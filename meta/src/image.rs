@@ -20,7 +20,7 @@ mod tests;
 
 pub use restore::{ImageError, Restorer, restore};
 
-use crate::state::{AnswerKey, EntryKey, ExtentKey, Record, Sink, State, Table};
+use crate::state::{AnswerKey, EntryKey, ExtentKey, Record, Sink, State, Table, XattrKey};
 use bytes::Bytes;
 use mooseng_core::checksum::crc32c_of;
 use mooseng_core::id::{InodeId, ServerId, SessionId, SliceId};
@@ -56,7 +56,7 @@ pub struct Image {
 }
 
 /// What comes next: a table's records after a key.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum At {
     Head,
     Inodes(Option<InodeId>),
@@ -73,6 +73,7 @@ enum At {
     ChunkServers(Option<ServerId>),
     Targets(Option<InodeId>),
     Orphans(Option<InodeId>),
+    Xattrs(Option<XattrKey>),
     Trailer,
     End,
 }
@@ -110,7 +111,7 @@ impl Image {
     fn step(&mut self, out: &mut Vec<u8>) -> bool {
         let state = &self.state;
         let room = self.chunk_bytes;
-        let (at, full) = match self.at {
+        let (at, full) = match self.at.clone() {
             At::Head => {
                 out.u8(HEAD);
                 state.config.put(out);
@@ -124,7 +125,8 @@ impl Image {
             At::Answers(after) => go(&state.answers, after, out, room, At::Answers, At::Replicas(None)),
             At::Replicas(after) => go(&state.replicas, after, out, room, At::Replicas, At::Targets(None)),
             At::Targets(after) => go(&state.targets, after, out, room, At::Targets, At::Orphans(None)),
-            At::Orphans(after) => go(&state.orphans, after, out, room, At::Orphans, At::Extents(None)),
+            At::Orphans(after) => go(&state.orphans, after, out, room, At::Orphans, At::Xattrs(None)),
+            At::Xattrs(after) => go(&state.xattrs, after, out, room, At::Xattrs, At::Extents(None)),
             At::Extents(after) => go(&state.extents, after, out, room, At::Extents, At::Live(None)),
             At::Live(after) => go(&state.live, after, out, room, At::Live, At::Pending(None)),
             At::Pending(after) => go(&state.pending, after, out, room, At::Pending, At::Condemned(None)),

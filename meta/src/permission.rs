@@ -3,7 +3,7 @@
 
 use crate::state::{Inode, MODE_MASK};
 use mooseng_core::namespace::{
-    Access, AttrChange, Caller, FileKind, NewTime, Refusal, SET_GID, without_set_id,
+    Access, AttrChange, Caller, FileKind, NewTime, Refusal, SET_GID, XattrName, XattrSpace, without_set_id,
 };
 use mooseng_core::{plant, probe};
 
@@ -87,6 +87,36 @@ pub(crate) fn may_change(caller: &Caller, inode: &Inode, change: &AttrChange) ->
         may(caller, inode, Access::WRITE)?;
     }
     Ok(())
+}
+
+/// May the caller set this attribute, or take it away?
+pub(crate) fn may_set_xattr(caller: &Caller, inode: &Inode, name: &XattrName) -> Result<(), Refusal> {
+    let permitted = match name.space() {
+        XattrSpace::Trusted | XattrSpace::Security => caller.is_root(),
+        // In a sticky directory everybody may write, but not on the directory itself.
+        XattrSpace::User if inode.is_directory() && inode.mode & STICKY != 0 => {
+            caller.is_root() || caller.uid == inode.uid
+        }
+        XattrSpace::User => matches!(inode.kind, FileKind::Regular | FileKind::Directory),
+    };
+    match name.space() {
+        _ if !permitted => Err(Refusal::NotPermitted),
+        XattrSpace::User => may(caller, inode, Access::WRITE),
+        XattrSpace::Trusted | XattrSpace::Security => Ok(()),
+    }
+}
+
+/// May the caller see what this attribute says? Of what they may not know of it is said that it is
+/// not there.
+pub(crate) fn may_get_xattr(caller: &Caller, inode: &Inode, name: &XattrName) -> Result<(), Refusal> {
+    match name.space() {
+        XattrSpace::Trusted if !caller.is_root() => Err(Refusal::NoAttribute),
+        XattrSpace::User if !matches!(inode.kind, FileKind::Regular | FileKind::Directory) => {
+            Err(Refusal::NoAttribute)
+        }
+        XattrSpace::User => may(caller, inode, Access::READ),
+        XattrSpace::Trusted | XattrSpace::Security => Ok(()),
+    }
 }
 
 /// The mode an inode has after a change that was permitted.

@@ -1,10 +1,12 @@
 //! Questions to a shard: they change nothing, and show only what the caller may see.
 
 use crate::permission;
-use crate::state::State;
+use crate::state::{State, XattrKey};
+use bytes::Bytes;
 use mooseng_core::id::{InodeId, SliceId};
 use mooseng_core::namespace::{
-    Access, Answer, Caller, DirEntry, FileExtent, FileKind, Name, Outcome, Query, Refusal,
+    Access, Answer, Caller, DirEntry, FileExtent, FileKind, Name, Outcome, Query, Refusal, XattrName,
+    XattrSpace,
 };
 use mooseng_core::{plant, probe};
 use std::collections::BTreeSet;
@@ -36,6 +38,20 @@ pub fn query(state: &State, caller: &Caller, query: &Query) -> Outcome {
             let held = state.inodes.get(inode).ok_or(Refusal::Stale)?;
             permission::may(caller, held, *access)?;
             Ok(Answer::Attr(held.attr(*inode)))
+        }
+        Query::GetXattr { inode, name } => {
+            let held = state.inodes.get(inode).ok_or(Refusal::Stale)?;
+            permission::may_get_xattr(caller, held, name)?;
+            let xattr = state.xattrs.get(&XattrKey::new(*inode, name)).ok_or(Refusal::NoAttribute)?;
+            Ok(Answer::Value(Bytes::copy_from_slice(&xattr.0)))
+        }
+        Query::ListXattr { inode } => {
+            state.inodes.get(inode).ok_or(Refusal::Stale)?;
+            // Checked when they were made, and when they were read from an image.
+            let names = state.xattrs_of(*inode).map(|(key, _)| XattrName::new(key.name().to_vec()));
+            let mut names: Vec<XattrName> = names.collect::<Result<_, _>>()?;
+            names.retain(|name| name.space() != XattrSpace::Trusted || caller.is_root());
+            Ok(Answer::XattrNames(names))
         }
     }
 }

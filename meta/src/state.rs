@@ -18,6 +18,7 @@ mod session;
 mod slice;
 mod table;
 mod target;
+mod xattr;
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ pub(crate) use session::{Allotted, AnswerKey, Counter, Kept, Recorded, Session};
 pub(crate) use slice::{Condemned, Live, Pending, Servers, SliceCounter};
 pub(crate) use table::Table;
 pub(crate) use target::Says;
+pub(crate) use xattr::{Xattr, XattrKey};
 
 use crate::tree::Tree;
 use digest::Digest;
@@ -45,7 +47,7 @@ use mooseng_core::time::Stamp;
 use mooseng_core::{plant, probe};
 
 /// How many tables a state has.
-const TABLES: usize = 14;
+const TABLES: usize = 15;
 
 /// Everything a replica of a shard knows, save what Raft itself keeps.
 #[derive(Clone)]
@@ -70,6 +72,7 @@ pub struct State {
     /// What symbolic links say.
     pub(crate) targets: Table<Says>,
     pub(crate) orphans: Table<Orphan>,
+    pub(crate) xattrs: Table<Xattr>,
     /// Sessions by their nonce: derived, so neither hashed nor in an image.
     pub(crate) nonces: Tree<Nonce, SessionId>,
     pub(crate) marks: Marks,
@@ -120,6 +123,7 @@ impl State {
             pending_of: Tree::default(),
             targets: Table::default(),
             orphans: Table::default(),
+            xattrs: Table::default(),
             nonces: Tree::default(),
             marks,
         }
@@ -156,6 +160,7 @@ impl State {
             self.chunk_servers.sum(),
             self.targets.sum(),
             self.orphans.sum(),
+            self.xattrs.sum(),
         ];
         self.hash_with(tables)
     }
@@ -177,6 +182,7 @@ impl State {
             self.chunk_servers.sum_from_scratch(),
             self.targets.sum_from_scratch(),
             self.orphans.sum_from_scratch(),
+            self.xattrs.sum_from_scratch(),
         ];
         self.hash_with(tables)
     }
@@ -259,6 +265,7 @@ impl State {
             + self.pending_of.footprint()
             + self.targets.footprint()
             + self.orphans.footprint()
+            + self.xattrs.footprint()
             + self.nonces.footprint()
     }
 
@@ -371,6 +378,16 @@ impl State {
         if held.is_some_and(|held| held.kind == FileKind::Symlink) {
             self.targets.remove(&inode);
         }
+        let keys: Vec<XattrKey> = self.xattrs_of(inode).map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.xattrs.remove(&key);
+        }
+    }
+
+    /// The extended attributes of an inode, in the order of their names.
+    pub(crate) fn xattrs_of(&self, inode: InodeId) -> impl Iterator<Item = (&XattrKey, &Xattr)> {
+        let walk = self.xattrs.iter_from(&XattrKey::first(inode));
+        walk.take_while(move |(key, _)| key.inode == inode)
     }
 
     pub(crate) fn allotted(&self, server: ServerId) -> Option<(Nonce, ReplicaId)> {

@@ -78,6 +78,7 @@ pub const BUGS: &[Bug] = &[
     Bug { name: "map-order-oldest-on-top", oracles: &["data", "linearizable", "replicas", "durable"] },
     Bug { name: "pending-slices-never-collected", oracles: &["data", "linearizable", "replicas", "durable"] },
     Bug { name: "new-leader-collects-at-once", oracles: &["open-files"] },
+    Bug { name: "xattr-replace-creates", oracles: &["linearizable", "durable", "replicas"] },
     Bug { name: "open-unlinked-file-collected", oracles: &["open-files"] },
     Bug { name: "orphan-kept-for-ever", oracles: &["open-files"] },
     Bug { name: "readdir-cookie-by-position", oracles: &["tree", "linearizable", "replicas", "durable"] },
@@ -313,6 +314,10 @@ pub const PROBES_ELSEWHERE: &[(&str, &str)] = &[
     ("store segment unreadable", "a chunk store: the storage tests reach it"),
     ("store table damaged", "a chunk store: the storage tests reach it"),
     ("stored part damaged on the move", "a chunk store: the storage tests reach it"),
+    (
+        "an inode has no room for an extended attribute",
+        "no workload sets such long ones: the tests of apply reach it",
+    ),
     ("a session has too many pending slices", "a client keeps below the limit: the tests of apply reach it"),
     (
         "a hole would make a chunk too fragmented",

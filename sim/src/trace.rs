@@ -264,11 +264,17 @@ pub fn asked(asked: &Asked) -> String {
                 format!("punch {length} bytes at {offset} out of {inode:?}")
             }
             Op::SetClass { inode, class } => format!("store {inode:?} as {class}"),
+            Op::SetXattr { inode, name, value, mode } => {
+                format!("{mode:?} attribute {name:?} of {inode:?}, {} bytes", value.len())
+            }
+            Op::RemoveXattr { inode, name } => format!("remove attribute {name:?} of {inode:?}"),
         },
         Asked::Question(query) => match query {
             Query::Lookup { parent, name } => format!("look up {name:?} in {parent:?}"),
             Query::GetAttr { inode } => format!("attributes of {inode:?}"),
             Query::ReadLink { inode } => format!("what {inode:?} says"),
+            Query::GetXattr { inode, name } => format!("attribute {name:?} of {inode:?}"),
+            Query::ListXattr { inode } => format!("names of attributes of {inode:?}"),
             Query::Access { inode, access } => format!("access {:o} to {inode:?}", access.bits()),
             Query::ReadDir { directory, cookie, limit } => {
                 format!("list {directory:?} after {cookie}, at most {limit}")
@@ -301,6 +307,8 @@ fn outcome_in_words(outcome: &Outcome) -> String {
         Err(refusal) => format!("refused: {refusal}"),
         Ok(Answer::Done) => "done".to_owned(),
         Ok(Answer::Target(target)) => format!("{target:?}"),
+        Ok(Answer::Value(value)) => format!("{:?}", String::from_utf8_lossy(value)),
+        Ok(Answer::XattrNames(names)) => format!("{names:?}"),
         Ok(Answer::Attr(attr)) => format!(
             "{:?}: {:?}, mode {:o}, {} links, {}:{}, {} bytes, version {}",
             attr.inode, attr.kind, attr.mode, attr.links, attr.uid, attr.gid, attr.size, attr.version

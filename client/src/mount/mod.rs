@@ -15,6 +15,7 @@ mod names;
 mod ranges;
 mod service;
 mod sessions;
+mod xattrs;
 
 pub use error::FsError;
 pub use files::OpenMode;
@@ -22,6 +23,7 @@ pub use handles::Handle;
 pub use listing::Line;
 pub use names::NewInode;
 pub use ranges::{Reserve, Seek};
+pub use xattrs::xattr_there;
 
 use crate::data::{Store, StoreConfig};
 use crate::file::{FileConfig, Files};

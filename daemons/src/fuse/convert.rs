@@ -3,7 +3,7 @@
 use fuser::{Errno, FileAttr, FileType, INodeNo, TimeOrNow};
 use mooseng_client::mount::{OpenMode, Reserve, Seek};
 use mooseng_core::id::InodeId;
-use mooseng_core::namespace::{Attr, FileKind, NewTime};
+use mooseng_core::namespace::{Attr, FileKind, NewTime, XattrMode};
 use mooseng_core::time::WallTime;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -106,6 +106,18 @@ pub(super) fn reserve(mode: i32) -> Option<Reserve> {
         KEEP_SIZE => Some(Reserve::Keep),
         PUNCH | ZERO_KEEP => Some(Reserve::Punch),
         ZERO_RANGE => Some(Reserve::Zero),
+        _ => None,
+    }
+}
+
+/// What setxattr(2) may find; both flags together make no sense.
+pub(super) fn xattr_mode(flags: i32) -> Option<XattrMode> {
+    const CREATE: i32 = 1;
+    const REPLACE: i32 = 2;
+    match flags {
+        0 => Some(XattrMode::Set),
+        CREATE => Some(XattrMode::Create),
+        REPLACE => Some(XattrMode::Replace),
         _ => None,
     }
 }

@@ -6,7 +6,8 @@ use super::process::Process;
 use crate::machine::RealEnv;
 use bytes::Bytes;
 use fuser::{
-    Errno, FileHandle, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyEmpty, ReplyEntry, ReplyOpen, Request,
+    Errno, FileHandle, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyEmpty, ReplyEntry, ReplyOpen,
+    ReplyXattr, Request,
 };
 use futures::future::{Either, select};
 use mooseng_client::mount::{FsError, Handle, Mount};
@@ -112,6 +113,16 @@ pub(super) fn entry(reply: ReplyEntry, done: Result<Attr, Errno>) {
 pub(super) fn attribute(reply: ReplyAttr, done: Result<Attr, Errno>) {
     match done {
         Ok(attr) => reply.attr(&ATTR_BELIEVED, &attributes(&attr)),
+        Err(error) => reply.error(error),
+    }
+}
+
+/// So many bytes fit what the kernel asks with; with none it asks how many there are.
+pub(super) fn sized(reply: ReplyXattr, size: u32, done: Result<Bytes, Errno>) {
+    match done {
+        Ok(bytes) if size == 0 => reply.size(bytes.len() as u32),
+        Ok(bytes) if bytes.len() <= size as usize => reply.data(&bytes),
+        Ok(_) => reply.error(Errno::ERANGE),
         Err(error) => reply.error(error),
     }
 }

@@ -32,6 +32,9 @@ fn refused(refusal: Refusal) -> Errno {
         // The kernel walks the path once more when it meets this.
         Refusal::Stale => Errno::ESTALE,
         Refusal::NoSpace => Errno::ENOSPC,
+        Refusal::NoAttribute => Errno::NO_XATTR,
+        Refusal::TooBig => Errno::E2BIG,
+        Refusal::Unsupported => Errno::EOPNOTSUPP,
         // Between the client and the service: an application meets it when they have lost each other.
         Refusal::NotPending | Refusal::TooManyPending | Refusal::TooFragmented | Refusal::Conflict => {
             Errno::EIO
@@ -50,6 +53,9 @@ mod tests {
         for (error, number) in [
             (FsError::Refused(Refusal::NotPermitted), 1),
             (FsError::Refused(Refusal::NotFound), 2),
+            (FsError::Refused(Refusal::TooBig), 7),
+            (FsError::Refused(Refusal::NoAttribute), 61),
+            (FsError::Refused(Refusal::Unsupported), 95),
             (FsError::SessionLost, 5),
             (FsError::Io { what: String::new() }, 5),
             (FsError::Refused(Refusal::NotPending), 5),

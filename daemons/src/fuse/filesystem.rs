@@ -1,20 +1,22 @@
 //! The kernel's requests, one by one: each becomes a task that asks the mount and answers.
 
 use super::convert::{
-    attributes, file_type, kind_of, new_time, number, open_mode, permissions, reserve, seek,
+    attributes, file_type, kind_of, new_time, number, open_mode, permissions, reserve, seek, xattr_mode,
 };
-use super::edge::{Edge, GENERATION, NAME_BELIEVED, Shared, attribute, empty, entry, known, opened, place};
+use super::edge::{
+    Edge, GENERATION, NAME_BELIEVED, Shared, attribute, empty, entry, known, opened, place, sized,
+};
 use super::errno::errno;
 use super::process::Process;
 use bytes::Bytes;
 use fuser::{
     AccessFlags, BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, INodeNo, InitFlags, KernelConfig,
     LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
-    ReplyEntry, ReplyLseek, ReplyOpen, ReplyWrite, Request, TimeOrNow, WriteFlags,
+    ReplyEntry, ReplyLseek, ReplyOpen, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use futures::FutureExt;
-use mooseng_client::mount::{FsError, Handle, NewInode};
-use mooseng_core::namespace::{Access, AttrChange, Caller, Refusal, RenameMode, SET_GID, Target};
+use mooseng_client::mount::{FsError, Handle, NewInode, xattr_there};
+use mooseng_core::namespace::{Access, AttrChange, Caller, Refusal, RenameMode, SET_GID, Target, XattrName};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -229,6 +231,54 @@ impl Filesystem for Edge {
             }
         };
         self.serve(request, work, |done| entry(reply, done));
+    }
+
+    fn setxattr(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        let name = XattrName::new(Bytes::copy_from_slice(name.as_bytes()));
+        let value = Bytes::copy_from_slice(value);
+        let work = move |mount: Shared, caller| {
+            let (name, value) = (name.clone(), value.clone());
+            async move {
+                let mode = xattr_mode(flags).ok_or(FsError::Refused(Refusal::Invalid))?;
+                mount.setxattr(&caller, known(ino)?, name?, value, mode).await
+            }
+        };
+        self.serve(request, work, |done| empty(reply, done));
+    }
+
+    fn getxattr(&self, request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        let name = match xattr_there(name.as_bytes()) {
+            Ok(name) => name,
+            Err(error) => return reply.error(errno(&error)),
+        };
+        let work = move |mount: Shared, caller| {
+            let name = name.clone();
+            async move { mount.getxattr(&caller, known(ino)?, name).await }
+        };
+        self.serve(request, work, move |done| sized(reply, size, done));
+    }
+
+    fn listxattr(&self, request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        let work = move |mount: Shared, caller| async move { mount.listxattr(&caller, known(ino)?).await };
+        self.serve(request, work, move |done| sized(reply, size, done));
+    }
+
+    fn removexattr(&self, request: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let name = xattr_there(name.as_bytes());
+        let work = move |mount: Shared, caller| {
+            let name = name.clone();
+            async move { mount.removexattr(&caller, known(ino)?, name?).await }
+        };
+        self.serve(request, work, |done| empty(reply, done));
     }
 
     fn access(&self, request: &Request, ino: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {

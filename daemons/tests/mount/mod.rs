@@ -108,6 +108,7 @@ fn a_mount_does_what_programs_ask_of_a_file_system() {
     contents_are_kept(&mounted);
     holes_are_made_and_found(&mounted);
     what_is_open_outlives_its_name(&mounted);
+    attributes_are_kept(&mounted);
     mounted.stop();
 }
 
@@ -205,6 +206,46 @@ fn contents_are_kept(mounted: &Mounted) {
         "printf one > short && printf two >> short && truncate -s 5 short && test \"$(cat short)\" = onetw",
     );
     mounted.shell("rm long short");
+}
+
+fn attributes_are_kept(mounted: &Mounted) {
+    use rustix::fs::{XattrFlags, getxattr, listxattr, removexattr, setxattr};
+    let path = mounted.path("attributes");
+    fs::write(&path, "x").expect("it is written");
+    let (none, large) = (XattrFlags::empty(), [7; 65_536]);
+    let set = |name: &str, value: &[u8], flags| {
+        setxattr(&path, name, value, flags).map_err(|error| error.raw_os_error())
+    };
+    assert_eq!(set("user.a", b"one", XattrFlags::REPLACE), Err(61), "ENODATA");
+    assert_eq!(set("user.a", b"one", none), Ok(()));
+    assert_eq!(set("user.a", b"two", XattrFlags::CREATE), Err(17), "EEXIST");
+    assert_eq!(set("user.large", &large, none), Ok(()));
+    assert_eq!(set("trusted.b", b"", none), Ok(()));
+    assert_eq!(set("user.more", &large, none), Err(28), "ENOSPC");
+    assert_eq!(set("system.posix_acl_access", b"", none), Err(95), "EOPNOTSUPP");
+    let get = |path: &Path, name: &str| {
+        let mut value = vec![0; 65_536];
+        let length = getxattr(path, name, &mut value[..]).map_err(|error| error.raw_os_error())?;
+        value.truncate(length);
+        Ok(value)
+    };
+    let second = Second::start(&mounted.cluster, &[]);
+    let there = second.point.path().join("attributes");
+    assert_eq!(get(&there, "user.a"), Ok(b"one".to_vec()));
+    assert!(get(&there, "user.large") == Ok(large.to_vec()), "it comes back whole");
+    assert_eq!(get(&there, "security.capability"), Err(61), "ENODATA");
+    let mut short = [0_u8; 2];
+    assert_eq!(
+        getxattr(&there, "user.a", &mut short).map_err(|error| error.raw_os_error()),
+        Err(34),
+        "ERANGE"
+    );
+    let mut names = vec![0; 100];
+    let length = listxattr(&there, &mut names[..]).expect("names");
+    assert_eq!(&names[..length], b"trusted.b\0user.a\0user.large\0");
+    removexattr(&there, "user.a").expect("it is there");
+    assert_eq!(get(&path, "user.a"), Err(61), "ENODATA");
+    mounted.shell("rm attributes");
 }
 
 fn what_is_open_outlives_its_name(mounted: &Mounted) {

@@ -8,6 +8,7 @@ mod random;
 mod script;
 mod session;
 mod transcript;
+mod xattr;
 
 use super::apply;
 use crate::command::{Applied, Command, CommandKind, Reply};

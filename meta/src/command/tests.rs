@@ -6,7 +6,8 @@ use mooseng_core::chance::{self, Dice};
 use mooseng_core::class::StorageClass;
 use mooseng_core::id::{InodeId, ServerId, SessionId, SliceId};
 use mooseng_core::namespace::{
-    AttrChange, Caller, FileExtent, FileKind, Name, NewSlice, NewTime, Op, RenameMode, Target,
+    AttrChange, Caller, FileExtent, FileKind, Name, NewSlice, NewTime, Op, RenameMode, Target, XattrMode,
+    XattrName,
 };
 use mooseng_core::time::{Stamp, WallTime};
 use mooseng_net::proto::log as proto;
@@ -16,6 +17,11 @@ fn name(name: &str) -> Name {
     Name::new(name.as_bytes().to_vec()).unwrap()
 }
 
+fn xattr(name: &'static str) -> XattrName {
+    XattrName::new(name).unwrap()
+}
+
+#[expect(clippy::too_many_lines, reason = "one of each kind there is")]
 fn every_kind() -> Vec<CommandKind> {
     let parent = InodeId::ROOT;
     let inode = InodeId::from_raw(77).unwrap();
@@ -53,6 +59,13 @@ fn every_kind() -> Vec<CommandKind> {
         Op::Compact { inode, replaced: vec![extent, extent], slices: vec![info], extents: vec![extent] },
         Op::Punch { inode, offset: u64::MAX, length: 1 },
         Op::SetClass { inode, class: StorageClass::default() },
+        Op::SetXattr {
+            inode,
+            name: xattr("user.a"),
+            value: Bytes::from_static(b"v"),
+            mode: XattrMode::Create,
+        },
+        Op::RemoveXattr { inode, name: xattr("trusted.b") },
         Op::Symlink { parent, name: name("s"), target: Target::new(&b"../x"[..]).unwrap(), uid: 1, gid: 2 },
         Op::Mknod {
             parent,

@@ -4,7 +4,7 @@
 use super::{FORMAT, HEAD, HEADER_BYTES, MAGIC, TRAILER, header};
 use crate::state::{
     Allotted, ChunkServer, Condemned, Counter, Entry, Extent, Inode, Live, Marks, Orphan, Pending, Reader,
-    Record, Recorded, Says, Session, SliceCounter, State, StateConfig, Table,
+    Record, Recorded, Says, Session, SliceCounter, State, StateConfig, Table, Xattr,
 };
 use bytes::Bytes;
 
@@ -122,6 +122,7 @@ impl Restorer {
             }
             Says::TABLE => put(&mut state.targets, reader),
             Orphan::TABLE => put(&mut state.orphans, reader),
+            Xattr::TABLE => put(&mut state.xattrs, reader),
             Session::TABLE => {
                 let (id, session) = Session::take(reader)?;
                 if state.nonces.insert(session.nonce, id).is_some() {

@@ -30,6 +30,7 @@ pub fn check(state: &State) -> Result<(), String> {
     state.replicas.check()?;
     state.targets.check()?;
     state.orphans.check()?;
+    state.xattrs.check()?;
     state.nonces.check()?;
     data::check_tables(state)?;
     if state.hash() != state.hash_from_scratch() {
@@ -39,6 +40,9 @@ pub fn check(state: &State) -> Result<(), String> {
     check_inodes(state, &names)?;
     if let Some((id, _)) = state.orphans.iter().find(|(id, _)| state.inodes.get(id).is_none()) {
         return Err(format!("the orphan {id:?} does not exist"));
+    }
+    if let Some((key, _)) = state.xattrs.iter().find(|(key, _)| state.inodes.get(&key.inode).is_none()) {
+        return Err(format!("{:?} has an extended attribute and does not exist", key.inode));
     }
     check_targets(state)?;
     check_reach(state)?;

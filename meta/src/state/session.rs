@@ -46,9 +46,13 @@ impl Kept {
             Ok(Answer::Done) => Self::Done,
             Ok(Answer::Attr(attr)) => Self::Attr(*attr),
             Ok(Answer::Slices { first, count }) => Self::Slices { first: *first, count: *count },
-            Ok(Answer::Entries { .. } | Answer::Map { .. } | Answer::Target(_)) => {
-                unreachable!("no change answers with a listing, a map or a target")
-            }
+            Ok(
+                Answer::Entries { .. }
+                | Answer::Map { .. }
+                | Answer::Target(_)
+                | Answer::Value(_)
+                | Answer::XattrNames(_),
+            ) => unreachable!("no change answers as a question is answered"),
             Err(refusal) => Self::Refused(*refusal),
         }
     }
@@ -216,7 +220,7 @@ fn take_attr(reader: &mut Reader<'_>) -> Result<Attr, &'static str> {
 }
 
 /// The number of a refusal in images, for good.
-const REFUSALS: [(u8, Refusal); 16] = [
+const REFUSALS: [(u8, Refusal); 19] = [
     (1, Refusal::NotFound),
     (2, Refusal::Exists),
     (3, Refusal::NotDirectory),
@@ -233,6 +237,9 @@ const REFUSALS: [(u8, Refusal); 16] = [
     (32, Refusal::TooFragmented),
     (33, Refusal::Conflict),
     (12, Refusal::AccessDenied),
+    (13, Refusal::NoAttribute),
+    (14, Refusal::TooBig),
+    (15, Refusal::Unsupported),
 ];
 
 fn refusal_number(refusal: Refusal) -> u8 {

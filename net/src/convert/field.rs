@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use mooseng_core::id::{InodeId, SLOTS, SessionId, Slot};
-use mooseng_core::namespace::{Name, Target};
+use mooseng_core::namespace::{Name, Target, XattrName};
 
 /// Bytes of a nonce.
 pub const NONCE_BYTES: usize = 16;
@@ -65,6 +65,12 @@ pub(super) fn target(field: &'static str, bytes: Bytes) -> Result<Target, Malfor
     let length = bytes.len();
     Target::new(bytes)
         .map_err(|refusal| Malformed::new(field, format!("a target of {length} bytes: {refusal}")))
+}
+
+pub(super) fn xattr_name(field: &'static str, bytes: Bytes) -> Result<XattrName, Malformed> {
+    let length = bytes.len();
+    XattrName::new(bytes)
+        .map_err(|refusal| Malformed::new(field, format!("a name of {length} bytes: {refusal}")))
 }
 
 pub(super) fn mode(field: &'static str, raw: u32) -> Result<u16, Malformed> {

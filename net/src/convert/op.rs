@@ -2,13 +2,13 @@
 
 use super::Malformed;
 use super::data::{class, extents, put_extents, put_slices, slice, slices};
-use super::field::{inode, mode, name, required, target, unknown};
+use super::field::{inode, mode, name, required, target, unknown, xattr_name};
 use super::outcome::file_kind;
 use crate::proto::namespace as proto;
 use crate::proto::namespace::op::Kind as OpKind;
 use crate::proto::namespace::query::Kind as QueryKind;
 use mooseng_core::namespace::{
-    Access, AttrChange, CALLER_GROUPS_MAX, Caller, NewTime, Op, Query, RenameMode,
+    Access, AttrChange, CALLER_GROUPS_MAX, Caller, NewTime, Op, Query, RenameMode, XattrMode,
 };
 use mooseng_core::time::WallTime;
 
@@ -92,6 +92,16 @@ impl From<&Op> for proto::Op {
                 rdev: *rdev,
                 uid: *uid,
                 gid: *gid,
+            }),
+            Op::SetXattr { inode, name, value, mode } => OpKind::SetXattr(proto::SetXattr {
+                inode: inode.raw(),
+                name: name.clone().into_bytes(),
+                value: value.clone(),
+                mode: proto::XattrMode::from(*mode) as i32,
+            }),
+            Op::RemoveXattr { inode, name } => OpKind::RemoveXattr(proto::RemoveXattr {
+                inode: inode.raw(),
+                name: name.clone().into_bytes(),
             }),
         };
         proto::Op { kind: Some(kind) }
@@ -182,6 +192,16 @@ impl TryFrom<proto::Op> for Op {
                 uid: op.uid,
                 gid: op.gid,
             },
+            OpKind::SetXattr(op) => Op::SetXattr {
+                inode: inode("set_xattr.inode", op.inode)?,
+                name: xattr_name("set_xattr.name", op.name)?,
+                value: op.value,
+                mode: xattr_mode("set_xattr.mode", op.mode)?,
+            },
+            OpKind::RemoveXattr(op) => Op::RemoveXattr {
+                inode: inode("remove_xattr.inode", op.inode)?,
+                name: xattr_name("remove_xattr.name", op.name)?,
+            },
         })
     }
 }
@@ -266,6 +286,25 @@ fn rename_mode(field: &'static str, raw: i32) -> Result<RenameMode, Malformed> {
     }
 }
 
+impl From<XattrMode> for proto::XattrMode {
+    fn from(mode: XattrMode) -> Self {
+        match mode {
+            XattrMode::Set => Self::Set,
+            XattrMode::Create => Self::Create,
+            XattrMode::Replace => Self::Replace,
+        }
+    }
+}
+
+fn xattr_mode(field: &'static str, raw: i32) -> Result<XattrMode, Malformed> {
+    match proto::XattrMode::try_from(raw) {
+        Ok(proto::XattrMode::Set) => Ok(XattrMode::Set),
+        Ok(proto::XattrMode::Create) => Ok(XattrMode::Create),
+        Ok(proto::XattrMode::Replace) => Ok(XattrMode::Replace),
+        Ok(proto::XattrMode::Unspecified) | Err(_) => unknown(field, raw),
+    }
+}
+
 impl From<&Query> for proto::Query {
     fn from(query: &Query) -> Self {
         let kind = match query {
@@ -285,6 +324,10 @@ impl From<&Query> for proto::Query {
             Query::Access { inode, access } => {
                 QueryKind::Access(proto::Access { inode: inode.raw(), access: u32::from(access.bits()) })
             }
+            Query::GetXattr { inode, name } => {
+                QueryKind::GetXattr(proto::GetXattr { inode: inode.raw(), name: name.clone().into_bytes() })
+            }
+            Query::ListXattr { inode } => QueryKind::ListXattr(proto::ListXattr { inode: inode.raw() }),
         };
         proto::Query { kind: Some(kind) }
     }
@@ -315,6 +358,13 @@ impl TryFrom<proto::Query> for Query {
                 inode: inode("access.inode", query.inode)?,
                 access: access("access.access", query.access)?,
             },
+            QueryKind::GetXattr(query) => Query::GetXattr {
+                inode: inode("get_xattr.inode", query.inode)?,
+                name: xattr_name("get_xattr.name", query.name)?,
+            },
+            QueryKind::ListXattr(query) => {
+                Query::ListXattr { inode: inode("list_xattr.inode", query.inode)? }
+            }
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Malformed;
 use super::data::{class, extents, put_extents, put_slices, slice, slices};
-use super::field::{inode, mode, name, required, target, unknown};
+use super::field::{inode, mode, name, required, target, unknown, xattr_name};
 use crate::proto::namespace as proto;
 use crate::proto::namespace::outcome::Kind;
 use mooseng_core::namespace::{Answer, Attr, DirEntry, FileKind, Outcome, Refusal};
@@ -28,6 +28,10 @@ impl From<&Outcome> for proto::Outcome {
                 end: *end,
             }),
             Ok(Answer::Target(target)) => Kind::Target(target.clone().into_bytes()),
+            Ok(Answer::Value(value)) => Kind::Value(value.clone()),
+            Ok(Answer::XattrNames(names)) => Kind::XattrNames(proto::XattrNames {
+                names: names.iter().map(|name| name.clone().into_bytes()).collect(),
+            }),
         };
         proto::Outcome { kind: Some(kind) }
     }
@@ -57,6 +61,11 @@ impl TryFrom<proto::Outcome> for Outcome {
                 end: map.end,
             }),
             Kind::Target(bytes) => Ok(Answer::Target(target("outcome.target", bytes)?)),
+            Kind::Value(value) => Ok(Answer::Value(value)),
+            Kind::XattrNames(list) => {
+                let names = list.names.into_iter().map(|bytes| xattr_name("xattr_names.names", bytes));
+                Ok(Answer::XattrNames(names.collect::<Result<_, _>>()?))
+            }
         })
     }
 }
@@ -175,6 +184,9 @@ impl From<Refusal> for proto::Refusal {
             Refusal::TooFragmented => Self::TooFragmented,
             Refusal::Conflict => Self::Conflict,
             Refusal::AccessDenied => Self::AccessDenied,
+            Refusal::NoAttribute => Self::NoAttribute,
+            Refusal::TooBig => Self::TooBig,
+            Refusal::Unsupported => Self::Unsupported,
         }
     }
 }
@@ -197,6 +209,9 @@ fn refusal(field: &'static str, raw: i32) -> Result<Refusal, Malformed> {
         Ok(proto::Refusal::TooFragmented) => Ok(Refusal::TooFragmented),
         Ok(proto::Refusal::Conflict) => Ok(Refusal::Conflict),
         Ok(proto::Refusal::AccessDenied) => Ok(Refusal::AccessDenied),
+        Ok(proto::Refusal::NoAttribute) => Ok(Refusal::NoAttribute),
+        Ok(proto::Refusal::TooBig) => Ok(Refusal::TooBig),
+        Ok(proto::Refusal::Unsupported) => Ok(Refusal::Unsupported),
         Ok(proto::Refusal::Unspecified) | Err(_) => unknown(field, raw),
     }
 }

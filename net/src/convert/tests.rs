@@ -8,7 +8,7 @@ use mooseng_core::class::StorageClass;
 use mooseng_core::id::{IdKind, InodeId, ServerId, SliceId, Slot};
 use mooseng_core::namespace::{
     Access, Answer, Attr, AttrChange, Caller, DirEntry, FileExtent, FileKind, Name, NewTime, Op, Outcome,
-    Query, Refusal, RenameMode, SliceInfo, Target,
+    Query, Refusal, RenameMode, SliceInfo, Target, XattrMode, XattrName,
 };
 use mooseng_core::time::WallTime;
 use prost::Message;
@@ -24,7 +24,7 @@ const KINDS: [FileKind; 7] = [
     FileKind::BlockDevice,
 ];
 
-const REFUSALS: [Refusal; 16] = [
+const REFUSALS: [Refusal; 19] = [
     Refusal::NotFound,
     Refusal::Exists,
     Refusal::NotDirectory,
@@ -41,6 +41,9 @@ const REFUSALS: [Refusal; 16] = [
     Refusal::TooFragmented,
     Refusal::Conflict,
     Refusal::AccessDenied,
+    Refusal::NoAttribute,
+    Refusal::TooBig,
+    Refusal::Unsupported,
 ];
 
 const MODES: [RenameMode; 3] = [RenameMode::Replace, RenameMode::Keep, RenameMode::Exchange];
@@ -64,6 +67,15 @@ fn time(dice: &mut ChaCha8Rng) -> WallTime {
 
 fn new_time(dice: &mut ChaCha8Rng) -> NewTime {
     if dice.chance(500_000) { NewTime::Now } else { NewTime::At(time(dice)) }
+}
+
+fn xattr_name(dice: &mut ChaCha8Rng) -> XattrName {
+    let space = dice.pick(&["user.", "trusted.", "security."]).as_bytes();
+    XattrName::new([space, &vec![b'x'; dice.between(1, 240) as usize]].concat()).unwrap()
+}
+
+fn value(dice: &mut ChaCha8Rng) -> Bytes {
+    (0..dice.below(300)).map(|_| dice.word() as u8).collect()
 }
 
 fn target(dice: &mut ChaCha8Rng) -> Target {
@@ -111,7 +123,7 @@ fn info(dice: &mut ChaCha8Rng) -> SliceInfo {
 
 fn op(dice: &mut ChaCha8Rng) -> Op {
     let (mode, uid, gid) = (dice.below(0o10000) as u16, dice.word() as u32, dice.word() as u32);
-    match dice.below(15) {
+    match dice.below(17) {
         0 => Op::Mkdir { parent: inode(dice), name: name(dice), mode, uid, gid },
         1 => Op::Create { parent: inode(dice), name: name(dice), mode, uid, gid },
         2 => Op::Unlink { parent: inode(dice), name: name(dice) },
@@ -145,17 +157,26 @@ fn op(dice: &mut ChaCha8Rng) -> Op {
             let (kind, rdev) = (*dice.pick(&KINDS), dice.word() as u32);
             Op::Mknod { parent: inode(dice), name: name(dice), kind, mode, rdev, uid, gid }
         }
+        14 => Op::SetXattr {
+            inode: inode(dice),
+            name: xattr_name(dice),
+            value: value(dice),
+            mode: *dice.pick(&[XattrMode::Set, XattrMode::Create, XattrMode::Replace]),
+        },
+        15 => Op::RemoveXattr { inode: inode(dice), name: xattr_name(dice) },
         _ => Op::SetAttr { inode: inode(dice), change: change(dice) },
     }
 }
 
 fn query(dice: &mut ChaCha8Rng) -> Query {
-    match dice.below(6) {
+    match dice.below(8) {
         0 => Query::Lookup { parent: inode(dice), name: name(dice) },
         1 => Query::GetAttr { inode: inode(dice) },
         2 => Query::ReadLink { inode: inode(dice) },
         3 => Query::Access { inode: inode(dice), access: Access::new(dice.below(8) as u8).unwrap() },
         4 => Query::Map { inode: inode(dice), offset: dice.word(), length: dice.word() },
+        5 => Query::GetXattr { inode: inode(dice), name: xattr_name(dice) },
+        6 => Query::ListXattr { inode: inode(dice) },
         _ => Query::ReadDir { directory: inode(dice), cookie: dice.word(), limit: dice.word() as u32 },
     }
 }
@@ -180,7 +201,7 @@ fn attr(dice: &mut ChaCha8Rng) -> Attr {
 }
 
 fn outcome(dice: &mut ChaCha8Rng) -> Outcome {
-    match dice.below(7) {
+    match dice.below(9) {
         0 => Err(*dice.pick(&REFUSALS)),
         1 => Ok(Answer::Attr(attr(dice))),
         2 => Ok(Answer::Done),
@@ -192,6 +213,8 @@ fn outcome(dice: &mut ChaCha8Rng) -> Outcome {
             end: dice.word(),
         }),
         5 => Ok(Answer::Target(target(dice))),
+        6 => Ok(Answer::Value(value(dice))),
+        7 => Ok(Answer::XattrNames(several(dice, xattr_name))),
         _ => {
             let entries = (0..dice.below(5))
                 .map(|_| DirEntry {

@@ -12,7 +12,7 @@ use mooseng_core::class::{CHUNK_BYTES, StorageClass};
 use mooseng_core::env::{sleep, timeout};
 use mooseng_core::id::{IdKind, InodeId, ServerId, SessionId, SliceId};
 use mooseng_core::namespace::{
-    Access, Answer, Caller, FileExtent, FileKind, Name, NewSlice, Op, Query, Refusal,
+    Access, Answer, Caller, FileExtent, FileKind, Name, NewSlice, Op, Query, Refusal, XattrName,
 };
 use mooseng_core::time::{Instant, WallTime};
 use std::collections::BTreeMap;
@@ -248,6 +248,13 @@ impl Walker<'_> {
             Action::ReadLink { inode } => {
                 self.ask(Query::ReadLink { inode: self.find(inode).await? }).await?
             }
+            Action::GetXattr { inode, name } => {
+                let inode = self.find(inode).await?;
+                self.ask(Query::GetXattr { inode, name: xattr_name(name)? }).await?
+            }
+            Action::ListXattr { inode } => {
+                self.ask(Query::ListXattr { inode: self.find(inode).await? }).await?
+            }
             Action::Access { inode, access } => {
                 self.ask(Query::Access { inode: self.find(inode).await?, access: *access }).await?
             }
@@ -279,6 +286,7 @@ impl Walker<'_> {
         Ok(())
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each action there is")]
     async fn op(&self, action: &Action) -> Result<Op, Stop> {
         let root = self.caller.is_root();
         let (uid, gid) = if root { (UID, GID) } else { (self.caller.uid, self.caller.gid) };
@@ -328,7 +336,18 @@ impl Walker<'_> {
             Action::SetClass { inode, class } => {
                 Op::SetClass { inode: self.find(inode).await?, class: *class }
             }
+            Action::SetXattr { inode, name, value, mode } => Op::SetXattr {
+                inode: self.find(inode).await?,
+                name: xattr_name(name)?,
+                value: value.clone().into(),
+                mode: *mode,
+            },
+            Action::RemoveXattr { inode, name } => {
+                Op::RemoveXattr { inode: self.find(inode).await?, name: xattr_name(name)? }
+            }
             Action::Lookup { .. }
+            | Action::GetXattr { .. }
+            | Action::ListXattr { .. }
             | Action::GetAttr { .. }
             | Action::ReadDir { .. }
             | Action::ReadLink { .. }
@@ -520,6 +539,11 @@ impl Walker<'_> {
         }
         result
     }
+}
+
+/// A plan may name what is no attribute.
+fn xattr_name(name: &str) -> Result<XattrName, Stop> {
+    XattrName::new(name.to_owned()).map_err(|_| Stop::Absent)
 }
 
 /// A call under way. One that is interrupted, or dies with its client, ends when it is dropped.

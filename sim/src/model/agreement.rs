@@ -7,7 +7,7 @@ use mooseng_core::class::StorageClass;
 use mooseng_core::id::{IdKind, InodeId, ServerId, SessionId, SliceId};
 use mooseng_core::namespace::{
     Access, Answer, Attr, AttrChange, Caller, FileExtent, FileKind, Name, NewSlice, NewTime, Op, Outcome,
-    Query, RenameMode, Target,
+    Query, RenameMode, Target, XattrMode, XattrName,
 };
 use mooseng_core::plant;
 use mooseng_core::time::{Stamp, WallTime};
@@ -121,7 +121,8 @@ impl Draw {
         // Most of them let others do something.
         let mode = self.dice.below(1 << 16) as u16 | *self.dice.pick(&[0, 0o755, 0o777]);
         let (uid, gid) = (self.dice.below(3) as u32, self.dice.below(3) as u32);
-        match self.dice.below(20) {
+        match self.dice.below(22) {
+            20..=21 => self.xattr_op(),
             14..=19 => self.data_op(),
             0..=2 => Op::Mkdir { parent: self.id(), name: self.name(), mode, uid, gid },
             3..=4 => Op::Create { parent: self.id(), name: self.name(), mode, uid, gid },
@@ -196,6 +197,20 @@ impl Draw {
         }
     }
 
+    fn xattr_name(&mut self) -> XattrName {
+        XattrName::new(*self.dice.pick(&["user.a", "user.b", "trusted.a", "security.a"])).unwrap()
+    }
+
+    fn xattr_op(&mut self) -> Op {
+        let (inode, name) = (self.id(), self.xattr_name());
+        if self.dice.chance(300_000) {
+            return Op::RemoveXattr { inode, name };
+        }
+        let mode = *self.dice.pick(&[XattrMode::Set, XattrMode::Create, XattrMode::Replace]);
+        let length = *self.dice.pick(&[0, 3, 65_527, 65_529, 65_536, 65_537]);
+        Op::SetXattr { inode, name, value: vec![b'v'; length].into(), mode }
+    }
+
     fn data_op(&mut self) -> Op {
         let inode = self.file();
         match self.dice.below(9) {
@@ -245,7 +260,9 @@ impl Draw {
     }
 
     pub(crate) fn query(&mut self) -> Query {
-        match self.dice.below(6) {
+        match self.dice.below(8) {
+            7 => Query::ListXattr { inode: self.id() },
+            6 => Query::GetXattr { inode: self.id(), name: self.xattr_name() },
             5 => Query::Map { inode: self.file(), offset: self.dice.below(70), length: self.dice.below(90) },
             0 => Query::Lookup { parent: self.id(), name: self.name() },
             1 => Query::GetAttr { inode: self.id() },

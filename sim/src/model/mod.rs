@@ -23,6 +23,7 @@ mod permission;
 mod rules;
 mod shown;
 mod tree;
+mod xattr;
 
 #[cfg(test)]
 pub(crate) mod agreement;
@@ -31,10 +32,13 @@ mod tests;
 
 pub use tree::{Tree, TreeEntry};
 
+use bytes::Bytes;
 use data::{Layer, Slices};
 use mooseng_core::class::StorageClass;
 use mooseng_core::id::{InodeId, SessionId, Slot};
-use mooseng_core::namespace::{Answer, Caller, FileKind, Name, Op, Outcome, Query, Refusal, Target};
+use mooseng_core::namespace::{
+    Answer, Caller, FileKind, Name, Op, Outcome, Query, Refusal, Target, XattrName,
+};
 use shown::Shown;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -96,6 +100,7 @@ struct Node {
     entries: BTreeMap<Name, Entry>,
     /// Of a file, the oldest first.
     layers: Vec<Layer>,
+    xattrs: BTreeMap<XattrName, Bytes>,
 }
 
 /// See the module.
@@ -221,6 +226,12 @@ impl Model {
             (Query::ReadDir { directory, cookie, limit }, Ok(Answer::Entries { entries, end })) => {
                 self.list(self.live(*directory), *cookie, *limit, entries, *end)
             }
+            (Query::GetXattr { inode, name }, Ok(Answer::Value(value))) => {
+                self.show_xattr(self.live(*inode), name, value)
+            }
+            (Query::ListXattr { inode }, Ok(Answer::XattrNames(names))) => {
+                self.show_xattr_names(caller, self.live(*inode), names)
+            }
             (Query::Map { inode, offset, length }, Ok(Answer::Map { attr, extents, slices, end })) => {
                 self.show_map((*inode, *offset, *length), attr, (extents, slices, *end))
             }
@@ -324,6 +335,7 @@ impl Node {
             shown: Shown::default(),
             entries: BTreeMap::new(),
             layers: Vec::new(),
+            xattrs: BTreeMap::new(),
         }
     }
 }

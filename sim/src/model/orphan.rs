@@ -64,6 +64,8 @@ pub(super) fn acted_on(operation: &Op) -> Vec<InodeId> {
         | Op::Commit { inode, .. }
         | Op::Compact { inode, .. }
         | Op::Punch { inode, .. }
+        | Op::SetXattr { inode, .. }
+        | Op::RemoveXattr { inode, .. }
         | Op::SetClass { inode, .. } => vec![*inode],
         Op::AbandonSlices { .. } => Vec::new(),
     }
@@ -76,6 +78,8 @@ pub(super) fn asked_about(query: &Query) -> InodeId {
         Query::GetAttr { inode }
         | Query::ReadLink { inode }
         | Query::Access { inode, .. }
+        | Query::GetXattr { inode, .. }
+        | Query::ListXattr { inode }
         | Query::Map { inode, .. } => *inode,
     }
 }

@@ -3,8 +3,8 @@
 use super::{MODE_MASK, Maker, Model, Node};
 use mooseng_core::namespace::{AttrChange, Caller, FileKind, NewTime, Op, Refusal};
 
-const READ: u16 = 4;
-const WRITE: u16 = 2;
+pub(super) const READ: u16 = 4;
+pub(super) const WRITE: u16 = 2;
 const SEARCH: u16 = 1;
 
 impl Model {
@@ -23,7 +23,7 @@ impl Model {
         everybody[class] & wanted == wanted
     }
 
-    fn unless_granted(&self, caller: &Caller, node: Maker, wanted: u16) -> Vec<Refusal> {
+    pub(super) fn unless_granted(&self, caller: &Caller, node: Maker, wanted: u16) -> Vec<Refusal> {
         if self.grants(caller, node, wanted) { vec![] } else { vec![Refusal::AccessDenied] }
     }
 

@@ -70,6 +70,10 @@ impl Model {
                     reasons
                 }
             },
+            Op::SetXattr { inode, .. } | Op::RemoveXattr { inode, .. } => match self.find(*inode) {
+                None => vec![Refusal::Stale],
+                Some(node) => self.xattr_refusals(caller, node, operation),
+            },
             data => [self.data_refusals(session, data), self.owner_refusals(caller, data)].concat(),
         };
         reasons.sort();
@@ -95,6 +99,17 @@ impl Model {
                 }
             }
             Query::Map { inode, .. } => self.at_file(*inode),
+            Query::GetXattr { inode, name } => match self.find(*inode) {
+                None => vec![Refusal::Stale],
+                Some(node) => self.xattr_hidden(caller, node, name),
+            },
+            Query::ListXattr { inode } => {
+                if self.find(*inode).is_none() {
+                    vec![Refusal::Stale]
+                } else {
+                    vec![]
+                }
+            }
         }
     }
 
@@ -310,6 +325,10 @@ impl Model {
                 }
                 self.set_attributes(caller, node, change);
                 Some(node)
+            }
+            Op::SetXattr { inode, .. } | Op::RemoveXattr { inode, .. } => {
+                self.change_xattr(self.live(*inode), operation);
+                None
             }
             data => {
                 self.note_writer(caller, data);

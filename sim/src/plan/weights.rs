@@ -5,7 +5,7 @@ use super::Budget;
 use std::time::Duration;
 
 /// A kind of operation, with the weight it is drawn with.
-const OPERATIONS: [(&str, u32); 26] = [
+const OPERATIONS: [(&str, u32); 30] = [
     ("mkdir", 12),
     ("create", 18),
     ("unlink", 8),
@@ -32,6 +32,10 @@ const OPERATIONS: [(&str, u32); 26] = [
     ("open", 8),
     ("close", 4),
     ("look-at-open", 6),
+    ("set-xattr", 5),
+    ("remove-xattr", 2),
+    ("get-xattr", 4),
+    ("list-xattr", 2),
 ];
 
 /// A kind of fault, with the weight it is drawn with.

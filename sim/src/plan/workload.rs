@@ -2,7 +2,9 @@
 
 use super::place::Place;
 use mooseng_core::class::{ClassUnknown, StorageClass};
-use mooseng_core::namespace::{Access, AttrChange, CALLER_GROUPS_MAX, Caller, NewTime, RenameMode, Target};
+use mooseng_core::namespace::{
+    Access, AttrChange, CALLER_GROUPS_MAX, Caller, NewTime, RenameMode, Target, XattrMode, XattrName,
+};
 use mooseng_core::time::WallTime;
 use std::fmt;
 use std::str::FromStr;
@@ -119,6 +121,24 @@ pub enum Action {
     ReadLink {
         inode: Place,
     },
+    /// Sets an attribute of the user's to a text without spaces.
+    SetXattr {
+        inode: Place,
+        name: String,
+        value: String,
+        mode: XattrMode,
+    },
+    RemoveXattr {
+        inode: Place,
+        name: String,
+    },
+    GetXattr {
+        inode: Place,
+        name: String,
+    },
+    ListXattr {
+        inode: Place,
+    },
     Open {
         inode: Place,
     },
@@ -176,6 +196,8 @@ impl Action {
                 | Action::GetAttr { .. }
                 | Action::ReadDir { .. }
                 | Action::ReadLink { .. }
+                | Action::GetXattr { .. }
+                | Action::ListXattr { .. }
                 | Action::Open { .. }
                 | Action::Close
                 | Action::LookAtOpen
@@ -222,6 +244,7 @@ impl Action {
 }
 
 impl fmt::Display for Action {
+    #[expect(clippy::too_many_lines, reason = "one arm for each action there is")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mode_unless = |mode: u16, usual| match mode {
             mode if mode == usual => String::new(),
@@ -270,6 +293,17 @@ impl fmt::Display for Action {
             Action::Mknod { at, rdev: None } => write!(f, "mknod {at}"),
             Action::Mknod { at, rdev: Some(rdev) } => write!(f, "mknod {at} rdev={rdev}"),
             Action::ReadLink { inode } => write!(f, "readlink {inode}"),
+            Action::SetXattr { inode, name, value, mode } => {
+                let mode = match mode {
+                    XattrMode::Set => "set",
+                    XattrMode::Create => "create",
+                    XattrMode::Replace => "replace",
+                };
+                write!(f, "{mode}-xattr {inode} {name} {value}")
+            }
+            Action::RemoveXattr { inode, name } => write!(f, "remove-xattr {inode} {name}"),
+            Action::GetXattr { inode, name } => write!(f, "get-xattr {inode} {name}"),
+            Action::ListXattr { inode } => write!(f, "list-xattr {inode}"),
             Action::Open { inode } => write!(f, "open {inode}"),
             Action::Close => write!(f, "close"),
             Action::LookAtOpen => write!(f, "look-at-open"),
@@ -337,6 +371,12 @@ impl<'a> Words<'a> {
 
     fn place(&mut self) -> Result<Place, String> {
         self.next("a place, as `/a/b`")?.parse()
+    }
+
+    fn xattr_name(&mut self) -> Result<String, String> {
+        let name = self.next("the name of an attribute, as `user.a`")?.to_owned();
+        XattrName::new(name.clone()).map_err(|why| format!("`{name}` names no attribute: {why}"))?;
+        Ok(name)
     }
 
     /// A place that is a name in a directory.
@@ -430,6 +470,11 @@ fn read_of_open_file(words: &mut Words<'_>) -> Result<Action, String> {
     })
 }
 
+fn read_xattr(words: &mut Words<'_>, mode: XattrMode) -> Result<Action, String> {
+    let (inode, name) = (words.place()?, words.xattr_name()?);
+    Ok(Action::SetXattr { inode, name, value: words.next("a value")?.to_owned(), mode })
+}
+
 fn read_action(words: &mut Words<'_>) -> Result<Action, String> {
     let rename = |mode, words: &mut Words<'_>| {
         Ok(Action::Rename { source: words.named()?, target: words.named()?, mode })
@@ -466,6 +511,12 @@ fn read_action(words: &mut Words<'_>) -> Result<Action, String> {
         "close" => Ok(Action::Close),
         "look-at-open" => Ok(Action::LookAtOpen),
         "readlink" => Ok(Action::ReadLink { inode: words.place()? }),
+        "set-xattr" => read_xattr(words, XattrMode::Set),
+        "create-xattr" => read_xattr(words, XattrMode::Create),
+        "replace-xattr" => read_xattr(words, XattrMode::Replace),
+        "remove-xattr" => Ok(Action::RemoveXattr { inode: words.place()?, name: words.xattr_name()? }),
+        "get-xattr" => Ok(Action::GetXattr { inode: words.place()?, name: words.xattr_name()? }),
+        "list-xattr" => Ok(Action::ListXattr { inode: words.place()? }),
         "access" => {
             let bits = words.value("bits")?.unwrap_or(0);
             let access = Access::new(bits).ok_or("`bits`: 4 reads, 2 writes, 1 executes")?;
@@ -485,7 +536,8 @@ fn read_action(words: &mut Words<'_>) -> Result<Action, String> {
         }
         verb => Err(format!(
             "`{verb}` is no operation: mkdir, create, unlink, rmdir, rename, rename-keep, exchange, link, \
-             setattr, write, punch, compact, leave, set-class, symlink, mknod, map, lookup, getattr, readdir, readlink, \
+             setattr, write, punch, compact, leave, set-class, symlink, mknod, set-xattr, create-xattr, \
+             replace-xattr, remove-xattr, get-xattr, list-xattr, map, lookup, getattr, readdir, readlink, \
              access, open, close, look-at-open, open-file, put, get, fsync, close-file and cut are"
         )),
     }
@@ -570,6 +622,10 @@ mod tests {
             "open @4 by=1:1",
             "close",
             "look-at-open",
+            "create-xattr @4 user.a x",
+            "remove-xattr /a trusted.b",
+            "get-xattr /a user.a",
+            "list-xattr @4/s",
             "access /a bits=5",
         ] {
             let step: Step = text.parse().unwrap();

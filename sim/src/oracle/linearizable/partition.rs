@@ -190,6 +190,8 @@ fn touched(operation: &Operation, granted: &BTreeMap<SliceId, InodeId>) -> Vec<I
             Op::SetAttr { inode, .. }
             | Op::GrantSlices { inode, .. }
             | Op::Punch { inode, .. }
+            | Op::SetXattr { inode, .. }
+            | Op::RemoveXattr { inode, .. }
             | Op::SetClass { inode, .. } => vec![*inode],
             Op::Commit { inode, slices, .. } | Op::Compact { inode, slices, .. } => {
                 [*inode].into_iter().chain(slices.iter().map(|info| file_of(&info.slice))).collect()
@@ -202,7 +204,9 @@ fn touched(operation: &Operation, granted: &BTreeMap<SliceId, InodeId>) -> Vec<I
             Query::GetAttr { inode } | Query::ReadLink { inode } | Query::Access { inode, .. },
         ) => vec![*inode],
         Asked::Question(Query::ReadDir { directory, .. }) => vec![*directory],
-        Asked::Question(Query::Map { inode, .. }) => vec![*inode],
+        Asked::Question(
+            Query::Map { inode, .. } | Query::GetXattr { inode, .. } | Query::ListXattr { inode },
+        ) => vec![*inode],
     };
     match operation.answered() {
         Some((_, Ok(Answer::Attr(attr)), _)) => touched.push(attr.inode),

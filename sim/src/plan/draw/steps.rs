@@ -4,7 +4,7 @@ use super::super::{Action, Base, Place, Step, Weights};
 use super::swarm_of;
 use mooseng_core::chance::{self, Dice};
 use mooseng_core::class::{CHUNK_BYTES, StorageClass};
-use mooseng_core::namespace::{Access, AttrChange, Caller, Name, NewTime, RenameMode, Target};
+use mooseng_core::namespace::{Access, AttrChange, Caller, Name, NewTime, RenameMode, Target, XattrMode};
 use mooseng_core::time::WallTime;
 use rand_chacha::ChaCha8Rng;
 use std::time::Duration;
@@ -159,6 +159,10 @@ impl StepDraw<'_> {
     }
 
     /// Anything: a remembered inode, or whatever has a name.
+    fn xattr_name(&mut self) -> String {
+        (*self.dice.pick(&["user.a", "user.b", "trusted.a", "security.a"])).to_owned()
+    }
+
     fn anything(&mut self) -> Place {
         let remembered = if self.dice.chance(600_000) { self.remembered(600_000) } else { None };
         remembered.unwrap_or_else(|| self.named())
@@ -222,6 +226,14 @@ impl StepDraw<'_> {
             "close" => Action::Close,
             "look-at-open" => Action::LookAtOpen,
             "readlink" => Action::ReadLink { inode: self.anything() },
+            "set-xattr" => {
+                let mode = *self.dice.pick(&[XattrMode::Set, XattrMode::Create, XattrMode::Replace]);
+                let (inode, name) = (self.anything(), self.xattr_name());
+                Action::SetXattr { inode, name, value: format!("v{}", self.dice.below(4)), mode }
+            }
+            "remove-xattr" => Action::RemoveXattr { inode: self.anything(), name: self.xattr_name() },
+            "get-xattr" => Action::GetXattr { inode: self.anything(), name: self.xattr_name() },
+            "list-xattr" => Action::ListXattr { inode: self.anything() },
             "access" => {
                 let access = Access::new(self.dice.below(8) as u8).expect("three bits");
                 Action::Access { inode: self.anything(), access }
