@@ -240,7 +240,7 @@ fn attributes_are_kept(mounted: &Mounted) {
         Err(34),
         "ERANGE"
     );
-    let mut names = vec![0; 100];
+    let mut names = [0; 100];
     let length = listxattr(&there, &mut names[..]).expect("names");
     assert_eq!(&names[..length], b"trusted.b\0user.a\0user.large\0");
     removexattr(&there, "user.a").expect("it is there");
