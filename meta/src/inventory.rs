@@ -18,6 +18,7 @@ use crate::collect::is_garbage;
 use crate::state::{SliceState, State};
 use mooseng_core::extent::SliceInfo;
 use mooseng_core::id::{PartId, ServerId};
+use mooseng_core::plant;
 use mooseng_core::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -30,6 +31,8 @@ const SIGHTINGS_MAX: usize = 65_536;
 pub struct Held {
     pub part: PartId,
     pub incarnation: u64,
+    /// It was found damaged: as good as gone, but still in its place.
+    pub damaged: bool,
 }
 
 /// What a server keeps behind `after`, in order.
@@ -48,7 +51,8 @@ pub struct Findings {
     pub garbage: Vec<Held>,
     /// Of slices that are needed, and have this part elsewhere.
     pub elsewhere: Vec<Held>,
-    /// Should be there.
+    /// Should be there, whole. A server that found a part damaged says so once; whoever listens may have
+    /// begun before it knew of the slice, so what is listed says it again.
     pub absent: Vec<PartId>,
     /// Where to go on; `None`: that was all.
     pub next: Option<PartId>,
@@ -78,7 +82,8 @@ pub fn compare(state: &State, page: &Page, slices_max: usize) -> Findings {
             findings.elsewhere.push(*held);
         }
     }
-    let there: BTreeSet<PartId> = covered.map(|held| held.part).collect();
+    let whole = covered.filter(|held| plant!("damage-heard-only-once", !held.damaged, true));
+    let there: BTreeSet<PartId> = whole.map(|held| held.part).collect();
     for info in &looked_at {
         let named = (0..).zip(&info.parts).filter(|(_, server)| **server == Some(page.server));
         let parts = named.map(|(index, _)| PartId { slice: info.slice, index });

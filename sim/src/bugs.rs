@@ -140,6 +140,7 @@ pub const BUGS_OF_SCENARIOS: &[(&str, Bug)] = &[
     ("cluster", Bug { name: "close-does-not-wait", oracles: DATA_ORACLES }),
     ("cluster", Bug { name: "commit-before-parts-durable", oracles: DATA_ORACLES }),
     ("cluster", Bug { name: "cut-leaves-what-is-dirty", oracles: DATA_ORACLES }),
+    ("cluster", Bug { name: "damage-heard-only-once", oracles: DATA_ORACLES }),
     ("cluster", Bug { name: "deficit-never-made-up", oracles: DATA_ORACLES }),
     ("cluster", Bug { name: "fsync-forgets-failed-flush", oracles: DATA_ORACLES }),
     ("cluster", Bug { name: "length-never-shrinks", oracles: DATA_ORACLES }),

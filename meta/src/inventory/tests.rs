@@ -9,7 +9,7 @@ fn part(slice: SliceId, index: u8) -> PartId {
 }
 
 fn held(part: PartId) -> Held {
-    Held { part, incarnation: 7 }
+    Held { part, incarnation: 7, damaged: false }
 }
 
 fn page(server: u64, after: Option<PartId>, parts: &[PartId], complete: bool) -> Page {
@@ -34,6 +34,15 @@ fn parts_are_where_they_should_be_or_elsewhere_or_absent() {
         absent: vec![part(second, 0)],
         ..Findings::default()
     };
+    assert_eq!(compare(&cluster.state, &all, 100), wanted);
+}
+
+#[test]
+fn what_is_listed_as_damaged_is_as_good_as_absent() {
+    let (cluster, [first, second, _]) = cluster();
+    let mut all = page(1, None, &[part(first, 0), part(second, 0)], true);
+    all.parts[1].damaged = true;
+    let wanted = Findings { absent: vec![part(second, 0)], ..Findings::default() };
     assert_eq!(compare(&cluster.state, &all, 100), wanted);
 }
 

@@ -55,7 +55,7 @@ const CLUSTER_FAULTS: [&str; 12] = [
 
 #[test]
 fn files_of_whole_clusters_keep_every_byte_that_was_promised() {
-    const SEEDS: u64 = 600;
+    const SEEDS: u64 = 1_000;
     let tally = sweep(SEEDS, &Weights::cluster());
     println!("{tally}");
     assert_eq!(tally.seeds, SEEDS);

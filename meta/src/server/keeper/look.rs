@@ -27,7 +27,8 @@ fn page(server: ServerId, after: Option<PartId>, reply: &InventoryReply) -> Page
     let parts = reply.parts.iter().filter_map(|entry| {
         let slice = convert::slice("inventory.slice", entry.slice).ok()?;
         let index = convert::part_index("inventory.index", entry.index).ok()?;
-        Some(Held { part: PartId { slice, index }, incarnation: entry.incarnation })
+        let (part, incarnation) = (PartId { slice, index }, entry.incarnation);
+        Some(Held { part, incarnation, damaged: entry.damaged })
     });
     Page { server, after, parts: parts.collect(), complete: reply.complete }
 }
