@@ -1,3 +1,5 @@
+//! What the ledger takes for right, and what it does not.
+
 use super::*;
 use mooseng_core::id::{IdKind, Slot};
 
