@@ -147,12 +147,13 @@ impl Drop for Cluster {
     }
 }
 
-/// The first of some ports that no other case is given.
+/// The first of some ports that no other case is given. They lie below those that Linux gives to
+/// whoever connects without naming one: a connection of another case would hold the port for good.
 fn free_port() -> u32 {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     assert!(count < CASES_MAX, "ports for each case of this binary");
-    10_000 + (std::process::id() % 600 * CASES_MAX + count) * (SERVERS + CHUNKS_MAX)
+    10_000 + (std::process::id() % 300 * CASES_MAX + count) * (SERVERS + CHUNKS_MAX)
 }
 
 /// The process of this role that has this path among its arguments.

@@ -169,7 +169,7 @@ async fn put_until_killed(
 #[test]
 fn parts_that_were_acknowledged_survive_kill_9() {
     let directory = Directory::fresh();
-    let port = 60_000 + std::process::id() % 5_000;
+    let port = 61_000 + std::process::id() % 4_000;
     let address = Address::new(format!("127.0.0.1:{port}"));
     let mut dice = chance::stream(u64::from(std::process::id()), "kill chunk", 0, 0);
     let begun = std::time::Instant::now();
