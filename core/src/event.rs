@@ -18,11 +18,13 @@ pub enum Event {
         applied: u64,
         waits: bool,
     },
-    /// A mute replica was shown that nothing is missing and takes part again.
+    /// A mute replica was shown that nothing is missing and takes part again; or, if it is not vouched for,
+    /// too many were in doubt for anybody to know.
     Cleared {
         group: GroupId,
         replica: ReplicaId,
         end: u64,
+        vouched: bool,
     },
     Elected {
         group: GroupId,

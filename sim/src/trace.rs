@@ -156,8 +156,9 @@ pub fn in_words(event: &Event) -> String {
             let waits = if *waits { ", and waits" } else { "" };
             format!("recovered {replica} of {group}: term {term}, log to {last}, applied to {applied}{waits}")
         }
-        Event::Cleared { replica, end, .. } => {
-            format!("{replica} is cleared: nothing is missing up to {end}")
+        Event::Cleared { replica, end, vouched, .. } => {
+            let known = if *vouched { "nothing is missing" } else { "nobody knows what is missing" };
+            format!("{replica} is cleared: {known} up to {end}")
         }
         Event::Elected { group, replica, term } => {
             format!("{replica} is elected leader of {group}, term {term}")

@@ -62,9 +62,13 @@ fn line_of(event: &Event) -> Option<String> {
             let waits = if *waits { ", mute until the group has answered" } else { "" };
             format!("{group}/{replica} recovered: term {term}, log to {last}, applied {applied}{waits}")
         }
-        Event::Cleared { group, replica, end } => {
+        Event::Cleared { group, replica, end, vouched: true } => {
             format!("{group}/{replica} takes part again: nothing up to {end} is missing")
         }
+        Event::Cleared { group, replica, end, vouched: false } => format!(
+            "{group}/{replica} takes part again: it has everything up to {end}; what its journal ends in was never \
+             acknowledged if it is a write that was cut off, and is lost if it is damage: no majority can tell"
+        ),
         Event::Elected { group, replica, term } => format!("{group}/{replica} leads in term {term}"),
         Event::SteppedDown { group, replica, term } => format!("{group}/{replica} follows in term {term}"),
         Event::HandingOver { group, replica, term, target } => {

@@ -42,7 +42,7 @@
 
 use super::members::Members;
 use mooseng_core::id::ReplicaId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How a replica stands, as others are told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -87,11 +87,13 @@ pub struct Inquiry {
     /// How far the configuration above had been applied by whoever told of it.
     seen: u64,
     answers: BTreeMap<ReplicaId, (u64, End)>,
+    /// Those of them who were in no doubt themselves.
+    sure: BTreeSet<ReplicaId>,
 }
 
 impl Inquiry {
     pub fn new(own: ReplicaId, members: Members, commit: u64) -> Self {
-        Self { own, members, seen: commit, answers: BTreeMap::new() }
+        Self { own, members, seen: commit, answers: BTreeMap::new(), sure: BTreeSet::new() }
     }
 
     /// The newest members it has heard of: where to ask.
@@ -112,6 +114,9 @@ impl Inquiry {
         // stands in its place answers for itself.
         let speaks = matches!(answer.standing, Standing::Serving | Standing::Waiting);
         let told = if speaks { (answer.term, answer.end) } else { (0, End::default()) };
+        if answer.standing == Standing::Serving {
+            self.sure.extend(answer.replica);
+        }
         match answer.replica {
             Some(replica) if replica != asked => {
                 self.answers.insert(asked, (0, End::default()));
@@ -136,6 +141,15 @@ impl Inquiry {
     /// What is known when nobody is left to ask, given this replica's own term and end.
     pub fn verdict(&self, term: u64, end: End) -> Option<Verdict> {
         self.open().is_empty().then(|| self.greatest(term, end))
+    }
+
+    /// Are fewer than a majority of the voters in doubt, so that what was acknowledged is in one of the
+    /// answers whatever this doubt is about? Otherwise nobody can tell a write that was torn from one that
+    /// was acknowledged and rotted everywhere; a replica that is alone can never.
+    pub fn is_vouched_for(&self) -> bool {
+        let electorate = self.members.electorate();
+        let sure = electorate.iter().filter(|voter| self.sure.contains(voter)).count();
+        2 * sure >= electorate.len()
     }
 
     /// The greatest of what was told so far.
@@ -176,6 +190,18 @@ mod tests {
         inquiry.answered(ReplicaId(3), &answer(3, Standing::Waiting, 4, (3, 9)));
         let phantom = End { term: 4, index: 2 };
         assert_eq!(inquiry.verdict(3, OWN_END), Some(Verdict { term: 6, phantom }));
+    }
+
+    #[test]
+    fn a_majority_has_to_be_in_no_doubt() {
+        let alone = Inquiry::new(ReplicaId(1), members(&[1]), 5);
+        assert!(alone.verdict(3, OWN_END).is_some() && !alone.is_vouched_for());
+        let mut inquiry = Inquiry::new(ReplicaId(1), members(&[1, 2, 3]), 5);
+        inquiry.answered(ReplicaId(2), &answer(2, Standing::Serving, 6, (4, 2)));
+        inquiry.answered(ReplicaId(3), &answer(3, Standing::Waiting, 4, (3, 9)));
+        assert!(!inquiry.is_vouched_for());
+        inquiry.answered(ReplicaId(3), &answer(3, Standing::Serving, 4, (3, 9)));
+        assert!(inquiry.is_vouched_for());
     }
 
     #[test]

@@ -436,8 +436,8 @@ impl<E: Env> Driver<E> {
                 let (term, index, counted) = (*term, *index, *counted);
                 self.env.note(Event::Committed { group, replica, term, index, counted });
             }
-            Notice::Cleared { end } => {
-                self.env.note(Event::Cleared { group, replica, end: *end });
+            Notice::Cleared { end, vouched } => {
+                self.env.note(Event::Cleared { group, replica, end: *end, vouched: *vouched });
                 self.settle();
             }
             Notice::Members => {

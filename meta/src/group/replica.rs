@@ -91,6 +91,7 @@ pub enum Notice {
     },
     Cleared {
         end: u64,
+        vouched: bool,
     },
     Members,
 }

@@ -12,6 +12,7 @@ use crate::plan::{Member, Plan};
 use mooseng_core::event::Event;
 use mooseng_core::namespace::{Caller, LINKS_MAX};
 use mooseng_core::time::Instant;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The promise of G6.
@@ -24,7 +25,8 @@ pub enum Hardship {
     #[default]
     Bearable,
     /// Beyond it, though every loss can be seen by whoever suffered it: nothing acknowledged is lost
-    /// and nothing is answered wrongly. It may be that nobody serves; then somebody has said why.
+    /// and nothing is answered wrongly. It may be that nobody serves; then somebody has said why. Once a
+    /// replica says that a majority is in doubt and nobody can tell, the next holds.
     Visible,
     /// Disks may have forgotten, or clocks lied, and nobody can know. Older truth may come back.
     /// What is there was once asked for and is a tree, and no call hangs.
@@ -104,8 +106,7 @@ pub struct Judge {
     log: CommitLog,
     ledger: Ledger,
     oracles: Vec<Box<dyn Oracle>>,
-    hardship: Hardship,
-    servers: u32,
+    settings: Settings,
     /// The longest any new leader took, where one was needed.
     failovers: failover::Measured,
 }
@@ -113,52 +114,13 @@ pub struct Judge {
 impl Judge {
     pub fn new(settings: &Settings) -> Self {
         let failovers = failover::Measured::default();
-        // What is no tree also differs from what was committed, and an acknowledged change that is
-        // lost also breaks the order: the closest name for the trouble comes first.
-        let mut oracles: Vec<Box<dyn Oracle>> =
-            vec![Box::new(bounded::Bounded), Box::new(spin::Spin::new(settings.turns_saved_max))];
-        if settings.hardship != Hardship::Invisible {
-            oracles.push(Box::new(leaders::Leaders::default()));
-            oracles.push(Box::new(promises::Promises::default()));
-            oracles.push(Box::new(replicas::Replicas::default()));
-            oracles.push(Box::new(failover::Failover::new(settings.failover_max, failovers.clone())));
-            oracles.push(Box::new(sessions::Sessions::new(settings.clocks_keep_their_bound)));
-            oracles.push(Box::new(steady::Steady::new(settings.steady)));
-            oracles.push(Box::new(exactly_once::ExactlyOnce));
-            oracles.push(Box::new(open_files::OpenFiles::new(settings.clocks_keep_their_bound)));
-        }
-        oracles.push(Box::new(contents::Contents));
-        if settings.hardship != Hardship::Invisible {
-            let bearable = settings.hardship == Hardship::Bearable;
-            oracles.push(Box::new(fsynced::Fsynced::new(bearable)));
-            oracles.push(Box::new(close_to_open::CloseToOpen));
-        }
-        if settings.hardship == Hardship::Bearable {
-            oracles.push(Box::new(parts::Parts));
-        }
-        oracles.push(Box::new(tree::WellFormed));
-        oracles.push(Box::new(invented::Invented));
-        if settings.hardship != Hardship::Invisible {
-            oracles.push(Box::new(data::Data));
-        }
-        if settings.hardship != Hardship::Invisible {
-            oracles.push(Box::new(durable::Durable::new(settings.limits)));
-            oracles.push(Box::new(linearizable::Linearizable::new(settings.limits, settings.search_max)));
-        }
-        let progress = progress::Progress::new(settings.clients, settings.progress_max);
-        let reported = |progress| reported::Reported::new(settings.servers, settings.call_max, progress);
-        oracles.push(match settings.hardship {
-            Hardship::Bearable => Box::new(progress),
-            Hardship::Visible => Box::new(reported(Some(progress))),
-            Hardship::Invisible => Box::new(reported(None)),
-        });
+        let oracles = oracles(settings, &failovers);
         Self {
             history: History::default(),
             log: CommitLog::default(),
             ledger: Ledger::default(),
             oracles,
-            hardship: settings.hardship,
-            servers: settings.servers,
+            settings: settings.clone(),
             failovers,
         }
     }
@@ -192,7 +154,7 @@ impl Judge {
     pub fn name(&mut self, at: Instant, number: usize, request: Request) -> Result<(), Violation> {
         match self.history.name(number, request) {
             // A session's number that was lost with what gave it may be given again.
-            Some(other) if self.hardship != Hardship::Invisible => {
+            Some(other) if self.settings.hardship != Hardship::Invisible => {
                 Err(exactly_once::named_twice(at, request, number, other))
             }
             _ => Ok(()),
@@ -206,13 +168,21 @@ impl Judge {
 
     /// A node told of a change of its state. `request` and `outcome` go with an applied entry.
     pub fn event(&mut self, at: Instant, node: Member, event: &Event) -> Result<(), Violation> {
+        if matches!(event, Event::Cleared { vouched: false, .. })
+            && self.settings.hardship == Hardship::Visible
+        {
+            self.settings.hardship = Hardship::Invisible;
+            let left = oracles(&self.settings, &self.failovers);
+            let left: BTreeSet<&str> = left.iter().map(|oracle| oracle.name()).collect();
+            self.oracles.retain(|oracle| left.contains(oracle.name()));
+        }
         self.tell(at, Sight::Event { node, event })
     }
 
     /// A replica applied an entry: what it was, beside the event.
     pub fn committed(&mut self, at: Instant, index: u64, entry: &Committed) -> Result<(), Violation> {
         match self.log.record(index, entry) {
-            Err(known) if self.hardship != Hardship::Invisible => {
+            Err(known) if self.settings.hardship != Hardship::Invisible => {
                 Err(replicas::disagreement(at, index, &known, entry))
             }
             _ => Ok(()),
@@ -254,7 +224,7 @@ impl Judge {
             replicas,
             chunk_servers,
             serving,
-            quorum: self.servers as usize / 2 + 1,
+            quorum: self.settings.servers as usize / 2 + 1,
         };
         self.oracles.iter_mut().filter_map(|oracle| oracle.finish(&end).err()).collect()
     }
@@ -262,5 +232,70 @@ impl Judge {
     /// The names of the oracles with their promises, for the published list.
     pub fn oracles(&self) -> Vec<(&'static str, super::Promise)> {
         self.oracles.iter().map(|oracle| (oracle.name(), oracle.promise())).collect()
+    }
+}
+
+/// Who judges what is promised under these settings.
+fn oracles(settings: &Settings, failovers: &failover::Measured) -> Vec<Box<dyn Oracle>> {
+    // What is no tree also differs from what was committed, and an acknowledged change that is
+    // lost also breaks the order: the closest name for the trouble comes first.
+    let mut oracles: Vec<Box<dyn Oracle>> =
+        vec![Box::new(bounded::Bounded), Box::new(spin::Spin::new(settings.turns_saved_max))];
+    if settings.hardship != Hardship::Invisible {
+        oracles.push(Box::new(leaders::Leaders::default()));
+        oracles.push(Box::new(promises::Promises::default()));
+        oracles.push(Box::new(replicas::Replicas::default()));
+        oracles.push(Box::new(failover::Failover::new(settings.failover_max, failovers.clone())));
+        oracles.push(Box::new(sessions::Sessions::new(settings.clocks_keep_their_bound)));
+        oracles.push(Box::new(steady::Steady::new(settings.steady)));
+        oracles.push(Box::new(exactly_once::ExactlyOnce));
+        oracles.push(Box::new(open_files::OpenFiles::new(settings.clocks_keep_their_bound)));
+    }
+    oracles.push(Box::new(contents::Contents));
+    if settings.hardship != Hardship::Invisible {
+        let bearable = settings.hardship == Hardship::Bearable;
+        oracles.push(Box::new(fsynced::Fsynced::new(bearable)));
+        oracles.push(Box::new(close_to_open::CloseToOpen));
+    }
+    if settings.hardship == Hardship::Bearable {
+        oracles.push(Box::new(parts::Parts));
+    }
+    oracles.push(Box::new(tree::WellFormed));
+    oracles.push(Box::new(invented::Invented));
+    if settings.hardship != Hardship::Invisible {
+        oracles.push(Box::new(data::Data));
+    }
+    if settings.hardship != Hardship::Invisible {
+        oracles.push(Box::new(durable::Durable::new(settings.limits)));
+        oracles.push(Box::new(linearizable::Linearizable::new(settings.limits, settings.search_max)));
+    }
+    let progress = progress::Progress::new(settings.clients, settings.progress_max);
+    let reported = |progress| reported::Reported::new(settings.servers, settings.call_max, progress);
+    oracles.push(match settings.hardship {
+        Hardship::Bearable => Box::new(progress),
+        Hardship::Visible => Box::new(reported(Some(progress))),
+        Hardship::Invisible => Box::new(reported(None)),
+    });
+    oracles
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mooseng_core::id::{GroupId, ReplicaId};
+
+    #[test]
+    fn that_nobody_can_know_is_believed_beyond_the_budget_only() {
+        for (hardship, remembers) in [(Hardship::Bearable, true), (Hardship::Visible, false)] {
+            let mut judge = Judge::new(&Settings { hardship, ..Settings::default() });
+            let cleared =
+                |vouched| Event::Cleared { group: GroupId(1), replica: ReplicaId(1), end: 7, vouched };
+            let remembers_now = |judge: &Judge| judge.oracles().iter().any(|(name, _)| *name == "durable");
+            assert_eq!(judge.event(Instant::ZERO, Member::Server(1), &cleared(true)), Ok(()));
+            assert!(remembers_now(&judge));
+            assert_eq!(judge.event(Instant::ZERO, Member::Server(1), &cleared(false)), Ok(()));
+            assert_eq!(remembers_now(&judge), remembers);
+            assert!(judge.oracles().iter().any(|(name, _)| *name == "tree"));
+        }
     }
 }

@@ -79,12 +79,14 @@ impl Replica {
 
     /// Ends the doubt when the log has reached the phantom end and everything is durable.
     pub(super) fn clear_if_whole(&mut self) {
-        let Mode::Watchful { phantom, .. } = self.mode else { return };
+        let Mode::Watchful { phantom, inquiry } = &self.mode else { return };
+        let (phantom, vouched) = (*phantom, inquiry.is_vouched_for());
         let settled = self.pending.is_empty() && !self.node.has_ready() && self.all_durable();
         if settled && self.end() >= phantom {
             probe!("mute replica cleared");
             self.mode = Mode::Serving;
-            self.notices.push(Notice::Cleared { end: self.node.raft.raft_log.last_index() });
+            let end = self.node.raft.raft_log.last_index();
+            self.notices.push(Notice::Cleared { end, vouched });
         }
     }
 
