@@ -165,6 +165,7 @@ async fn ask_members<E: Env>(
 /// Asks until some server has said which cluster this is.
 pub(super) async fn ask_cluster<E: Env>(env: &E, channels: &Channels<E>, seeds: &[Address]) -> ClusterId {
     let mut dice = env.rng("join cluster", 0);
+    let mut told = false;
     loop {
         for seed in seeds {
             let client = ClusterClient::new(channels.to(seed));
@@ -172,6 +173,14 @@ pub(super) async fn ask_cluster<E: Env>(env: &E, channels: &Channels<E>, seeds: 
             if let Ok(reply) = client.status(&StatusRequest {}, deadline).await {
                 return ClusterId(reply.cluster);
             }
+        }
+        if !told {
+            told = true;
+            let asked: Vec<&str> = seeds.iter().map(Address::as_str).collect();
+            let asked = asked.join(", ");
+            env.note(Event::Note(format!(
+                "no replica here: nobody has said yet which cluster this is; asked {asked}"
+            )));
         }
         let pause = PAUSE_LEAST + Duration::from_millis(dice.below(PAUSE_SPREAD_MS));
         sleep(env, pause).await;
