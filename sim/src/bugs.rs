@@ -152,7 +152,6 @@ pub const BUGS_OF_SCENARIOS: &[(&str, Bug)] = &[
     ("cluster", Bug { name: "read-ahead-outlives-its-map", oracles: DATA_ORACLES }),
     ("cluster", Bug { name: "read-keeps-old-length", oracles: DATA_ORACLES }),
     ("cluster", Bug { name: "read-skips-checksum", oracles: DATA_ORACLES }),
-    ("cluster", Bug { name: "two-parts-on-one-server", oracles: DATA_ORACLES }),
     ("cluster", Bug { name: "chunk-compaction-blesses-rot", oracles: DATA_ORACLES }),
     ("cluster", Bug { name: "chunk-compaction-frees-before-durable", oracles: DATA_ORACLES }),
     ("cluster", Bug { name: "chunk-index-forgets-large-part", oracles: DATA_ORACLES }),
