@@ -23,11 +23,23 @@ pub(super) struct Layer {
 }
 
 /// What became of a slice that somebody was told they have.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Slice {
     Pending(SessionId),
     GivenBack,
-    Committed { class: u32, length: u32, parts: usize },
+    Committed {
+        class: u32,
+        length: u32,
+        parts: usize,
+    },
+    /// The same, or still pending: nobody heard whether the file without a name that it was committed to
+    /// was still there.
+    Doubtful {
+        of: SessionId,
+        class: u32,
+        length: u32,
+        parts: usize,
+    },
 }
 
 /// Every slice that an answer has shown.
@@ -143,11 +155,38 @@ impl Model {
         slices: impl Iterator<Item = SliceId>,
     ) -> Option<Refusal> {
         let pending = |slice| match self.slices.0.get(&slice) {
-            Some(Slice::Pending(of)) => session.is_none_or(|session| session == *of),
+            Some(Slice::Pending(of) | Slice::Doubtful { of, .. }) => {
+                session.is_none_or(|session| session == *of)
+            }
             _ => false,
         };
         let mut slices = slices;
         slices.any(|slice| !pending(slice)).then_some(Refusal::NotPending)
+    }
+
+    /// A commit to a file without a name was carried out, unless that was gone: nobody heard which.
+    pub(super) fn doubt_slices(&mut self, operation: &Op, pending: &Slices) {
+        let (Op::Commit { slices, .. } | Op::Compact { slices, .. }) = operation else { return };
+        for NewSlice { slice, .. } in slices {
+            let before = pending.0.get(slice).copied();
+            if let (Some(Slice::Pending(of)), Some(now)) = (before, self.slices.0.get_mut(slice))
+                && let Slice::Committed { class, length, parts } = *now
+            {
+                *now = Slice::Doubtful { of, class, length, parts };
+            }
+        }
+    }
+
+    /// Is this refused as if slices were committed of which nobody knows whether they are?
+    pub(super) fn may_be_committed(&self, operation: &Op) -> bool {
+        let is_doubtful = |slice: &SliceId| matches!(self.slices.0.get(slice), Some(Slice::Doubtful { .. }));
+        match operation {
+            Op::AbandonSlices { slices } => slices.iter().any(is_doubtful),
+            Op::Commit { slices, .. } | Op::Compact { slices, .. } => {
+                slices.iter().any(|info| is_doubtful(&info.slice))
+            }
+            _ => false,
+        }
     }
 
     /// Carries out what nothing forbids. Gives the inode that the answer has to show.
@@ -270,6 +309,12 @@ impl Model {
         let shown = Slice::Committed { class, length, parts };
         match self.slices.0.get(&info.slice) {
             Some(known) if *known == shown => Ok(()),
+            // Who sees the file sees that the commit was carried out.
+            Some(Slice::Doubtful { class: c, length: l, parts: p, .. })
+                if shown == (Slice::Committed { class: *c, length: *l, parts: *p }) =>
+            {
+                Ok(())
+            }
             known => Err(Expected::Shown(format!("{:?} to be {known:?}", info.slice))),
         }
     }

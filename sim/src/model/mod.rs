@@ -173,7 +173,16 @@ impl Model {
                 Some(_) => Err(Expected::Refused(reasons)),
             };
         }
+        if observed == Some(&Err(Refusal::NotPending)) && self.may_be_committed(operation) {
+            return Ok(());
+        }
+        let named = orphan::acted_on(operation).into_iter().filter_map(|inode| self.find(inode));
+        let unseen = observed.is_none() && named.into_iter().any(|node| self.is_orphan(node));
+        let before = unseen.then(|| self.slices.clone());
         let showing = self.change(maker, caller, operation);
+        if let Some(before) = before {
+            self.doubt_slices(operation, &before);
+        }
         if let Op::GrantSlices { inode, count } = operation {
             return match observed {
                 None => Ok(()),
