@@ -10,7 +10,6 @@ use mooseng_core::id::InodeId;
 use mooseng_core::namespace::{
     Access, Attr, AttrChange, Caller, FileKind, Name, Op, Query, Refusal, SET_GID, SET_UID, without_set_id,
 };
-
 use std::sync::{Mutex, PoisonError};
 
 /// How often making a file that others make and remove is tried.

@@ -42,9 +42,7 @@ impl<E: Env> Sessions<E> {
             answered => outcome(answered),
         }
     }
-}
 
-impl<E: Env> Sessions<E> {
     /// Opens an inode: it is there as long as the hold is, and the session.
     pub(super) async fn hold(
         &self,
