@@ -5,10 +5,8 @@
 //! while it is being released is told under a greater number.
 
 use mooseng_core::id::InodeId;
+use mooseng_core::namespace::OPENS_MAX;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// The most inodes that may be open: a leader that has forgotten is told of all at once.
-pub(crate) const OPENS_MAX: usize = 65_536;
 
 #[derive(Debug, Default)]
 struct Open {

@@ -17,7 +17,7 @@ use mooseng_core::time::Instant;
 use mooseng_net::convert::write_caller;
 use mooseng_net::proto::cluster::{ChunkServersReply, ChunkServersRequest, ClusterClient};
 use mooseng_net::proto::metadata::{self as wire, MetadataClient};
-use mooseng_net::rpc::backoff::{RetryBudget, RetryConfig, Spent};
+use mooseng_net::rpc::backoff::{RetryBudget, RetryConfig};
 use mooseng_net::rpc::route::{Miss, Route};
 use mooseng_net::rpc::{CallError, Channel, ChannelConfig, Code};
 use rand_chacha::ChaCha8Rng;
@@ -428,16 +428,7 @@ impl<E: Env> Shared<E> {
     /// How long to wait before the next attempt.
     fn pause(&self, server: &Address, miss: Miss) -> Duration {
         let inner = &mut *self.lock();
-        let shown_the_way = matches!(miss, Miss::NotLeader(Some(_)));
-        let wait = inner.route.miss(server, miss, &mut inner.dice);
-        // To go where one is shown is no retry: nobody did any work.
-        if shown_the_way && wait.is_zero() {
-            return wait;
-        }
-        match inner.budget.spend() {
-            Spent::Token => wait,
-            Spent::Nothing => wait.max(inner.route.long_wait(&mut inner.dice)),
-        }
+        inner.route.pause(server, miss, &mut inner.budget, &mut inner.dice)
     }
 
     /// The server to ask next, and a client for it.

@@ -205,15 +205,24 @@ pub enum Op {
 impl Op {
     /// The slot that carries it out: that of the directory whose entry changes, or of the inode.
     pub fn slot(&self) -> Slot {
+        match (self, self.inodes()) {
+            (_, [Some(inode), _]) => inode.slot(),
+            (Op::AbandonSlices { slices }, _) => slices.first().map_or(Slot::default(), |slice| slice.slot()),
+            _ => Slot::default(),
+        }
+    }
+
+    /// The inodes that it names by their numbers, the one whose slot carries it out first.
+    pub fn inodes(&self) -> [Option<InodeId>; 2] {
         match self {
             Op::Mkdir { parent, .. }
             | Op::Create { parent, .. }
             | Op::Unlink { parent, .. }
             | Op::Rmdir { parent, .. }
-            | Op::Link { parent, .. }
             | Op::Symlink { parent, .. }
-            | Op::Mknod { parent, .. } => parent.slot(),
-            Op::Rename { source_parent, .. } => source_parent.slot(),
+            | Op::Mknod { parent, .. } => [Some(*parent), None],
+            Op::Rename { source_parent, target_parent, .. } => [Some(*source_parent), Some(*target_parent)],
+            Op::Link { inode, parent, .. } => [Some(*parent), Some(*inode)],
             Op::SetAttr { inode, .. }
             | Op::GrantSlices { inode, .. }
             | Op::Commit { inode, .. }
@@ -221,11 +230,14 @@ impl Op {
             | Op::Punch { inode, .. }
             | Op::SetClass { inode, .. }
             | Op::SetXattr { inode, .. }
-            | Op::RemoveXattr { inode, .. } => inode.slot(),
-            Op::AbandonSlices { slices } => slices.first().map_or(Slot::default(), |slice| slice.slot()),
+            | Op::RemoveXattr { inode, .. } => [Some(*inode), None],
+            Op::AbandonSlices { .. } => [None, None],
         }
     }
 }
+
+/// The most inodes one session may have open.
+pub const OPENS_MAX: usize = 65_536;
 
 /// A question that changes nothing.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -274,15 +286,20 @@ pub enum Query {
 impl Query {
     /// The slot that answers it.
     pub fn slot(&self) -> Slot {
+        self.inode().slot()
+    }
+
+    /// The inode that it is asked of.
+    pub fn inode(&self) -> InodeId {
         match self {
-            Query::Lookup { parent, .. } => parent.slot(),
-            Query::GetAttr { inode } | Query::ReadLink { inode } | Query::Access { inode, .. } => {
-                inode.slot()
-            }
-            Query::ReadDir { directory, .. } => directory.slot(),
-            Query::Map { inode, .. } | Query::GetXattr { inode, .. } | Query::ListXattr { inode } => {
-                inode.slot()
-            }
+            Query::Lookup { parent: inode, .. }
+            | Query::ReadDir { directory: inode, .. }
+            | Query::GetAttr { inode }
+            | Query::ReadLink { inode }
+            | Query::Access { inode, .. }
+            | Query::GetXattr { inode, .. }
+            | Query::ListXattr { inode }
+            | Query::Map { inode, .. } => *inode,
         }
     }
 }

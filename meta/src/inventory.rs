@@ -92,10 +92,15 @@ pub fn compare(state: &State, page: &Page, slices_max: usize) -> Findings {
     findings
 }
 
+/// Does the slice have this part there?
+pub fn names(state: &State, part: PartId, server: ServerId) -> bool {
+    let info = state.slice(part.slice);
+    info.is_some_and(|info| info.parts.get(usize::from(part.index)) == Some(&Some(server)))
+}
+
 /// Is the slice needed, and does it not have this part at this server?
 fn is_elsewhere(state: &State, part: PartId, server: ServerId) -> bool {
-    let named = state.slice(part.slice).and_then(|info| info.parts.get(usize::from(part.index)).copied());
-    state.slice_state(part.slice) == SliceState::Live && named.flatten() != Some(server)
+    state.slice_state(part.slice) == SliceState::Live && !names(state, part, server)
 }
 
 /// May a part be taken away from where it is not needed, by this state and census? Not while its

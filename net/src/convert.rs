@@ -7,7 +7,7 @@ mod field;
 mod op;
 mod outcome;
 
-pub use data::{class, part_index, server, slice};
+pub use data::{DAMAGED_MAX, PARTS_MAX, class, part_index, server, slice};
 pub use field::{Malformed, NONCE_BYTES, count, inode, inodes, nonce, required, session, slot};
 pub use op::{access, caller, write_caller};
 

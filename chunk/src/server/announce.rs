@@ -7,10 +7,11 @@ use mooseng_core::chance::Dice;
 use mooseng_core::env::{Address, Clock, Env, Space, sleep};
 use mooseng_core::event::Event;
 use mooseng_core::probe;
+use mooseng_net::convert::DAMAGED_MAX;
 use mooseng_net::proto::cluster::{
     ChunkHeartbeatRequest, ClusterClient, DamagedPart, RegisterChunkServerRequest,
 };
-use mooseng_net::rpc::backoff::{RetryBudget, RetryConfig, Spent};
+use mooseng_net::rpc::backoff::{RetryBudget, RetryConfig};
 use mooseng_net::rpc::route::{Miss, Route};
 use mooseng_net::rpc::{CallError, Channel, ChannelConfig};
 use rand_chacha::ChaCha8Rng;
@@ -18,8 +19,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The most damaged parts of one heartbeat.
-const DAMAGED_MAX: usize = 256;
 /// Whatever pace a leader asks for, it is kept within these.
 const PACE_LEAST: Duration = Duration::from_millis(10);
 const PACE_MOST: Duration = Duration::from_secs(60);
@@ -81,15 +80,7 @@ impl<E: Env> Announcer<E> {
             self.route.miss(asked, Miss::Silent, &mut self.dice);
             return self.route.long_wait(&mut self.dice);
         };
-        let shown_the_way = matches!(miss, Miss::NotLeader(Some(_)));
-        let wait = self.route.miss(asked, miss, &mut self.dice);
-        if shown_the_way && wait.is_zero() {
-            return wait;
-        }
-        match self.budget.spend() {
-            Spent::Token => wait,
-            Spent::Nothing => wait.max(self.route.long_wait(&mut self.dice)),
-        }
+        self.route.pause(asked, miss, &mut self.budget, &mut self.dice)
     }
 
     async fn register(&mut self, asked: &Address) -> Result<u64, CallError> {

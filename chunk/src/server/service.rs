@@ -11,6 +11,7 @@ use mooseng_core::class::LEAF_BYTES;
 use mooseng_core::env::{Body, Clock, Env, FRAME_BODY_BYTES_MAX};
 use mooseng_core::id::{PartId, SliceId};
 use mooseng_core::probe;
+use mooseng_net::convert::PARTS_MAX;
 use mooseng_net::proto::chunk::*;
 use mooseng_net::rpc::{BodyOf, Call, Code, Status};
 use mooseng_storage::StoreError;
@@ -18,9 +19,6 @@ use mooseng_storage::store::{Given, Health, Sealed};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-/// How many parts one request may name, and how many an inventory lists at once.
-const PARTS_MAX: usize = 4_096;
 
 pub(super) struct Service<E: Env> {
     server: Arc<Server<E>>,

@@ -216,8 +216,10 @@ impl<E: Env, S: FileService> OpenFile<E, S> {
 
     /// As [`OpenFile::fsync`]: a file that is closed is on its servers.
     pub async fn flush(&self) -> Result<(), FileError> {
-        self.file.depart();
-        plant!("close-does-not-wait", self.fsync().await, self.check())
+        plant!("close-does-not-wait", self.fsync().await, {
+            self.file.depart();
+            self.check()
+        })
     }
 
     /// Cuts or lengthens the file.

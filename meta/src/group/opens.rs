@@ -11,12 +11,9 @@
 //! ```
 
 use mooseng_core::id::{InodeId, SessionId};
-use mooseng_core::namespace::Refusal;
+use mooseng_core::namespace::{OPENS_MAX, Refusal};
 use mooseng_core::{plant, probe};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// The most inodes one session may have open.
-pub const OPENS_MAX: usize = 65_536;
 
 /// What a session says, in the order of its numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -8,15 +8,12 @@ use crate::group::handle::{Handle, Look};
 use crate::state::{PLACE_BYTES_MAX, State};
 use mooseng_core::env::{Clock, Env};
 use mooseng_core::id::{GroupId, PartId, ServerId};
-use mooseng_net::convert;
+use mooseng_net::convert::{self, DAMAGED_MAX};
 use mooseng_net::proto::cluster::{
     ChunkHeartbeatReply, ChunkHeartbeatRequest, ChunkServerLife, ChunkServerStatus, ChunkServersReply,
     RegisterChunkServerReply, RegisterChunkServerRequest, SlicesStatus,
 };
 use mooseng_net::rpc::{Code, Status};
-
-/// The most damaged parts of one heartbeat.
-const DAMAGED_MAX: usize = 256;
 
 impl<E: Env> Server<E> {
     /// The group that keeps the registry, as long as there is but one.
@@ -94,25 +91,26 @@ impl<E: Env> Server<E> {
     pub(super) async fn chunk_servers(&self) -> Result<ChunkServersReply, Status> {
         let (_, _, state) = self.leading().await?;
         let now = self.env.clock().now();
-        let census = self.with_census(|census| census.clone());
-        let each = state.chunk_servers().map(|(server, held)| {
-            let Space { total, free } = census.space(server);
-            let life = match census.life(server, now) {
-                Life::Alive => ChunkServerLife::Alive,
-                Life::Silent => ChunkServerLife::Silent,
-                Life::Lost => ChunkServerLife::Lost,
-            };
-            let (address, rack) = (held.address.to_string(), held.rack.to_string());
-            ChunkServerStatus { server: server.0, address, rack, total, free, life: life as i32 }
+        let servers = self.with_census(|census| {
+            let each = state.chunk_servers().map(|(server, held)| {
+                let Space { total, free } = census.space(server);
+                let life = match census.life(server, now) {
+                    Life::Alive => ChunkServerLife::Alive,
+                    Life::Silent => ChunkServerLife::Silent,
+                    Life::Lost => ChunkServerLife::Lost,
+                };
+                let (address, rack) = (held.address.to_string(), held.rack.to_string());
+                ChunkServerStatus { server: server.0, address, rack, total, free, life: life as i32 }
+            });
+            each.collect()
         });
-        let servers = each.collect();
         let progress = self.with_progress(|progress| *progress);
         let slices = progress.found.map(|found| SlicesStatus {
             live: found.live,
             lacking: found.lacking,
             endangered: found.endangered,
             lost: found.lost,
-            condemned: state.condemned().count() as u64,
+            condemned: state.condemned_count() as u64,
             mended: progress.mended,
         });
         Ok(ChunkServersReply { servers, slices })

@@ -7,10 +7,11 @@ mod look;
 
 use super::Server;
 use super::chunk_servers::leads;
+use crate::census::Life;
 use crate::collect;
 use crate::command::{CommandKind, Reply};
 use crate::group::handle::Handle;
-use crate::inventory::Sightings;
+use crate::inventory::{self, Sightings};
 use crate::repair::{self, Bounds, Found, Order};
 use crate::state::State;
 use futures::future::join_all;
@@ -19,6 +20,7 @@ use mooseng_core::event::Event;
 use mooseng_core::id::{PartId, ServerId, SliceId};
 use mooseng_core::time::Instant;
 use mooseng_core::{plant, probe};
+use mooseng_net::convert::PARTS_MAX;
 use mooseng_net::proto::chunk::{
     ChunkClient, DeletePartsRequest, Moment, PartName, PartOutcome, PartSource, RebuildPartRequest,
 };
@@ -46,7 +48,7 @@ impl Default for KeeperConfig {
         Self {
             pause: Duration::from_millis(500),
             condemned_max: 1_024,
-            inventory_max: 4_096,
+            inventory_max: PARTS_MAX as u32,
             repair: Bounds { slices_max: 20_000, orders_max: 32 },
             answer_max: Duration::from_secs(5),
             rebuild_max: Duration::from_secs(60),
@@ -110,10 +112,8 @@ pub(super) async fn keep<E: Env>(server: Arc<Server<E>>) {
     }
 }
 
-/// Does the slice have this part there?
-fn names(state: &State, part: PartId, server: ServerId) -> bool {
-    let info = state.slice(part.slice);
-    info.is_some_and(|info| info.parts.get(usize::from(part.index)) == Some(&Some(server)))
+fn name(part: PartId, incarnation: u64) -> PartName {
+    PartName { slice: part.slice.raw(), index: u32::from(part.index), incarnation }
 }
 
 /// One round.
@@ -125,6 +125,15 @@ struct Keeper<'a, E: Env> {
 }
 
 impl<E: Env> Keeper<'_, E> {
+    fn now(&self) -> Instant {
+        self.server.env.clock().now()
+    }
+
+    fn is_alive(&self, server: ServerId) -> bool {
+        self.state.chunk_server(server).is_some()
+            && self.server.with_census(|census| census.life(server, self.now())) == Life::Alive
+    }
+
     fn client(&self, server: ServerId) -> Option<ChunkClient<E>> {
         let held = self.state.chunk_server(server)?;
         Some(ChunkClient::new(self.server.channels.to(&Address::new(held.address.to_string()))))
@@ -149,39 +158,34 @@ impl<E: Env> Keeper<'_, E> {
     }
 
     async fn delete(&self, server: ServerId, parts: &[PartId]) -> bool {
-        let name = |part: &PartId| PartName {
-            slice: part.slice.raw(),
-            index: u32::from(part.index),
-            incarnation: 0,
-        };
-        self.delete_named(server, parts.iter().map(name).collect(), None).await
+        self.delete_named(server, parts.iter().map(|part| name(*part, 0)).collect(), None).await
     }
 
     async fn delete_named(&self, server: ServerId, parts: Vec<PartName>, moment: Option<Moment>) -> bool {
         let Some(client) = self.client(server) else { return false };
-        let deadline = self.server.env.clock().now() + self.server.config.keeper.answer_max;
+        let deadline = self.now() + self.server.config.keeper.answer_max;
         client.delete(&DeletePartsRequest { server: server.0, parts, moment }, deadline).await.is_ok()
     }
 
     async fn repair(&self, cursor: &mut Cursor) {
-        let env = &self.server.env;
         let census = self.server.with_census(|census| census.clone());
         let bounds = self.server.config.keeper.repair;
-        let plan = repair::plan(&self.state, &census, env.clock().now(), cursor.repair, bounds);
+        let plan = repair::plan(&self.state, &census, self.now(), cursor.repair, bounds);
         cursor.repair = plan.next;
         cursor.found.add(plan.found);
         if plan.next.is_none() {
             let found = std::mem::take(&mut cursor.found);
             self.server.with_progress(|progress| progress.found = Some(found));
             // What was said of places that slices do not name any more is past.
-            self.server.with_census(|census| census.forget(|part, server| !names(&self.state, part, server)));
+            let is_past = |part, server| !inventory::names(&self.state, part, server);
+            self.server.with_census(|census| census.forget(is_past));
         }
         let count = plan.lost.len();
         if count != cursor.lost
             && let Some(slice) = plan.lost.first()
         {
             let text = format!("{count} slices have too few parts to be read, {slice} among them");
-            env.note(Event::Note(text));
+            self.server.env.note(Event::Note(text));
         }
         cursor.lost = count;
         join_all(plan.orders.iter().map(|order| self.rebuild(order))).await;
@@ -202,7 +206,7 @@ impl<E: Env> Keeper<'_, E> {
             slice_length: order.slice.length,
             sources: order.from.iter().filter_map(source).collect(),
         };
-        let deadline = self.server.env.clock().now() + self.server.config.keeper.rebuild_max;
+        let deadline = self.now() + self.server.config.keeper.rebuild_max;
         let reply = client.rebuild(&request, deadline).await;
         let made = reply.is_ok_and(|reply| reply.outcome == PartOutcome::Done as i32);
         if !plant!("part-moved-before-it-is-made", made, true) {

@@ -45,6 +45,10 @@ impl State {
         from.map(|(slice, live)| live.info(*slice))
     }
 
+    pub fn condemned_count(&self) -> usize {
+        self.condemned.len()
+    }
+
     /// Slices whose parts are to be deleted, and the servers that have any.
     pub fn condemned(&self) -> impl Iterator<Item = (SliceId, Vec<Option<ServerId>>)> + '_ {
         self.condemned.iter().map(|(slice, condemned)| (*slice, condemned.servers.iter().collect()))

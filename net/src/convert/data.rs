@@ -6,6 +6,11 @@ use mooseng_core::class::StorageClass;
 use mooseng_core::id::{ServerId, SliceId};
 use mooseng_core::namespace::{FileExtent, SliceInfo};
 
+/// The most parts that one request of the chunk service names, or one inventory lists.
+pub const PARTS_MAX: usize = 4_096;
+/// The most damaged parts of one heartbeat.
+pub const DAMAGED_MAX: usize = 256;
+
 pub fn slice(field: &'static str, raw: u64) -> Result<SliceId, Malformed> {
     SliceId::from_raw(raw).ok_or_else(|| Malformed::new(field, format!("{raw:#x} can be no slice's number")))
 }

@@ -1,6 +1,7 @@
 //! Whom to ask: follows hints to the leader, goes round the servers when there is none, and backs
 //! off while nobody helps. Pure: failures and dice come in, an address and a wait come out.
 
+use super::backoff::{RetryBudget, Spent};
 use super::status::{CallError, Code};
 use mooseng_core::chance::Dice;
 use mooseng_core::env::Address;
@@ -62,6 +63,26 @@ impl Route {
     /// The server asked last was the right one.
     pub fn hit(&mut self) {
         self.misses = 0;
+    }
+
+    /// `asked` did not help: how long to wait before the next one is asked, a retry that the budget
+    /// pays for. To go where one is shown is no retry: nobody did any work.
+    pub fn pause(
+        &mut self,
+        asked: &Address,
+        miss: Miss,
+        budget: &mut RetryBudget,
+        dice: &mut impl Dice,
+    ) -> Duration {
+        let shown_the_way = matches!(miss, Miss::NotLeader(Some(_)));
+        let wait = self.miss(asked, miss, dice);
+        if shown_the_way && wait.is_zero() {
+            return wait;
+        }
+        match budget.spend() {
+            Spent::Token => wait,
+            Spent::Nothing => wait.max(self.long_wait(dice)),
+        }
     }
 
     /// `asked` did not help: who is next (see [`Route::current`]) and how long to wait first.

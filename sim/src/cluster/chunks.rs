@@ -11,6 +11,7 @@ use mooseng_core::checksum::{leaf_bad_first, sums_from_bytes};
 use mooseng_core::env::{Address, Clock, Env};
 use mooseng_core::event::Event;
 use mooseng_core::id::{PartId, ServerId, SliceId};
+use mooseng_net::convert::PARTS_MAX;
 use mooseng_net::proto::chunk::{ChunkClient, InventoryRequest, PartEntry, PartOutcome, ReadPartRequest};
 use mooseng_net::rpc::{Channel, ChannelConfig};
 use mooseng_storage::StoreConfig;
@@ -89,7 +90,8 @@ async fn look(env: SimEnv, address: Address, how: Thorough) -> Option<Vec<(PartI
     let config = ChannelConfig { versions: versions(WIRE_VERSION), ..ChannelConfig::default() };
     let client = ChunkClient::new(Channel::new(&env, address, config));
     let deadline = env.clock().now() + LOOK_MAX;
-    let reply = client.inventory(&InventoryRequest { after: None, limit: 4_096 }, deadline).await.ok()?;
+    let reply =
+        client.inventory(&InventoryRequest { after: None, limit: PARTS_MAX as u32 }, deadline).await.ok()?;
     let mut looks = Vec::with_capacity(reply.parts.len());
     for entry in &reply.parts {
         let part = PartId { slice: SliceId::from_raw(entry.slice)?, index: u8::try_from(entry.index).ok()? };

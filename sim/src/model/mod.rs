@@ -163,7 +163,7 @@ impl Model {
     ) -> Result<(), Expected> {
         assert!(!self.nodes.contains_key(&maker), "operation {maker} is carried out twice");
         let reasons = self.refusals(session, caller, operation);
-        if self.vanishes(&orphan::acted_on(operation), &reasons, observed) {
+        if self.vanishes(&operation.inodes(), &reasons, observed) {
             return Ok(());
         }
         if !reasons.is_empty() {
@@ -176,7 +176,7 @@ impl Model {
         if observed == Some(&Err(Refusal::NotPending)) && self.may_be_committed(operation) {
             return Ok(());
         }
-        let named = orphan::acted_on(operation).into_iter().filter_map(|inode| self.find(inode));
+        let named = operation.inodes().into_iter().flatten().filter_map(|inode| self.find(inode));
         let unseen = observed.is_none() && named.into_iter().any(|node| self.is_orphan(node));
         let before = unseen.then(|| self.slices.clone());
         let showing = self.change(maker, caller, operation);
@@ -208,7 +208,7 @@ impl Model {
     /// A question of somebody's was answered.
     pub fn answer_as(&mut self, caller: &Caller, query: &Query, observed: &Outcome) -> Result<(), Expected> {
         let reasons = self.refusals_of_query(caller, query);
-        if self.vanishes(&[orphan::asked_about(query)], &reasons, Some(observed)) {
+        if self.vanishes(&[Some(query.inode())], &reasons, Some(observed)) {
             return Ok(());
         }
         if !reasons.is_empty() {

@@ -3,7 +3,7 @@
 
 use super::{Maker, Model, ROOT};
 use mooseng_core::id::InodeId;
-use mooseng_core::namespace::{Attr, Op, Outcome, Query, Refusal};
+use mooseng_core::namespace::{Attr, Outcome, Refusal};
 
 impl Model {
     pub(super) fn is_orphan(&self, node: Maker) -> bool {
@@ -14,7 +14,7 @@ impl Model {
     /// it is gone. Of several such inodes nobody knows which.
     pub(super) fn vanishes(
         &mut self,
-        named: &[InodeId],
+        named: &[Option<InodeId>],
         reasons: &[Refusal],
         observed: Option<&Outcome>,
     ) -> bool {
@@ -22,7 +22,7 @@ impl Model {
         if observed != Some(&Err(stale)) || reasons.contains(&stale) {
             return false;
         }
-        let named = named.iter().filter_map(|inode| self.find(*inode));
+        let named = named.iter().flatten().filter_map(|inode| self.find(*inode));
         let mut orphans: Vec<Maker> = named.filter(|node| self.is_orphan(*node)).collect();
         orphans.dedup();
         if let [orphan] = orphans[..] {
@@ -45,41 +45,5 @@ impl Model {
                 fits
             }
         })
-    }
-}
-
-/// The inodes that an operation names by their numbers.
-pub(super) fn acted_on(operation: &Op) -> Vec<InodeId> {
-    match operation {
-        Op::Mkdir { parent, .. }
-        | Op::Create { parent, .. }
-        | Op::Unlink { parent, .. }
-        | Op::Rmdir { parent, .. }
-        | Op::Symlink { parent, .. }
-        | Op::Mknod { parent, .. } => vec![*parent],
-        Op::Rename { source_parent, target_parent, .. } => vec![*source_parent, *target_parent],
-        Op::Link { inode, parent, .. } => vec![*inode, *parent],
-        Op::SetAttr { inode, .. }
-        | Op::GrantSlices { inode, .. }
-        | Op::Commit { inode, .. }
-        | Op::Compact { inode, .. }
-        | Op::Punch { inode, .. }
-        | Op::SetXattr { inode, .. }
-        | Op::RemoveXattr { inode, .. }
-        | Op::SetClass { inode, .. } => vec![*inode],
-        Op::AbandonSlices { .. } => Vec::new(),
-    }
-}
-
-pub(super) fn asked_about(query: &Query) -> InodeId {
-    match query {
-        Query::Lookup { parent, .. } => *parent,
-        Query::ReadDir { directory, .. } => *directory,
-        Query::GetAttr { inode }
-        | Query::ReadLink { inode }
-        | Query::Access { inode, .. }
-        | Query::GetXattr { inode, .. }
-        | Query::ListXattr { inode }
-        | Query::Map { inode, .. } => *inode,
     }
 }

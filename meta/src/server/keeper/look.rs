@@ -1,25 +1,17 @@
 //! Looking through what chunk servers keep, page by page and one server after the other. What is
 //! found is judged by [`crate::inventory`].
 
-use super::{Keeper, Looking};
-use crate::census::Life;
+use super::{Keeper, Looking, name};
 use crate::inventory::{self, Held, Page};
 use crate::server::chunk_servers::leads;
-use mooseng_core::env::{Clock, Env};
+use mooseng_core::env::Env;
 use mooseng_core::id::{PartId, ServerId, SessionId};
 use mooseng_core::probe;
-use mooseng_net::convert;
+use mooseng_net::convert::{self, PARTS_MAX};
 use mooseng_net::proto::chunk::{InventoryReply, InventoryRequest, Moment, PartName};
 
-/// The most parts of one deletion.
-const DELETE_MAX: usize = 4_096;
-
-fn name(part: PartId, incarnation: u64) -> PartName {
-    PartName { slice: part.slice.raw(), index: u32::from(part.index), incarnation }
-}
-
 fn names(parts: &[Held]) -> Vec<PartName> {
-    parts.iter().map(|held| name(held.part, held.incarnation)).take(DELETE_MAX).collect()
+    parts.iter().map(|held| name(held.part, held.incarnation)).take(PARTS_MAX).collect()
 }
 
 /// A part that no slice can have is nobody's.
@@ -99,14 +91,5 @@ impl<E: Env> Keeper<'_, E> {
             probe!("a chunk server keeps what is needed elsewhere");
             self.delete_named(server, names(&go), Some(moment)).await;
         }
-    }
-
-    pub(super) fn is_alive(&self, server: ServerId) -> bool {
-        self.state.chunk_server(server).is_some()
-            && self.server.with_census(|census| census.life(server, self.now())) == Life::Alive
-    }
-
-    pub(super) fn now(&self) -> mooseng_core::time::Instant {
-        self.server.env.clock().now()
     }
 }

@@ -179,34 +179,15 @@ fn touched(operation: &Operation, granted: &BTreeMap<SliceId, InodeId>) -> Vec<I
     let file_of = |slice: &SliceId| granted.get(slice).copied().unwrap_or(InodeId::ROOT);
     let mut touched = match &operation.asked {
         Asked::Change(change) => match change {
-            Op::Mkdir { parent, .. }
-            | Op::Create { parent, .. }
-            | Op::Symlink { parent, .. }
-            | Op::Mknod { parent, .. }
-            | Op::Unlink { parent, .. }
-            | Op::Rmdir { parent, .. } => vec![*parent],
             Op::Rename { source_parent, .. } => vec![*source_parent],
-            Op::Link { inode, parent, .. } => vec![*parent, *inode],
-            Op::SetAttr { inode, .. }
-            | Op::GrantSlices { inode, .. }
-            | Op::Punch { inode, .. }
-            | Op::SetXattr { inode, .. }
-            | Op::RemoveXattr { inode, .. }
-            | Op::SetClass { inode, .. } => vec![*inode],
             Op::Commit { inode, slices, .. } | Op::Compact { inode, slices, .. } => {
                 [*inode].into_iter().chain(slices.iter().map(|info| file_of(&info.slice))).collect()
             }
             Op::AbandonSlices { slices } if slices.is_empty() => vec![InodeId::ROOT],
             Op::AbandonSlices { slices } => slices.iter().map(file_of).collect(),
+            other => other.inodes().into_iter().flatten().collect(),
         },
-        Asked::Question(Query::Lookup { parent, .. }) => vec![*parent],
-        Asked::Question(
-            Query::GetAttr { inode } | Query::ReadLink { inode } | Query::Access { inode, .. },
-        ) => vec![*inode],
-        Asked::Question(Query::ReadDir { directory, .. }) => vec![*directory],
-        Asked::Question(
-            Query::Map { inode, .. } | Query::GetXattr { inode, .. } | Query::ListXattr { inode },
-        ) => vec![*inode],
+        Asked::Question(query) => vec![query.inode()],
     };
     match operation.answered() {
         Some((_, Ok(Answer::Attr(attr)), _)) => touched.push(attr.inode),
