@@ -48,6 +48,10 @@ impl<E: Env> Handler<E> for Service<E> {
         (1..=4).contains(&method)
     }
 
+    fn is_vital(&self, _: u32) -> bool {
+        false
+    }
+
     async fn handle(&self, method: u32, incoming: Incoming) -> Result<Reply<ExtentOf<E>>, Status> {
         let Incoming { message, body, .. } = incoming;
         match method {

@@ -14,6 +14,7 @@ struct Options {
     one_way: bool,
     request_body: bool,
     reply_body: bool,
+    vital: bool,
 }
 
 /// The options of every method, by service and method.
@@ -52,6 +53,7 @@ impl Options {
             one_way: switch("one_way")?,
             request_body: switch("request_body")?,
             reply_body: switch("reply_body")?,
+            vital: switch("vital")?,
         };
         if options.number == 0 {
             return Err(format!("{} has no number", method.full_name()).into());
@@ -132,10 +134,17 @@ fn write_trait(service: &Service, methods: &[(&Method, Options)], text: &mut Str
     text.push_str("}\n\n");
 }
 
+/// Rust text: is `method` one of these?
+fn matching(methods: &[(&Method, Options)], wanted: impl Fn(&Options) -> bool) -> String {
+    let wanted = methods.iter().filter(|(_, options)| wanted(options));
+    let numbers: Vec<u32> = wanted.map(|(_, options)| options.number).collect();
+    format!("{numbers:?}.contains(&method)")
+}
+
 fn write_handler(service: &Service, methods: &[(&Method, Options)], text: &mut String) {
     let name = &service.name;
-    let numbers: Vec<String> = methods.iter().map(|(_, options)| options.number.to_string()).collect();
-    let numbers = numbers.join(" | ");
+    let all = |_: &Options| true;
+    let (numbers, vital) = (matching(methods, all), matching(methods, |options| options.vital));
     text.push_str(&format!(
         "/// Puts a [`{name}`] behind the RPC.\n\
          pub struct {name}Handler<E, S> {{\n    service: S,\n    env: std::marker::PhantomData<fn() -> E>,\n}}\n\n\
@@ -144,7 +153,8 @@ fn write_handler(service: &Service, methods: &[(&Method, Options)], text: &mut S
          impl<E, S: Clone> Clone for {name}Handler<E, S> {{\n    fn clone(&self) -> Self {{\n        \
          Self::new(self.service.clone())\n    }}\n}}\n\n\
          impl<E: mooseng_core::env::Env, S: {name}<E>> crate::rpc::Handler<E> for {name}Handler<E, S> {{\n    \
-         fn serves(&self, method: u32) -> bool {{\n        matches!(method, {numbers})\n    }}\n\n    \
+         fn serves(&self, method: u32) -> bool {{\n        {numbers}\n    }}\n\n    \
+         fn is_vital(&self, method: u32) -> bool {{\n        {vital}\n    }}\n\n    \
          async fn handle(&self, method: u32, incoming: crate::rpc::Incoming) \
          -> Result<crate::rpc::Reply<crate::rpc::ExtentOf<E>>, crate::rpc::Status> {{\n        \
          match method {{\n"

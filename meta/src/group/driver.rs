@@ -340,7 +340,7 @@ impl<E: Env> Driver<E> {
                 }
             }
             Input::Propose { kind, reply } => self.proposed(kind, reply),
-            Input::Read(read) if self.reads.len() >= self.config.requests_max => {
+            Input::Read(read) if self.reads.like(&read.asked) >= self.config.requests_max => {
                 probe!("too many questions under way");
                 drop(read.reply.send(Err(Denied::Overloaded)));
             }
@@ -508,7 +508,8 @@ impl<E: Env> Driver<E> {
             ("requests that wait for their turn", requests as u64, requests_max),
             ("messages that wait for their turn", messages as u64, self.config.messages_max as u64),
             ("changes under way", (self.waiting.len() + self.proposals.len()) as u64, requests_max),
-            ("questions under way", self.reads.len() as u64, requests_max),
+            ("questions under way", self.reads.questions() as u64, requests_max),
+            ("sessions being kept alive", self.reads.keep_alives as u64, requests_max),
         ]
         .map(|(what, value, limit)| Load { what, value, limit })
         .to_vec()

@@ -207,7 +207,8 @@ impl Handle {
     }
 
     pub async fn read(&self, session: SessionId, asked: Asked) -> Result<Seen, Denied> {
-        self.ask(|reply| Input::Read(Read { session, asked, reply })).await
+        let lane = if asked == Asked::KeepAlive { Lane::KeepAlive } else { Lane::Request };
+        self.ask_in(lane, |reply| Input::Read(Read { session, asked, reply })).await
     }
 
     pub async fn keep_alive(&self, session: SessionId) -> Result<Seen, Denied> {
@@ -237,8 +238,12 @@ impl Handle {
     }
 
     async fn ask<T>(&self, input: impl FnOnce(Answering<T>) -> Input) -> Result<T, Denied> {
+        self.ask_in(Lane::Request, input).await
+    }
+
+    async fn ask_in<T>(&self, lane: Lane, input: impl FnOnce(Answering<T>) -> Input) -> Result<T, Denied> {
         let (reply, answer) = oneshot::channel();
-        self.put(Lane::Request, input(reply))?;
+        self.put(lane, input(reply))?;
         answer.await.unwrap_or_else(|_| Err(Denied::Uncertain))
     }
 

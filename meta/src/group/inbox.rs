@@ -11,6 +11,8 @@ use std::task::{Context, Poll};
 pub enum Lane {
     /// Of clients and operators: refused when there are too many.
     Request,
+    /// That sessions live: there are few, and they get through whatever else is asked.
+    KeepAlive,
     /// Of other replicas: lost when there are too many.
     Message,
     /// Of the group's own helpers.
@@ -31,12 +33,13 @@ pub struct Inbox<T> {
 struct Queue<T> {
     items: VecDeque<(Lane, T)>,
     requests: usize,
+    keep_alives: usize,
     messages: usize,
 }
 
 impl<T> Inbox<T> {
     pub fn new(requests_max: usize, messages_max: usize) -> Self {
-        let queue = Queue { items: VecDeque::new(), requests: 0, messages: 0 };
+        let queue = Queue { items: VecDeque::new(), requests: 0, keep_alives: 0, messages: 0 };
         Self { queue: Mutex::new(queue), waker: AtomicWaker::new(), requests_max, messages_max }
     }
 
@@ -48,6 +51,7 @@ impl<T> Inbox<T> {
         let mut queue = self.lock();
         let (count, count_max) = match lane {
             Lane::Request => (&mut queue.requests, self.requests_max),
+            Lane::KeepAlive => (&mut queue.keep_alives, self.requests_max),
             Lane::Message => (&mut queue.messages, self.messages_max),
             Lane::Report => (&mut 0, usize::MAX),
         };
@@ -75,6 +79,7 @@ impl<T> Inbox<T> {
         let (lane, item) = queue.items.pop_front()?;
         match lane {
             Lane::Request => queue.requests -= 1,
+            Lane::KeepAlive => queue.keep_alives -= 1,
             Lane::Message => queue.messages -= 1,
             Lane::Report => {}
         }
@@ -97,6 +102,8 @@ mod tests {
         let inbox = Inbox::new(1, 2);
         assert_eq!(inbox.put(Lane::Request, 1), Ok(()));
         assert_eq!(inbox.put(Lane::Request, 2), Err(Full));
+        assert_eq!(inbox.put(Lane::KeepAlive, 0), Ok(()));
+        assert_eq!(inbox.put(Lane::KeepAlive, 0), Err(Full));
         assert_eq!(inbox.put(Lane::Message, 3), Ok(()));
         assert_eq!(inbox.put(Lane::Message, 4), Ok(()));
         assert_eq!(inbox.put(Lane::Message, 5), Err(Full));
@@ -104,7 +111,7 @@ mod tests {
         assert_eq!(inbox.take(), Some(1));
         assert_eq!(inbox.put(Lane::Request, 7), Ok(()));
         let rest: Vec<i32> = std::iter::from_fn(|| inbox.take()).collect();
-        assert_eq!(rest, [3, 4, 6, 7]);
+        assert_eq!(rest, [0, 3, 4, 6, 7]);
     }
 
     #[test]

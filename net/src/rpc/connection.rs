@@ -149,7 +149,8 @@ impl<E: Env, H: Handler<E>> Connection<E, H> {
         match arrival {
             Some(Ok(Some(received))) => {
                 let crowded = self.env.buggify("rpc-server-overloaded");
-                desk.arrived(self.env.clock().now(), received, crowded).map_err(End::CutOff)
+                let vital = |method| self.handler.is_vital(method);
+                desk.arrived(self.env.clock().now(), received, vital, crowded).map_err(End::CutOff)
             }
             Some(Err(NetError::Rubbish { what })) => Err(End::CutOff(what)),
             Some(Ok(None) | Err(_)) | None => Err(End::Done),

@@ -3,7 +3,7 @@
 
 use super::config::ServerConfig;
 use super::head::{CALL_NUMBER_END, HEAD_BYTES, Head, Kind};
-use super::ledger::{Ledger, Refused, is_one_way};
+use super::ledger::{Ledger, Refused, Weight, is_one_way};
 use super::method::{Call, Incoming, Reply};
 use super::payload::Payload;
 use super::room::Room;
@@ -14,6 +14,9 @@ use futures::future::{AbortHandle, AbortRegistration};
 use mooseng_core::env::{Address, Body, Extent, Frame, Received};
 use mooseng_core::probe;
 use mooseng_core::time::Instant;
+
+/// A call longer than this is not light, whatever its method says.
+const VITAL_BYTES_MAX: usize = 4_096;
 
 pub(super) struct Desk {
     peer: Address,
@@ -47,18 +50,23 @@ impl Desk {
         Self { peer, config, ledger, one_way_next: CALL_NUMBER_END, heard: now, drain_until: None }
     }
 
-    /// A frame arrived. An error is a line about what no sound caller sends. `crowded`: act as if
-    /// there were no room.
+    /// A frame arrived. An error is a line about what no sound caller sends. `vital` says which methods
+    /// are carried out beside the limits of others; `crowded`: act as if there were no room for those.
     pub(super) fn arrived<X: Extent>(
         &mut self,
         now: Instant,
         received: Received,
+        vital: impl Fn(u32) -> bool,
         crowded: bool,
     ) -> Result<Wish<X>, String> {
         self.heard = now;
         let head = Head::decode(&received.head).map_err(|error| error.to_string())?;
         match head.kind {
-            Kind::Call => self.called(now, head, received, crowded),
+            Kind::Call => {
+                let light = received.head.len() + received.body.len() <= VITAL_BYTES_MAX;
+                let weight = if light && vital(head.method) { Weight::Vital } else { Weight::Ordinary };
+                self.called(now, head, received, weight, crowded)
+            }
             Kind::Notify => Ok(self.notified(now, head, received, crowded)),
             Kind::Cancel => {
                 if self.ledger.cancel(head.number) {
@@ -78,6 +86,7 @@ impl Desk {
         now: Instant,
         head: Head,
         received: Received,
+        weight: Weight,
         crowded: bool,
     ) -> Result<Wish<X>, String> {
         let number = head.number;
@@ -86,10 +95,10 @@ impl Desk {
             let status = Status::new(Code::Unavailable, "this server is stopping");
             return Ok(Wish::Send(refuse(number, &status)));
         }
-        if crowded {
+        if crowded && weight != Weight::Vital {
             return Ok(overloaded());
         }
-        match self.take_on(now, number, head, received) {
+        match self.take_on(now, number, head, received, weight) {
             Ok(task) => Ok(Wish::CarryOut(task)),
             Err(Refused::Overloaded) => {
                 probe!("rpc server overloaded");
@@ -112,7 +121,7 @@ impl Desk {
         let number = self.one_way_next;
         self.one_way_next += 1;
         let unlimited = Head { time_left_micros: u64::MAX, ..head };
-        match self.take_on(now, number, unlimited, received) {
+        match self.take_on(now, number, unlimited, received, Weight::OneWay) {
             Ok(task) => Wish::CarryOut(task),
             Err(_) => {
                 probe!("rpc server drops a one-way call");
@@ -127,11 +136,12 @@ impl Desk {
         number: u64,
         head: Head,
         received: Received,
+        weight: Weight,
     ) -> Result<Task, Refused> {
         let deadline = now + head.time_left().min(self.config.deadline_max);
         let bytes = received.head.len() + received.body.len();
         let (handle, abort) = AbortHandle::new_pair();
-        self.ledger.enter(number, deadline, bytes, handle)?;
+        self.ledger.enter(number, weight, deadline, bytes, handle)?;
         let message = received.head.slice(HEAD_BYTES..);
         let call = Call { peer: self.peer.clone(), deadline };
         let incoming = Incoming { call, message, body: received.body };

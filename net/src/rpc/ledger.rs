@@ -9,6 +9,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// Vital calls being carried out, of one connection.
+const CONNECTION_VITAL_MAX: usize = 4;
+
+/// Which limits a call counts against.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Weight {
+    Ordinary,
+    OneWay,
+    /// Those of its connection only.
+    Vital,
+}
+
 /// What the connections of one kind of callers share: how much is under way in all. One-way calls
 /// are counted apart: a call may take long, and may even wait for what one-way calls bring.
 #[derive(Debug)]
@@ -29,15 +41,20 @@ impl Limits {
         self.calls.load(Ordering::Relaxed)
     }
 
-    fn count(&self, one_way: bool) -> (&AtomicUsize, usize) {
-        if one_way { (&self.notices, self.share.notices_max) } else { (&self.calls, self.share.calls_max) }
+    /// Vital calls are bounded for each connection alone.
+    fn count(&self, weight: Weight) -> Option<(&AtomicUsize, usize)> {
+        match weight {
+            Weight::Ordinary => Some((&self.calls, self.share.calls_max)),
+            Weight::OneWay => Some((&self.notices, self.share.notices_max)),
+            Weight::Vital => None,
+        }
     }
 
-    fn enter(self: &Arc<Self>, one_way: bool, bytes: usize) -> Option<Permit> {
-        let permit = Permit { limits: self.clone(), one_way, bytes };
+    fn enter(self: &Arc<Self>, weight: Weight, bytes: usize) -> Option<Permit> {
+        let permit = Permit { limits: self.clone(), weight, bytes };
         // Counted first and looked at then: two connections at once may both be refused, never both
         // admitted beyond the limit. Giving the permit back is dropping it.
-        let (count, count_max) = self.count(one_way);
+        let Some((count, count_max)) = self.count(weight) else { return Some(permit) };
         let before = count.fetch_add(1, Ordering::Relaxed);
         let bytes_after = self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         // One call is always let in, or a body as large as the limit would never be.
@@ -49,22 +66,25 @@ impl Limits {
 #[derive(Debug)]
 struct Permit {
     limits: Arc<Limits>,
-    one_way: bool,
+    weight: Weight,
     bytes: usize,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.limits.count(self.one_way).0.fetch_sub(1, Ordering::Relaxed);
-        self.limits.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        if let Some((count, _)) = self.limits.count(self.weight) {
+            count.fetch_sub(1, Ordering::Relaxed);
+            self.limits.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
     }
 }
 
 pub(super) struct Ledger {
     limits: Arc<Limits>,
     underway: BTreeMap<u64, Underway>,
-    /// How many of them are one-way.
+    /// How many of them are one-way, and how many vital.
     notices: usize,
+    vital: usize,
     deadlines: BTreeSet<(Instant, u64)>,
 }
 
@@ -90,7 +110,7 @@ pub(super) enum Refused {
 
 impl Ledger {
     pub(super) fn new(limits: Arc<Limits>) -> Self {
-        Self { limits, underway: BTreeMap::new(), notices: 0, deadlines: BTreeSet::new() }
+        Self { limits, underway: BTreeMap::new(), notices: 0, vital: 0, deadlines: BTreeSet::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -100,6 +120,7 @@ impl Ledger {
     pub(super) fn enter(
         &mut self,
         number: u64,
+        weight: Weight,
         deadline: Instant,
         bytes: usize,
         abort: AbortHandle,
@@ -107,13 +128,18 @@ impl Ledger {
         if self.underway.contains_key(&number) {
             return Err(Refused::NumberInUse);
         }
-        let one_way = is_one_way(number);
-        let alike = if one_way { self.notices } else { self.underway.len() - self.notices };
-        if alike >= self.limits.share.connection_calls_max {
+        let calls_max = self.limits.share.connection_calls_max;
+        let (alike, alike_max) = match weight {
+            Weight::Ordinary => (self.underway.len() - self.notices - self.vital, calls_max),
+            Weight::OneWay => (self.notices, calls_max),
+            Weight::Vital => (self.vital, CONNECTION_VITAL_MAX),
+        };
+        if alike >= alike_max {
             return Err(Refused::Overloaded);
         }
-        let permit = self.limits.enter(one_way, bytes).ok_or(Refused::Overloaded)?;
-        self.notices += usize::from(one_way);
+        let permit = self.limits.enter(weight, bytes).ok_or(Refused::Overloaded)?;
+        self.notices += usize::from(weight == Weight::OneWay);
+        self.vital += usize::from(weight == Weight::Vital);
         self.underway.insert(number, Underway { deadline, abort, permit });
         self.deadlines.insert((deadline, number));
         Ok(())
@@ -126,7 +152,8 @@ impl Ledger {
 
     fn remove(&mut self, number: u64) -> Option<AbortHandle> {
         let Underway { deadline, abort, permit } = self.underway.remove(&number)?;
-        self.notices -= usize::from(permit.one_way);
+        self.notices -= usize::from(permit.weight == Weight::OneWay);
+        self.vital -= usize::from(permit.weight == Weight::Vital);
         self.deadlines.remove(&(deadline, number));
         Some(abort)
     }
@@ -182,13 +209,32 @@ mod tests {
     fn calls_leave_one_way_calls_their_room() {
         let mut ledger = Ledger::new(limits(2, 2));
         let notices = [CALL_NUMBER_END, CALL_NUMBER_END + 1, CALL_NUMBER_END + 2];
-        assert_eq!([1, 2].map(|number| ledger.enter(number, at(9), 1, handle())), [Ok(()); 2]);
-        assert_eq!(ledger.enter(3, at(9), 1, handle()), Err(Refused::Overloaded));
-        let entered = notices.map(|number| ledger.enter(number, at(9), 1, handle()));
+        assert_eq!(
+            [1, 2].map(|number| ledger.enter(number, Weight::Ordinary, at(9), 1, handle())),
+            [Ok(()); 2]
+        );
+        assert_eq!(ledger.enter(3, Weight::Ordinary, at(9), 1, handle()), Err(Refused::Overloaded));
+        let entered = notices.map(|number| ledger.enter(number, Weight::OneWay, at(9), 1, handle()));
         assert_eq!(entered, [Ok(()), Ok(()), Err(Refused::Overloaded)]);
         assert!(ledger.finish(notices[0]));
-        assert_eq!(ledger.enter(3, at(9), 1, handle()), Err(Refused::Overloaded));
-        assert_eq!(ledger.enter(notices[2], at(9), 1, handle()), Ok(()));
+        assert_eq!(ledger.enter(3, Weight::Ordinary, at(9), 1, handle()), Err(Refused::Overloaded));
+        assert_eq!(ledger.enter(notices[2], Weight::OneWay, at(9), 1, handle()), Ok(()));
+    }
+
+    /// Who has used up all room is not forgotten for it.
+    #[test]
+    fn vital_calls_need_no_room_and_are_few() {
+        let mut ledger = Ledger::new(limits(1, 9));
+        let mut enter = |number, weight| ledger.enter(number, weight, at(9), 90, handle());
+        assert_eq!(enter(1, Weight::Ordinary), Ok(()));
+        assert_eq!(enter(2, Weight::Ordinary), Err(Refused::Overloaded));
+        let vital = (3..9).map(|number| enter(number, Weight::Vital).is_ok());
+        assert_eq!(vital.collect::<Vec<bool>>(), [true, true, true, true, false, false]);
+        assert!(ledger.finish(3));
+        assert_eq!(ledger.enter(9, Weight::Vital, at(9), 90, handle()), Ok(()));
+        assert_eq!(ledger.enter(2, Weight::Ordinary, at(9), 1, handle()), Err(Refused::Overloaded));
+        assert!(ledger.finish(1));
+        assert_eq!(ledger.enter(2, Weight::Ordinary, at(9), 1, handle()), Ok(()));
     }
 
     #[test]
@@ -196,14 +242,14 @@ mod tests {
         let limits = limits(3, 2);
         let mut first = Ledger::new(limits.clone());
         let mut second = Ledger::new(limits.clone());
-        assert_eq!(first.enter(1, at(9), 40, handle()), Ok(()));
-        assert_eq!(first.enter(2, at(9), 40, handle()), Ok(()));
-        assert_eq!(first.enter(3, at(9), 1, handle()), Err(Refused::Overloaded));
-        assert_eq!(second.enter(1, at(9), 21, handle()), Err(Refused::Overloaded));
-        assert_eq!(second.enter(1, at(9), 20, handle()), Ok(()));
-        assert_eq!(second.enter(2, at(9), 0, handle()), Err(Refused::Overloaded));
+        assert_eq!(first.enter(1, Weight::Ordinary, at(9), 40, handle()), Ok(()));
+        assert_eq!(first.enter(2, Weight::Ordinary, at(9), 40, handle()), Ok(()));
+        assert_eq!(first.enter(3, Weight::Ordinary, at(9), 1, handle()), Err(Refused::Overloaded));
+        assert_eq!(second.enter(1, Weight::Ordinary, at(9), 21, handle()), Err(Refused::Overloaded));
+        assert_eq!(second.enter(1, Weight::Ordinary, at(9), 20, handle()), Ok(()));
+        assert_eq!(second.enter(2, Weight::Ordinary, at(9), 0, handle()), Err(Refused::Overloaded));
         assert!(first.finish(1));
-        assert_eq!(second.enter(2, at(9), 40, handle()), Ok(()));
+        assert_eq!(second.enter(2, Weight::Ordinary, at(9), 40, handle()), Ok(()));
         drop((first, second));
         assert_eq!((limits.calls.load(Ordering::Relaxed), limits.bytes.load(Ordering::Relaxed)), (0, 0));
     }
@@ -211,19 +257,19 @@ mod tests {
     #[test]
     fn a_call_larger_than_the_limit_is_let_in_alone() {
         let mut ledger = Ledger::new(limits(9, 9));
-        assert_eq!(ledger.enter(1, at(9), 500, handle()), Ok(()));
-        assert_eq!(ledger.enter(2, at(9), 1, handle()), Err(Refused::Overloaded));
+        assert_eq!(ledger.enter(1, Weight::Ordinary, at(9), 500, handle()), Ok(()));
+        assert_eq!(ledger.enter(2, Weight::Ordinary, at(9), 1, handle()), Err(Refused::Overloaded));
         assert!(ledger.cancel(1));
-        assert_eq!(ledger.enter(2, at(9), 1, handle()), Ok(()));
+        assert_eq!(ledger.enter(2, Weight::Ordinary, at(9), 1, handle()), Ok(()));
     }
 
     #[test]
     fn deadlines_pass_in_order_and_drop_what_the_call_does() {
         let mut ledger = Ledger::new(limits(9, 9));
         let late = handle();
-        ledger.enter(1, at(20), 0, late.clone()).unwrap();
-        ledger.enter(2, at(10), 0, handle()).unwrap();
-        assert_eq!(ledger.enter(2, at(10), 0, handle()), Err(Refused::NumberInUse));
+        ledger.enter(1, Weight::Ordinary, at(20), 0, late.clone()).unwrap();
+        ledger.enter(2, Weight::Ordinary, at(10), 0, handle()).unwrap();
+        assert_eq!(ledger.enter(2, Weight::Ordinary, at(10), 0, handle()), Err(Refused::NumberInUse));
         assert_eq!(ledger.due(), Some(at(10)));
         assert_eq!(ledger.expire(at(9)), None);
         assert_eq!(ledger.expire(at(15)), Some(2));

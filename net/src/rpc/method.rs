@@ -68,6 +68,9 @@ pub trait Handler<E: Env>: Clone + Send + Sync + 'static {
     /// Is this a method of a service that it knows?
     fn serves(&self, method: u32) -> bool;
 
+    /// Would refusing it make an overload worse?
+    fn is_vital(&self, method: u32) -> bool;
+
     fn handle(
         &self,
         method: u32,
@@ -78,6 +81,10 @@ pub trait Handler<E: Env>: Clone + Send + Sync + 'static {
 impl<E: Env, A: Handler<E>, B: Handler<E>> Handler<E> for (A, B) {
     fn serves(&self, method: u32) -> bool {
         self.0.serves(method) || self.1.serves(method)
+    }
+
+    fn is_vital(&self, method: u32) -> bool {
+        self.0.is_vital(method) || self.1.is_vital(method)
     }
 
     async fn handle(&self, method: u32, incoming: Incoming) -> Result<Reply<ExtentOf<E>>, Status> {

@@ -17,6 +17,8 @@ const ROUNDS_MAX: usize = 8;
 #[derive(Default)]
 pub(super) struct Reads {
     waiting: Vec<Read>,
+    /// How many of all of these only say that a session lives.
+    pub(super) keep_alives: usize,
     /// Asked about under a ticket.
     asked: VecDeque<(u64, Vec<Read>)>,
     /// May be answered when this index is applied.
@@ -24,12 +26,18 @@ pub(super) struct Reads {
 }
 
 impl Reads {
-    pub(super) fn len(&self) -> usize {
+    pub(super) fn questions(&self) -> usize {
         let under_way = self.asked.iter().chain(&self.confirmed).map(|(_, reads)| reads.len());
-        self.waiting.len() + under_way.sum::<usize>()
+        self.waiting.len() + under_way.sum::<usize>() - self.keep_alives
+    }
+
+    /// How much is under way that counts against the same limit.
+    pub(super) fn like(&self, asked: &Asked) -> usize {
+        if *asked == Asked::KeepAlive { self.keep_alives } else { self.questions() }
     }
 
     pub(super) fn push(&mut self, read: Read) {
+        self.keep_alives += usize::from(read.asked == Asked::KeepAlive);
         self.waiting.push(read);
     }
 
@@ -45,6 +53,7 @@ impl Reads {
     }
 
     pub(super) fn refuse(&mut self, denied: &Denied) {
+        self.keep_alives = 0;
         let asked = std::mem::take(&mut self.asked).into_iter().flat_map(|(_, reads)| reads);
         let confirmed = std::mem::take(&mut self.confirmed).into_iter().flat_map(|(_, reads)| reads);
         for read in std::mem::take(&mut self.waiting).into_iter().chain(asked).chain(confirmed) {
@@ -157,6 +166,7 @@ impl<E: Env> Driver<E> {
     }
 
     fn grant(&mut self, read: Read, seen: Seen, now: Instant) {
+        self.reads.keep_alives -= usize::from(read.asked == Asked::KeepAlive);
         if matches!(seen, Seen::Alive(_)) {
             self.contacts.heard(read.session, now);
         }

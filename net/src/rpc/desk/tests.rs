@@ -32,6 +32,9 @@ fn desk(calls_max: usize) -> Desk {
     Desk::new(Address::new("caller"), config, Rooms::new(&config).of(false), at(0))
 }
 
+/// A method that is refused no room.
+const VITAL: u32 = 7;
+
 fn frame(head: Head, message: &'static [u8]) -> Received {
     Received { head: Payload::from_bytes(message).into_head(&head), body: Bytes::new() }
 }
@@ -42,7 +45,7 @@ fn call(number: u64, left_millis: u64) -> Received {
 }
 
 fn take(desk: &mut Desk, now: u64, received: Received) -> Wish<Sealed> {
-    desk.arrived(at(now), received, false).unwrap()
+    desk.arrived(at(now), received, |method| method == VITAL, false).unwrap()
 }
 
 fn task(wish: Wish<Sealed>) -> Task {
@@ -102,8 +105,13 @@ fn a_full_or_crowded_server_says_so() {
     task(take(&mut desk, 0, one_way()));
     task(take(&mut desk, 0, one_way()));
     assert!(matches!(take(&mut desk, 0, one_way()), Wish::Nothing));
+    let vital = frame(Head { method: VITAL, time_left_micros: 1, ..Head::about(Kind::Call, 4) }, b"ask");
+    task(desk.arrived(at(0), vital, |method| method == VITAL, true).unwrap());
     desk.carried_out::<Sealed>(1, Err(Status::unimplemented(9)));
-    assert_eq!(refused(desk.arrived(at(0), call(3, 30), true).unwrap()), (3, Code::Overloaded));
+    assert_eq!(
+        refused(desk.arrived(at(0), call(3, 30), |method| method == VITAL, true).unwrap()),
+        (3, Code::Overloaded)
+    );
     task(take(&mut desk, 0, call(3, 30)));
 }
 
@@ -162,13 +170,17 @@ fn an_idle_connection_ends() {
 fn what_no_caller_sends_is_an_error() {
     let mut desk = desk(9);
     task(take(&mut desk, 0, call(1, 30)));
-    let twice = desk.arrived::<Sealed>(at(0), call(1, 30), false).unwrap_err();
+    let twice = desk.arrived::<Sealed>(at(0), call(1, 30), |method| method == VITAL, false).unwrap_err();
     assert_eq!(twice, "it uses call number 1 twice");
     for kind in [Kind::Hello, Kind::Answer, Kind::Refusal, Kind::Pong] {
-        assert!(desk.arrived::<Sealed>(at(0), frame(Head::about(kind, 1), b""), false).is_err(), "{kind:?}");
+        assert!(
+            desk.arrived::<Sealed>(at(0), frame(Head::about(kind, 1), b""), |method| method == VITAL, false)
+                .is_err(),
+            "{kind:?}"
+        );
     }
     let short = Received { head: Bytes::from_static(b"short"), body: Bytes::new() };
-    assert!(desk.arrived::<Sealed>(at(0), short, false).is_err());
+    assert!(desk.arrived::<Sealed>(at(0), short, |method| method == VITAL, false).is_err());
 }
 
 /// Any bytes at all: a wish or an error, never a panic, and never more calls than the limit.
@@ -192,7 +204,7 @@ fn rubbish_never_panics() {
             }
             let length = if dice.chance(100_000) { dice.below(24) as usize } else { 24 };
             let received = Received { head: Bytes::copy_from_slice(&head[..length]), body: Bytes::new() };
-            match desk.arrived::<Sealed>(at(now), received, dice.chance(50_000)) {
+            match desk.arrived::<Sealed>(at(now), received, |method| method == VITAL, dice.chance(50_000)) {
                 Ok(wish) => {
                     wishes += 1;
                     underway += usize::from(matches!(wish, Wish::CarryOut(_)));

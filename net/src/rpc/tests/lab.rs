@@ -102,6 +102,10 @@ impl Handler<TestEnv> for Lab {
         (1..=4).contains(&method)
     }
 
+    fn is_vital(&self, _: u32) -> bool {
+        false
+    }
+
     async fn handle(&self, method: u32, incoming: Incoming) -> Result<Reply<ExtentOf<TestEnv>>, Status> {
         let Incoming { call: Call { deadline, .. }, message, body } = incoming;
         let text = String::from_utf8_lossy(&message).into_owned();
