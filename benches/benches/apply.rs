@@ -36,7 +36,9 @@ impl Shard {
         let state = State::new(StateConfig::default());
         let renamed = vec![false; files as usize];
         let mut shard = Self { state, session: SessionId(0), sequence: 0, directories: Vec::new(), renamed };
-        let Reply::Session { session } = shard.apply(CommandKind::OpenSession { nonce: [1; 16] }) else {
+        let Reply::Session { session } =
+            shard.apply(CommandKind::OpenSession { nonce: [1; 16], caches: false })
+        else {
             panic!("a session opens");
         };
         shard.session = session;

@@ -155,7 +155,7 @@ impl<E: Env> Session<E> {
         };
         let mut shared =
             Shared { env: env.clone(), config, id: SessionId(0), inner: Mutex::new(inner), holds };
-        let request = wire::OpenSessionRequest { nonce: nonce.into() };
+        let request = wire::OpenSessionRequest { nonce: nonce.into(), caches: false };
         let Asked { reply, at } = shared
             .ask(|client, deadline| {
                 let request = request.clone();
@@ -230,6 +230,7 @@ impl<E: Env> Session<E> {
             slot_table_version: 0,
             query: Some(query.into()),
             caller: write_caller(caller),
+            lease_wanted: false,
         };
         let ask = self.shared.ask(|client, deadline| {
             let request = request.clone();
@@ -293,6 +294,8 @@ impl<E: Env> Change<E> {
             slot_table_version: 0,
             op: Some(op.into()),
             caller: write_caller(caller),
+            lease_epoch: 0,
+            dropped: Vec::new(),
         };
         let ask = self.shared.ask_until(self.end, |client, deadline| {
             request.low_water = self.shared.lock().window.low_water();

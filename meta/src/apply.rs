@@ -41,7 +41,7 @@ pub fn apply(state: &mut State, index: u64, command: &Command) -> Applied {
     let mut effects = Vec::new();
     let reply = match &command.kind {
         CommandKind::Noop => Reply::Done,
-        CommandKind::OpenSession { nonce } => sessions::open(state, *nonce, &mut effects),
+        CommandKind::OpenSession { nonce, caches } => sessions::open(state, *nonce, *caches, &mut effects),
         CommandKind::CloseSession { session } => {
             effects.extend(sessions::end(state, *session).then_some(Effect::SessionEnded(*session)));
             Reply::Done

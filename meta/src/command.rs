@@ -29,6 +29,8 @@ pub enum CommandKind {
     Noop,
     OpenSession {
         nonce: Nonce,
+        /// It keeps answers, and may be given leases.
+        caches: bool,
     },
     CloseSession {
         session: SessionId,

@@ -7,7 +7,7 @@
 //!              7 bytes          1 byte     from 0        of records  of all else
 //!
 //!   records  0 | configuration | marks           once, first
-//!            1..16 | record                      tables ascending, keys ascending
+//!            1..17 | record                      tables ascending, keys ascending
 //!            255 | hash u128                     once, last
 //! ```
 //!
@@ -71,6 +71,7 @@ enum At {
     Condemned(Option<SliceId>),
     SliceCounters(Option<u16>),
     ChunkServers(Option<ServerId>),
+    Caching(Option<SessionId>),
     Targets(Option<InodeId>),
     Orphans(Option<InodeId>),
     Xattrs(Option<XattrKey>),
@@ -86,6 +87,7 @@ impl Image {
         let state = plant!("snapshot-without-sessions", state, {
             let mut state = state;
             (state.sessions, state.answers) = (Table::default(), Table::default());
+            state.caching = Table::default();
             state
         });
         let state = plant!("snapshot-without-counters", state, {
@@ -137,8 +139,9 @@ impl Image {
                 go(&state.slice_counters, after, out, room, At::SliceCounters, At::ChunkServers(None))
             }
             At::ChunkServers(after) => {
-                go(&state.chunk_servers, after, out, room, At::ChunkServers, At::Trailer)
+                go(&state.chunk_servers, after, out, room, At::ChunkServers, At::Caching(None))
             }
+            At::Caching(after) => go(&state.caching, after, out, room, At::Caching, At::Trailer),
             At::Trailer if out.len() + TRAILER_BYTES > room && out.len() > HEADER_BYTES => {
                 (At::Trailer, true)
             }

@@ -11,7 +11,7 @@
 //! Time is not known here: that a session ran out is a command of its own.
 
 use crate::command::{Effect, Reply};
-use crate::state::{AnswerKey, Kept, Nonce, Recorded, Session, State};
+use crate::state::{AnswerKey, Caches, Kept, Nonce, Recorded, Session, State};
 use mooseng_core::id::{SessionId, SliceId};
 use mooseng_core::namespace::Outcome;
 use mooseng_core::{plant, probe};
@@ -24,7 +24,7 @@ pub(crate) struct Request {
 }
 
 /// The same nonce is the same session, for as long as that lives.
-pub(crate) fn open(state: &mut State, nonce: Nonce, effects: &mut Vec<Effect>) -> Reply {
+pub(crate) fn open(state: &mut State, nonce: Nonce, caches: bool, effects: &mut Vec<Effect>) -> Reply {
     if let Some(session) = state.nonces.get(&nonce) {
         probe!("session opened again under its nonce");
         return Reply::Session { session: *session };
@@ -38,6 +38,9 @@ pub(crate) fn open(state: &mut State, nonce: Nonce, effects: &mut Vec<Effect>) -
     let before = state.sessions.insert(session, Session { nonce, low_water: 1 });
     assert!(before.is_none(), "{session:?} is given once");
     state.nonces.insert(nonce, session);
+    if caches {
+        state.caching.insert(session, Caches);
+    }
     effects.push(Effect::SessionOpened(session));
     Reply::Session { session }
 }
@@ -47,6 +50,7 @@ pub(crate) fn end(state: &mut State, session: SessionId) -> bool {
     let Some(held) = state.sessions.remove(&session) else { return false };
     let nonce = state.nonces.remove(&held.nonce);
     assert_eq!(nonce, Some(session), "every session is found by its nonce");
+    state.caching.remove(&session);
     forget(state, session, None);
     plant!("pending-slices-never-collected", forget_pending(state, session), ());
     true

@@ -33,7 +33,7 @@ pub(crate) use inode::{Inode, MODE_MASK};
 pub(crate) use orphan::Orphan;
 pub(crate) use record::{Reader, Record, Sink};
 pub use session::Nonce;
-pub(crate) use session::{Allotted, AnswerKey, Counter, Kept, Recorded, Session};
+pub(crate) use session::{Allotted, AnswerKey, Caches, Counter, Kept, Recorded, Session};
 pub(crate) use slice::{Condemned, Live, Pending, Servers, SliceCounter};
 pub(crate) use table::Table;
 pub(crate) use target::Says;
@@ -47,7 +47,7 @@ use mooseng_core::time::Stamp;
 use mooseng_core::{plant, probe};
 
 /// How many tables a state has.
-const TABLES: usize = 15;
+const TABLES: usize = 16;
 
 /// Everything a replica of a shard knows, save what Raft itself keeps.
 #[derive(Clone)]
@@ -58,6 +58,8 @@ pub struct State {
     /// The next counter of every slot that has allotted an id.
     pub(crate) counters: Table<Counter>,
     pub(crate) sessions: Table<Session>,
+    /// Those of them that keep answers.
+    pub(crate) caching: Table<Caches>,
     pub(crate) answers: Table<Recorded>,
     pub(crate) replicas: Table<Allotted>,
     pub(crate) extents: Table<Extent>,
@@ -112,6 +114,7 @@ impl State {
             entries: Table::default(),
             counters: Table::default(),
             sessions: Table::default(),
+            caching: Table::default(),
             answers: Table::default(),
             replicas: Table::default(),
             extents: Table::default(),
@@ -161,6 +164,7 @@ impl State {
             self.targets.sum(),
             self.orphans.sum(),
             self.xattrs.sum(),
+            self.caching.sum(),
         ];
         self.hash_with(tables)
     }
@@ -183,6 +187,7 @@ impl State {
             self.targets.sum_from_scratch(),
             self.orphans.sum_from_scratch(),
             self.xattrs.sum_from_scratch(),
+            self.caching.sum_from_scratch(),
         ];
         self.hash_with(tables)
     }
@@ -220,6 +225,15 @@ impl State {
         self.sessions.iter().map(|(id, _)| *id)
     }
 
+    /// Every session that keeps answers, in order.
+    pub fn caching_sessions(&self) -> impl Iterator<Item = SessionId> + '_ {
+        self.caching.iter().map(|(id, _)| *id)
+    }
+
+    pub fn caches(&self, session: SessionId) -> bool {
+        self.caching.get(&session).is_some()
+    }
+
     pub fn has_session(&self, session: SessionId) -> bool {
         self.sessions.get(&session).is_some()
     }
@@ -254,6 +268,7 @@ impl State {
             + self.entries.footprint()
             + self.counters.footprint()
             + self.sessions.footprint()
+            + self.caching.footprint()
             + self.answers.footprint()
             + self.replicas.footprint()
             + self.extents.footprint()

@@ -29,7 +29,8 @@ struct Shard {
 impl Shard {
     fn new(config: StateConfig) -> Self {
         let mut state = State::new(config);
-        let applied = apply(&mut state, 1, &command(0, CommandKind::OpenSession { nonce: [1; 16] }));
+        let applied =
+            apply(&mut state, 1, &command(0, CommandKind::OpenSession { nonce: [1; 16], caches: false }));
         let Reply::Session { session } = applied.reply else { panic!("a session: {applied:?}") };
         Self { state, session, sequence: 0, opened: None }
     }

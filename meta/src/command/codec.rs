@@ -60,8 +60,9 @@ fn encode_kind(kind: &CommandKind) -> proto::command_record::Kind {
     use proto::command_record::Kind;
     match kind {
         CommandKind::Noop => Kind::Noop(proto::NoopCommand {}),
-        CommandKind::OpenSession { nonce } => {
-            Kind::OpenSession(proto::OpenSessionCommand { nonce: Bytes::copy_from_slice(nonce) })
+        CommandKind::OpenSession { nonce, caches } => {
+            let open = proto::OpenSessionCommand { nonce: Bytes::copy_from_slice(nonce) };
+            if *caches { Kind::OpenCachingSession(open) } else { Kind::OpenSession(open) }
         }
         CommandKind::CloseSession { session } => {
             Kind::CloseSession(proto::CloseSessionCommand { session: session.0 })
@@ -113,7 +114,11 @@ fn decode_kind(kind: proto::command_record::Kind) -> Result<CommandKind, Malform
     Ok(match kind {
         Kind::Noop(proto::NoopCommand {}) => CommandKind::Noop,
         Kind::OpenSession(open) => {
-            CommandKind::OpenSession { nonce: nonce("open_session.nonce", &open.nonce)? }
+            CommandKind::OpenSession { nonce: nonce("open_session.nonce", &open.nonce)?, caches: false }
+        }
+        Kind::OpenCachingSession(open) => {
+            let nonce = nonce("open_caching_session.nonce", &open.nonce)?;
+            CommandKind::OpenSession { nonce, caches: true }
         }
         Kind::CloseSession(close) => {
             CommandKind::CloseSession { session: session("close_session.session", close.session)? }

@@ -87,7 +87,8 @@ fn every_kind() -> Vec<CommandKind> {
     };
     let mut kinds = vec![
         CommandKind::Noop,
-        CommandKind::OpenSession { nonce: [7; 16] },
+        CommandKind::OpenSession { nonce: [7; 16], caches: false },
+        CommandKind::OpenSession { nonce: [7; 16], caches: true },
         CommandKind::CloseSession { session: SessionId(u64::MAX) },
         CommandKind::ExpireSessions { sessions: vec![] },
         CommandKind::ExpireSessions { sessions: vec![SessionId(1), SessionId(2)] },
@@ -115,7 +116,7 @@ fn every_command_comes_back() {
 }
 
 fn refused(change: impl FnOnce(&mut proto::CommandRecord)) -> String {
-    let sound = command(CommandKind::OpenSession { nonce: [7; 16] });
+    let sound = command(CommandKind::OpenSession { nonce: [7; 16], caches: false });
     let mut record = proto::CommandRecord::decode(sound.encode()).unwrap();
     change(&mut record);
     Command::decode(Bytes::from(record.encode_to_vec())).unwrap_err().to_string()

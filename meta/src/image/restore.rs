@@ -3,8 +3,8 @@
 
 use super::{FORMAT, HEAD, HEADER_BYTES, MAGIC, TRAILER, header};
 use crate::state::{
-    Allotted, ChunkServer, Condemned, Counter, Entry, Extent, Inode, Live, Marks, Orphan, Pending, Reader,
-    Record, Recorded, Says, Session, SliceCounter, State, StateConfig, Table, Xattr,
+    Allotted, Caches, ChunkServer, Condemned, Counter, Entry, Extent, Inode, Live, Marks, Orphan, Pending,
+    Reader, Record, Recorded, Says, Session, SliceCounter, State, StateConfig, Table, Xattr,
 };
 use bytes::Bytes;
 
@@ -121,6 +121,16 @@ impl Restorer {
                 }
             }
             Says::TABLE => put(&mut state.targets, reader),
+            Caches::TABLE => {
+                let (id, caches) = Caches::take(reader)?;
+                if state.sessions.get(&id).is_none() {
+                    return Err("a session that caches");
+                }
+                match state.caching.insert(id, caches) {
+                    Some(_) => Err("a record that comes twice"),
+                    None => Ok(()),
+                }
+            }
             Orphan::TABLE => put(&mut state.orphans, reader),
             Xattr::TABLE => put(&mut state.xattrs, reader),
             Session::TABLE => {

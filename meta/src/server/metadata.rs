@@ -4,17 +4,24 @@ use super::Server;
 use crate::command::{CommandKind, Reply};
 use crate::group::handle::{Asked, Denied, Handle, Seen};
 use crate::group::opens::Saying;
-use mooseng_core::env::Env;
+use mooseng_core::env::{Env, sleep};
 use mooseng_core::namespace::{Op, Query};
 use mooseng_net::convert;
 use mooseng_net::proto::metadata::hold_request::What;
 use mooseng_net::proto::metadata::{
     CloseSessionReply, CloseSessionRequest, HoldReply, HoldRequest, KeepAliveReply, KeepAliveRequest,
     Metadata, MutateReply, MutateRequest, OpenSessionReply, OpenSessionRequest, QueryReply, QueryRequest,
+    RecallsReply, RecallsRequest,
 };
 use mooseng_net::rpc::{Call, Code, Status};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Of leases on nothing.
+const EPOCH: u64 = 1;
+const LEASE: Duration = Duration::from_secs(5);
+/// How long a call waits for a recall.
+const HOLD: Duration = Duration::from_millis(500);
 
 pub(super) struct Service<E: Env> {
     server: Arc<Server<E>>,
@@ -82,7 +89,8 @@ fn milliseconds(lifetime: Duration) -> u64 {
 impl<E: Env> Metadata<E> for Service<E> {
     async fn open_session(&self, _: Call, request: OpenSessionRequest) -> Result<OpenSessionReply, Status> {
         let nonce = convert::nonce("nonce", &request.nonce)?;
-        let proposed = self.group()?.propose(CommandKind::OpenSession { nonce }).await;
+        let kind = CommandKind::OpenSession { nonce, caches: request.caches };
+        let proposed = self.group()?.propose(kind).await;
         match proposed.map_err(status)? {
             (Reply::Session { session }, index) => {
                 let lifetime_ms = milliseconds(self.lifetime());
@@ -127,7 +135,7 @@ impl<E: Env> Metadata<E> for Service<E> {
         };
         match self.group()?.propose(kind).await.map_err(status)? {
             (Reply::Outcome { outcome, index }, _) => {
-                Ok(MutateReply { outcome: Some((&outcome).into()), index })
+                Ok(MutateReply { outcome: Some((&outcome).into()), index, ..MutateReply::default() })
             }
             (reply, _) => Err(refused(&reply)),
         }
@@ -139,7 +147,8 @@ impl<E: Env> Metadata<E> for Service<E> {
         let caller = convert::caller("caller", request.caller)?;
         match attached(self.group()?.query(session, caller, query).await.map_err(status)?) {
             (Seen::Outcome(outcome, index), attach_wanted) => {
-                Ok(QueryReply { outcome: Some((&outcome).into()), index, attach_wanted })
+                let outcome = Some((&outcome).into());
+                Ok(QueryReply { outcome, index, attach_wanted, ..QueryReply::default() })
             }
             _ => Err(unknown_session()),
         }
@@ -164,7 +173,25 @@ impl<E: Env> Metadata<E> for Service<E> {
             }
         };
         match attached(self.group()?.read(session, asked).await.map_err(status)?) {
-            (Seen::Outcome(outcome, index), _) => Ok(HoldReply { outcome: Some((&outcome).into()), index }),
+            (Seen::Outcome(outcome, index), _) => {
+                Ok(HoldReply { outcome: Some((&outcome).into()), index, ..HoldReply::default() })
+            }
+            _ => Err(unknown_session()),
+        }
+    }
+
+    /// No lease is given, so there is none to be given back.
+    async fn recalls(&self, _: Call, request: RecallsRequest) -> Result<RecallsReply, Status> {
+        let session = convert::session("session", request.session)?;
+        let group = self.group()?;
+        if request.epoch == EPOCH {
+            sleep(&self.server.env, HOLD).await;
+        }
+        match attached(group.keep_alive(session).await.map_err(status)?) {
+            (Seen::Alive(_), _) => {
+                let (number, lease_ms) = (request.acknowledged, milliseconds(LEASE));
+                Ok(RecallsReply { epoch: EPOCH, number, inodes: Vec::new(), lease_ms })
+            }
             _ => Err(unknown_session()),
         }
     }

@@ -26,6 +26,7 @@ pub fn check(state: &State) -> Result<(), String> {
     state.entries.check()?;
     state.counters.check()?;
     state.sessions.check()?;
+    state.caching.check()?;
     state.answers.check()?;
     state.replicas.check()?;
     state.targets.check()?;
@@ -180,6 +181,9 @@ fn check_sessions(state: &State) -> Result<(), String> {
         if state.nonces.get(&session.nonce) != Some(id) {
             return Err(format!("{id:?} is not found by its nonce"));
         }
+    }
+    if let Some((id, _)) = state.caching.iter().find(|(id, _)| state.sessions.get(id).is_none()) {
+        return Err(format!("{id:?} caches and does not exist"));
     }
     for (key, recorded) in state.answers.iter() {
         let Some(session) = state.sessions.get(&key.session) else {

@@ -18,6 +18,10 @@ pub(crate) struct Session {
     pub(crate) low_water: u64,
 }
 
+/// A session that keeps answers, and may be given leases.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Caches;
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct AnswerKey {
     pub(crate) session: SessionId,
@@ -118,6 +122,19 @@ impl Record for Session {
         let id = SessionId(reader.u64("session")?);
         let nonce = take_nonce(reader)?;
         Ok((id, Self { nonce, low_water: reader.u64("low water mark")? }))
+    }
+}
+
+impl Record for Caches {
+    type Key = SessionId;
+    const TABLE: u8 = 16;
+
+    fn put<S: Sink>(&self, key: &SessionId, sink: &mut S) {
+        sink.u64(key.0);
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Result<(SessionId, Self), &'static str> {
+        Ok((SessionId(reader.u64("session that caches")?), Self))
     }
 }
 

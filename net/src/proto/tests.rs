@@ -30,6 +30,8 @@ fn a_metadata_request() {
         slot_table_version: 1,
         op: Some(mkdir()),
         caller: Some(namespace::Caller { uid: 5, gid: 6, groups: vec![7, 300] }),
+        lease_epoch: 0,
+        dropped: vec![],
     };
     assert_eq!(
         hex(&request),
@@ -56,7 +58,7 @@ fn a_metadata_reply() {
         rdev: 0,
     };
     let outcome = namespace::Outcome { kind: Some(namespace::outcome::Kind::Attr(attr)) };
-    let reply = metadata::MutateReply { outcome: Some(outcome), index: 12 };
+    let reply = metadata::MutateReply { outcome: Some(outcome), index: 12, ..Default::default() };
     assert_eq!(
         hex(&reply),
         "0a3e123c090100000000505200100118a403200128e807306438802041010000000000000049ffffffffffffffff5100ca9a3b00000000580980018102880108100c"

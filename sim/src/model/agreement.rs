@@ -30,7 +30,9 @@ pub(crate) struct Shard {
 impl Shard {
     pub(crate) fn new(config: StateConfig) -> Self {
         let mut shard = Self { state: State::new(config), index: 0, session: SessionId(0), sequence: 0 };
-        let Reply::Session { session } = shard.apply(CommandKind::OpenSession { nonce: [0; 16] }) else {
+        let Reply::Session { session } =
+            shard.apply(CommandKind::OpenSession { nonce: [0; 16], caches: false })
+        else {
             panic!("a session is opened")
         };
         shard.session = session;

@@ -169,7 +169,9 @@ fn only_what_is_pending_for_the_session_is_committed() {
     assert_eq!(shard.commit(file, vec![stored(two, 9)], vec![extent(two)]), Err(Refusal::NotPending));
     assert_eq!(shard.state.slice_state(two), SliceState::Forgotten);
     let (before, sequence) = (shard.session, shard.sequence);
-    let Reply::Session { session } = shard.apply(1, CommandKind::OpenSession { nonce: [2; 16] }).reply else {
+    let Reply::Session { session } =
+        shard.apply(1, CommandKind::OpenSession { nonce: [2; 16], caches: false }).reply
+    else {
         panic!("a session");
     };
     (shard.session, shard.sequence) = (session, 0);

@@ -77,7 +77,7 @@ fn a_mark_above_its_own_request_changes_nothing() {
 fn sessions_open_once_and_end_for_good() {
     let mut shard = shard();
     let first = shard.session;
-    let open = |nonce: u8| CommandKind::OpenSession { nonce: [nonce; 16] };
+    let open = |nonce: u8| CommandKind::OpenSession { nonce: [nonce; 16], caches: nonce == 2 };
     assert_eq!(shard.apply(1, open(1)).reply, Reply::Session { session: first });
     let opened = shard.apply(1, open(2));
     let Reply::Session { session: second } = opened.reply else { panic!("{opened:?}") };

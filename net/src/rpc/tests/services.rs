@@ -6,7 +6,7 @@ use crate::proto::cluster::cluster_methods;
 use crate::proto::metadata::{
     CloseSessionReply, CloseSessionRequest, HoldReply, HoldRequest, KeepAliveReply, KeepAliveRequest,
     Metadata, MetadataClient, MetadataHandler, MutateReply, MutateRequest, OpenSessionReply,
-    OpenSessionRequest, QueryReply, QueryRequest, metadata_methods,
+    OpenSessionRequest, QueryReply, QueryRequest, RecallsReply, RecallsRequest, metadata_methods,
 };
 use crate::proto::raft::{
     FetchSnapshotReply, FetchSnapshotRequest, InquireReply, InquireRequest, Raft, RaftClient, RaftHandler,
@@ -35,6 +35,7 @@ fn the_numbers_of_methods_are_pinned() {
             (104, "Metadata.Mutate", false),
             (105, "Metadata.Query", false),
             (106, "Metadata.Hold", false),
+            (107, "Metadata.Recalls", false),
             (201, "Raft.Step", true),
             (202, "Raft.Inquire", false),
             (203, "Raft.FetchSnapshot", false),
@@ -69,11 +70,15 @@ impl Metadata<TestEnv> for Server {
     }
 
     async fn mutate(&self, _: Call, request: MutateRequest) -> Result<MutateReply, Status> {
-        Ok(MutateReply { outcome: None, index: request.sequence })
+        Ok(MutateReply { index: request.sequence, ..MutateReply::default() })
     }
 
     async fn hold(&self, _: Call, _: HoldRequest) -> Result<HoldReply, Status> {
         Err(Status::new(Code::Unimplemented, "nothing is held here"))
+    }
+
+    async fn recalls(&self, _: Call, _: RecallsRequest) -> Result<RecallsReply, Status> {
+        Err(Status::new(Code::Unimplemented, "nothing is leased here"))
     }
 
     async fn query(&self, _: Call, _: QueryRequest) -> Result<QueryReply, Status> {
@@ -120,7 +125,7 @@ fn two_services_share_a_server_and_a_connection() {
         let channel = open(&lab, &server).await;
         let metadata = MetadataClient::new(channel.clone());
         let raft = RaftClient::new(channel.clone());
-        let request = OpenSessionRequest { nonce: Bytes::from_static(&[9; 16]) };
+        let request = OpenSessionRequest { nonce: Bytes::from_static(&[9; 16]), caches: false };
         let opened = metadata.open_session(&request, lab.within(100)).await;
         assert_eq!(opened, Ok(OpenSessionReply { session: 9, lifetime_ms: 60_000, index: 3 }));
         let request = FetchSnapshotRequest { bytes_max: 5, ..FetchSnapshotRequest::default() };
@@ -141,7 +146,7 @@ fn bad_fields_and_messages_are_refused_by_name() {
     lab.env.run(async {
         let channel = open(&lab, &Server::default()).await;
         let metadata = MetadataClient::new(channel.clone());
-        let request = OpenSessionRequest { nonce: Bytes::from_static(b"short") };
+        let request = OpenSessionRequest { nonce: Bytes::from_static(b"short"), caches: false };
         let refused = metadata.open_session(&request, lab.within(100)).await;
         let why = "open_session.nonce: a nonce has 16 bytes, not 5";
         assert_eq!(refused, Err(CallError::Status(Status::new(Code::Invalid, why))));
@@ -170,7 +175,7 @@ fn a_reply_that_does_not_decode_may_have_been_carried_out() {
         let channel = lab.channel(ChannelConfig::default());
         // The echo of this request is no reply: its first field has another type.
         static ECHOED: Method = Method { number: 1, name: "Lab.Echo", one_way: false };
-        let request = OpenSessionRequest { nonce: Bytes::from_static(&[9; 16]) };
+        let request = OpenSessionRequest { nonce: Bytes::from_static(&[9; 16]), caches: false };
         let error = channel
             .call_message::<_, OpenSessionReply>(&ECHOED, &request, Body::Empty, lab.within(100))
             .await
