@@ -133,10 +133,11 @@ pub const BUGS: &[Bug] = &[
 ];
 
 /// Bugs that are looked for elsewhere than in the swarm: in runs beyond the budget, where other oracles
-/// watch, and in whole clusters, where data takes its way.
+/// watch, where leaders come back soon, and in whole clusters, where data takes its way.
 pub const BUGS_OF_SCENARIOS: &[(&str, Bug)] = &[
     ("beyond", Bug { name: "apply-reads-ambient-counter", oracles: &["invented"] }),
     ("beyond", Bug { name: "lost-replica-says-nothing", oracles: &["reported"] }),
+    ("flaps", Bug { name: "leader-never-resigns", oracles: &["failover"] }),
     ("cluster", Bug { name: "close-does-not-wait", oracles: DATA_ORACLES }),
     ("cluster", Bug { name: "commit-before-parts-durable", oracles: DATA_ORACLES }),
     ("cluster", Bug { name: "cut-leaves-what-is-dirty", oracles: DATA_ORACLES }),

@@ -280,6 +280,12 @@ impl Weights {
             story: "flaps".to_owned(),
             fault_span_min: Duration::from_millis(200),
             fault_span_max: Duration::from_millis(900),
+            faults: vec![
+                ("crash-leader", 2),
+                ("pause-leader", 1),
+                ("isolate-leader", 1),
+                ("almost-deposed-leader", 2),
+            ],
             ..Self::failover()
         }
     }

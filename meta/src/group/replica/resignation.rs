@@ -6,6 +6,7 @@
 //! The lease ends with the leadership, so a vote that does not wait for promises is safe.
 
 use super::{Replica, ReplicaId};
+use mooseng_core::plant;
 use raft::StateRole;
 use raft::eraftpb::{Message, MessageType};
 
@@ -35,6 +36,6 @@ impl Replica {
         let mut message = Message::default();
         message.set_msg_type(MessageType::MsgTimeoutNow);
         (message.to, message.from, message.term) = (heir.0, self.own.0, term);
-        self.parting = Some(message);
+        plant!("leader-never-resigns", self.parting = Some(message), {});
     }
 }

@@ -25,6 +25,7 @@ impl FaultDraw<'_> {
             }
             "deaf-leader" => self.deaf_leader(when),
             "sleepy-leader" => self.sleepy_leader(knobs),
+            "almost-deposed-leader" => self.almost_deposed_leader(when, knobs),
             "kill-at-answer" => self.kill_at_answer(),
             "change-of-members" if self.servers > 1 => self.change_of_members(),
             "change-of-members" => Vec::new(),
@@ -106,6 +107,15 @@ impl FaultDraw<'_> {
             Fault::Suspend { node, for_ms }
         };
         vec![PlannedFault { when, fault }]
+    }
+
+    /// The leader is cut off for just about as long as it goes on without a quorum: where it gives up as
+    /// it is heard again, the others have begun to wait anew.
+    fn almost_deposed_leader(&mut self, when: &When, knobs: &Knobs) -> Vec<PlannedFault> {
+        let heartbeat_ms = knobs.tick_ms * u64::from(knobs.heartbeat_ticks);
+        let least = knobs.election_ms_min.saturating_sub(heartbeat_ms / 2);
+        let for_ms = Some(self.dice.between(least, knobs.election_ms_min + heartbeat_ms / 2));
+        vec![PlannedFault { when: when.clone(), fault: Fault::Isolate { node: "leader".to_owned(), for_ms } }]
     }
 
     /// The leader's process dies as an answer leaves it.
