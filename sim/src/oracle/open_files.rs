@@ -3,7 +3,8 @@
 //!
 //! Who has what open the clients tell, from before they ask until after they have said that it is over.
 //! That a file is kept for ever is judged only of runs that were quiet for long enough at their end,
-//! with every session that the servers know in the hands of a client that has spoken to the last leader.
+//! with every session that the servers know in the hands of a client that has spoken to the last leader,
+//! and with enough servers left to agree that it goes.
 
 use super::{End, Observation, Oracle, Promise, Sight, Violation};
 use mooseng_core::event::Event;
@@ -100,6 +101,9 @@ impl Oracle for OpenFiles {
 
     fn finish(&mut self, end: &End<'_>) -> Result<(), Violation> {
         let serving = end.replicas.iter().filter(|replica| replica.serving);
+        if serving.clone().count() < end.quorum {
+            return Ok(());
+        }
         let Some(replica) = serving.max_by_key(|replica| replica.applied) else { return Ok(()) };
         if !self.is_quiet(end, &replica.tree.sessions) {
             return Ok(());
@@ -118,7 +122,7 @@ impl Oracle for OpenFiles {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Script, attr, file, root_tree, see, verdict};
+    use super::super::testing::{Script, attr, file, root_tree, see};
     use super::*;
     use crate::history::{Asked, Ending};
     use mooseng_core::namespace::{Answer, Query};
@@ -141,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_file_kept_for_nobody_is_reported_when_all_was_quiet() {
-        let keeps = |wait: u64, known: bool, open: bool| {
+        let keeps = |wait: u64, known: bool, open: bool, quorum: bool| {
             let (mut script, mut oracle) = (Script::new(), OpenFiles::new(true));
             let session = SessionId(4);
             see(&mut oracle, &script, Sight::Session { client: 0, session }).unwrap();
@@ -154,12 +158,15 @@ mod tests {
             let mut tree = root_tree();
             tree.inodes.push(attr(file(7), 0, 1));
             tree.sessions = vec![SessionId(if known { 4 } else { 5 })];
-            verdict(oracle, &script, &[script.replica(1, tree)])
+            let replicas = [script.replica(1, tree)];
+            let quorum = if quorum { 1 } else { 2 };
+            oracle.finish(&End { quorum, ..script.end(&replicas, &[]) }).err()
         };
-        let violation = keeps(9, true, false).unwrap();
+        let violation = keeps(9, true, false, true).unwrap();
         assert!(violation.what.contains("keeps f7"), "{violation}");
-        assert_eq!(keeps(9, true, true), None);
-        assert_eq!(keeps(9, false, false), None);
-        assert_eq!(keeps(1, true, false), None);
+        assert_eq!(keeps(9, true, true, true), None);
+        assert_eq!(keeps(9, false, false, true), None);
+        assert_eq!(keeps(1, true, false, true), None);
+        assert_eq!(keeps(9, true, false, false), None, "one of three cannot agree with anybody");
     }
 }

@@ -173,6 +173,16 @@ impl Script {
         self.log = log;
     }
 
+    /// What is left now, where one replica has to serve.
+    pub(crate) fn end<'a>(
+        &'a self,
+        replicas: &'a [FinalReplica],
+        chunk_servers: &'a [FinalChunkServer],
+    ) -> End<'a> {
+        let (history, log) = (&self.history, &self.log);
+        End { at: self.now, history, log, replicas, chunk_servers, serving: 1, quorum: 1 }
+    }
+
     /// A server that serves this tree as the state of the end of the log.
     pub(crate) fn replica(&self, server: u32, tree: Tree) -> FinalReplica {
         FinalReplica {
@@ -217,8 +227,7 @@ pub(crate) fn verdict_on(
     replicas: &[FinalReplica],
     chunk_servers: &[FinalChunkServer],
 ) -> Option<Violation> {
-    let (history, log) = (&script.history, &script.log);
-    oracle.finish(&End { at: script.now, history, log, replicas, chunk_servers, serving: 1, quorum: 1 }).err()
+    oracle.finish(&script.end(replicas, chunk_servers)).err()
 }
 
 /// A file whose client wrote it and closed it, and the sight of whoever reads it after that.
