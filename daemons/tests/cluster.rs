@@ -48,7 +48,8 @@ impl Cluster {
 
     /// Returns when the cluster serves.
     fn start_in(directory: Directory, port: u32) -> Self {
-        Self::start_with(directory, port, &["--chunks", &CHUNKS.to_string()], "ready: ")
+        let options = ["--chunks", &CHUNKS.to_string(), "--mount", "none"];
+        Self::start_with(directory, port, &options, "ready: ")
     }
 
     /// Returns when the cluster is mounted.

@@ -58,13 +58,16 @@ pub(super) static SECTION: Section = Section {
             name: "mount",
             form: "DIRECTORY",
             default: None,
-            help: "Where to mount the file system, if at all",
+            help: "Where to mount the file system, or `none`; by itself in the data directory, where root and FUSE are there",
         },
     ],
 };
 
 /// Says that every server has its first disk.
 const FORMED: &str = "formed";
+/// Where to mount: not at all, and in the data directory.
+const NOWHERE: &str = "none";
+const OWN_PLACE: &str = "mount";
 /// How often to look whether it is mounted by now.
 const MOUNT_LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A segment of the journal; what is tried out need not take much of a disk.
@@ -146,15 +149,37 @@ impl Cluster {
             server: ServerId(number),
             address: Address::new(format!("127.0.0.1:{}", port + number - 1)),
         });
+        let data: PathBuf = settings.get("data")?;
         let point: Option<PathBuf> = settings.find("mount")?;
-        let mount = point.map(|point| Place::prepare(&point)).transpose()?;
+        let mount = match point {
+            Some(point) if point == Path::new(NOWHERE) => None,
+            Some(point) => Some(Place::prepare(&point)?),
+            None => Self::own_place(&data)?,
+        };
         Ok(Self {
-            data: settings.get("data")?,
+            data,
             voters: voters.collect(),
             chunks: Self::read_chunks(settings)?,
             lost_after: Self::read_lost_after(settings)?,
             mount,
         })
+    }
+
+    /// Where it is mounted if nobody says where. Without root or FUSE there is still a namespace.
+    fn own_place(data: &Path) -> Result<Option<Place>, Failure> {
+        if !rustix::process::geteuid().is_root() {
+            println!("not mounted: only root mounts here; `--mount DIRECTORY` tries it with fusermount3");
+            return Ok(None);
+        }
+        let point = data.join(OWN_PLACE);
+        // What a killed mount has left there is cleared away, and says that it is there already.
+        match fs::create_dir_all(&point) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(Failure::Other(format!("{}: {error}", point.display())));
+            }
+            _ => {}
+        }
+        Ok(Place::prepare(&point).inspect_err(|error| println!("not mounted: {error}")).ok())
     }
 
     fn read_chunks(settings: &Settings) -> Result<Vec<Peer>, Failure> {
