@@ -5,6 +5,7 @@
 //! how a metadata server or a disk works.
 
 pub mod data;
+pub mod cache;
 mod error;
 pub mod file;
 mod holds;

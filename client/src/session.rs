@@ -61,6 +61,8 @@ impl SessionConfig {
 pub struct Answered {
     pub outcome: Outcome,
     pub index: u64,
+    /// Nobody was asked: it was true at `index`, and has been since.
+    pub cached: bool,
 }
 
 /// How a session was lost, by this machine's clock. A service that keeps its word ends no session
@@ -327,7 +329,7 @@ fn answered(
         |what: String| ClientError::Refused { what: format!("the answer makes no sense: {what}") };
     let outcome = outcome.ok_or_else(|| malformed("it has no outcome".to_owned()))?;
     let outcome = Outcome::try_from(outcome).map_err(|why| malformed(why.to_string()))?;
-    Ok(Answered { outcome, index })
+    Ok(Answered { outcome, index, cached: false })
 }
 
 /// What became of one attempt at one server.
