@@ -322,7 +322,7 @@ impl Table {
             }
             Polled::Recalled => {
                 for inode in &told.inodes {
-                    probe!("lease recalled");
+                    probe!("cache drops what is recalled");
                     plant!("recalled-lease-kept", self.remove(*inode), {});
                 }
                 Dropped::These(told.inodes.clone())

@@ -415,3 +415,49 @@ fn the_oldest_goes_when_there_is_no_room_and_what_is_of_use_stays() {
     learn(&mut table, &page, Ok(Answer::Entries { entries: entries(1..500), end: true }), &[large]);
     assert_eq!(seen(&mut table, &Caller::ROOT, &page), None);
 }
+
+/// `true` if all is well.
+type Look = fn() -> bool;
+
+const PLANTED: &[(&str, Look)] = &[
+    ("cache-outlives-its-leases", || {
+        let (mut table, _, child) = with_a_file();
+        table.answer(&Caller::ROOT, &Query::GetAttr { inode: child }, at(6_000)).is_none()
+    }),
+    ("cached-listing-shown-to-all", || {
+        let (mut table, parent, _) = with_a_file();
+        let page = Query::ReadDir { directory: parent, cookie: 0, limit: 10 };
+        learn(&mut table, &page, Ok(Answer::Entries { entries: vec![], end: true }), &[parent]);
+        seen(&mut table, &somebody(7), &page) == Some(Err(Refusal::AccessDenied))
+    }),
+    ("lease-that-was-recalled-kept", || {
+        let (mut table, _, child) = with_a_file();
+        let (sent, query) = (table.ask(), Query::GetAttr { inode: child });
+        table.polled(at(10), EPOCH, &told(4, &[child]));
+        let old = answered(Ok(Answer::Attr(attr(child))), 10);
+        table.learn(sent, &Caller::ROOT, &query, &old, &granted(&[child]));
+        seen(&mut table, &Caller::ROOT, &query).is_none()
+    }),
+    ("own-change-drops-nothing", || {
+        let (mut table, parent, _) = with_a_file();
+        table.begin(&Op::Unlink { parent, name: name("a") });
+        seen(&mut table, &Caller::ROOT, &lookup(parent, "a")).is_none()
+    }),
+    ("recalled-lease-kept", || {
+        let (mut table, _, child) = with_a_file();
+        table.polled(at(10), EPOCH, &told(4, &[child]));
+        seen(&mut table, &Caller::ROOT, &Query::GetAttr { inode: child }).is_none()
+    }),
+];
+
+#[test]
+fn every_planted_bug_shows() {
+    for (bug, look) in PLANTED {
+        assert!(look(), "{bug}: all is well without it");
+        mooseng_core::plant::activate(Some(bug));
+        let well = look();
+        let reached = mooseng_core::plant::reached();
+        mooseng_core::plant::activate(None);
+        assert!(reached > 0 && !well, "{bug} goes unseen");
+    }
+}
