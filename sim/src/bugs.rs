@@ -308,6 +308,8 @@ pub const PROBES_ELSEWHERE: &[(&str, &str)] = &[
     ("answer crossed with a change of lease", "a session that caches: the tests of the cache reach it"),
     ("answered from the cache", "a session that caches: the tests of the cache reach it"),
     ("cache drops what is recalled", "a session that caches: the tests of the cache reach it"),
+    ("a change that was given up ends an epoch", "a session that caches: its tests reach it"),
+    ("leases given up for new ones", "a session that caches: only far more inodes than a run has reach it"),
     ("cache full", "a session that caches: the tests of the cache reach it"),
     ("chunk server is not known any more", "a chunk server: its tests reach it"),
     ("attachment overtaken by a release", "one message overtakes another: the tests of opens reach it"),

@@ -5,12 +5,15 @@ mod directory;
 mod known;
 mod leases;
 mod table;
+mod tenant;
 
 #[cfg(test)]
 mod tests;
 
 pub use leases::{Granted, Recalled, Sent};
 pub use table::{Changing, Dropped, Table};
+pub use tenant::{Beyond, Cache};
+pub(crate) use tenant::Tenant;
 
 /// How much is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
