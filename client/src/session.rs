@@ -257,9 +257,7 @@ impl<E: Env> Session<E> {
     /// Asks a question in somebody's name, or answers it from what is known.
     pub async fn query_as(&self, caller: &Caller, query: &Query) -> Result<Answered, ClientError> {
         match &self.shared.tenant {
-            Some(tenant) if caching::is_kept(query) => {
-                self.shared.query_through(tenant, caller, query).await
-            }
+            Some(tenant) if caching::is_kept(query) => self.shared.query_through(tenant, caller, query).await,
             _ => Ok(Shared::query(&self.shared, caller, query, false).await?.0),
         }
     }

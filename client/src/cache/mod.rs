@@ -12,8 +12,8 @@ mod tests;
 
 pub use leases::{Granted, Recalled, Sent};
 pub use table::{Changing, Dropped, Table};
-pub use tenant::{Beyond, Cache};
 pub(crate) use tenant::Tenant;
+pub use tenant::{Beyond, Cache};
 
 /// How much is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -209,9 +209,8 @@ impl Table {
 
     /// The inodes on which leases that came with an answer count.
     fn kept(&self, sent: Sent, granted: &Granted, own: &[InodeId]) -> Vec<InodeId> {
-        let counts = |inode: &InodeId| {
-            self.leases.keeps(sent, granted.epoch, *inode, u32::from(own.contains(inode)))
-        };
+        let counts =
+            |inode: &InodeId| self.leases.keeps(sent, granted.epoch, *inode, u32::from(own.contains(inode)));
         granted.inodes.iter().copied().filter(counts).collect()
     }
 
@@ -231,7 +230,8 @@ impl Table {
         if !matches!(op, Op::GrantSlices { .. } | Op::AbandonSlices { .. }) {
             touched.extend(op.inodes().into_iter().flatten());
         }
-        let led_to: Vec<InodeId> = names(op).into_iter().flatten().filter_map(|at| self.leads_to(at)).collect();
+        let led_to: Vec<InodeId> =
+            names(op).into_iter().flatten().filter_map(|at| self.leads_to(at)).collect();
         plant!("own-change-drops-nothing", self.doubt(op, &touched, &led_to), {});
         touched.extend(led_to);
         touched.sort_unstable();
@@ -269,9 +269,8 @@ impl Table {
         let Changing { sent, touched, .. } = changing;
         let mut kept = self.kept(sent, granted, &touched);
         // A lease that was held before is held still, unless it was recalled: then nothing is known.
-        let held = |inode: &InodeId| {
-            self.slots.contains_key(inode) && self.leases.is_undisturbed(sent, *inode, 1)
-        };
+        let held =
+            |inode: &InodeId| self.slots.contains_key(inode) && self.leases.is_undisturbed(sent, *inode, 1);
         kept.extend(touched.iter().copied().filter(held));
         self.leases.end(sent, &touched);
         let Answered { outcome: Ok(answer), index, .. } = answered else { return };

@@ -384,8 +384,7 @@ fn extended_attributes_are_known_one_by_one_or_all() {
     let none = answered(Err(Refusal::NoAttribute), 10);
     table.learn(sent, &somebody(OWNER), &get("trusted.t"), &none, &granted(&[child]));
     assert_eq!(seen(&mut table, &Caller::ROOT, &get("trusted.t")), None, "it is there");
-    let op =
-        Op::SetXattr { inode: child, name: xattr("user.a"), value: "two".into(), mode: XattrMode::Set };
+    let op = Op::SetXattr { inode: child, name: xattr("user.a"), value: "two".into(), mode: XattrMode::Set };
     let changing = table.begin(&op);
     table.changed(changing, &op, &answered(Ok(Answer::Done), 20), &granted(&[]));
     assert_eq!(seen(&mut table, &Caller::ROOT, &get("user.a")), None);

@@ -77,8 +77,7 @@ impl<E: Env> Session<E> {
         let mut hold = Hold { shared: self.shared.clone(), inode, doubtful: true };
         let open = wire::HoldOpen { inode: inode.raw(), access: u32::from(access.bits()) };
         let asking = self.shared.tenant.as_ref().map(Tenant::ask);
-        let (answer, granted) =
-            self.shared.tell(number, What::Open(open), write_caller(caller)).await?;
+        let (answer, granted) = self.shared.tell(number, What::Open(open), write_caller(caller)).await?;
         if let Some(asking) = asking {
             asking.learn(caller, &Query::GetAttr { inode }, &answer, &granted);
         }
