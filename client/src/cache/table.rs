@@ -179,10 +179,8 @@ impl Table {
         let asked = query.inode();
         let is_kept = kept.contains(&asked);
         match (query, outcome) {
-            (Query::Lookup { name, .. }, Ok(Answer::Attr(attr))) => {
-                if is_kept {
-                    self.edit(asked, *index, |known| known.directory().learn(name, Some(attr.inode)));
-                }
+            (Query::Lookup { name, .. }, Ok(Answer::Attr(attr))) if is_kept => {
+                self.edit(asked, *index, |known| known.directory().learn(name, Some(attr.inode)));
             }
             (Query::Lookup { name, .. }, Err(Refusal::NotFound)) if is_kept => {
                 self.edit(asked, *index, |known| known.directory().learn(name, None));
