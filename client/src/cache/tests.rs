@@ -1,3 +1,5 @@
+//! What the table keeps, what it does not, and that each planted bug shows.
+
 use super::*;
 use crate::Answered;
 use mooseng_core::class::StorageClass;
