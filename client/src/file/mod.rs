@@ -139,9 +139,16 @@ impl<E: Env, S: FileService> Files<E, S> {
 
     /// How long an open file is to this mount, if it is open.
     pub fn size(&self, inode: InodeId) -> Option<u64> {
-        let file =
-            self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&inode).and_then(Weak::upgrade)?;
-        Some(file.with(|state| state.size()))
+        Some(self.find(inode)?.with(|state| state.size()))
+    }
+
+    /// The same, when the metadata service has just said how long it is there.
+    pub fn size_told(&self, inode: InodeId, told: Size) -> Option<u64> {
+        Some(self.find(inode)?.with(|state| state.size_told(told.bytes, told.version)))
+    }
+
+    fn find(&self, inode: InodeId) -> Option<Arc<Shared<E, S>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&inode).and_then(Weak::upgrade)
     }
 
     /// Sends whatever is dirty in any file on its way: somebody waits for room.

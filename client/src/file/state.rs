@@ -54,8 +54,18 @@ impl State {
 
     /// How long the file is to whoever looks through this mount.
     pub(super) fn size(&self) -> u64 {
+        self.size.max(self.unwritten_end())
+    }
+
+    /// The same by an answer of the metadata service that is not taken in: others may have cut the file.
+    pub(super) fn size_told(&self, size: u64, version: u64) -> u64 {
+        let committed = if version >= self.version { size } else { self.size };
+        committed.max(self.unwritten_end())
+    }
+
+    fn unwritten_end(&self) -> u64 {
         let on_its_way = self.batches.iter().filter_map(|batch| batch.runs.last()).map(Run::end).max();
-        self.size.max(self.dirty.end()).max(on_its_way.unwrap_or(0))
+        self.dirty.end().max(on_its_way.unwrap_or(0))
     }
 
     /// The metadata service said how long the file is.
@@ -259,5 +269,17 @@ mod tests {
         assert_eq!((state.size(), state.generation), (100, generation));
         state.learn(120, 6);
         assert_eq!((state.size(), state.generation), (120, generation + 1));
+    }
+
+    #[test]
+    fn who_asks_sees_what_others_cut_and_what_is_unwritten_here() {
+        let mut state = State::new(100, 5);
+        assert_eq!(
+            (state.size_told(30, 6), state.size_told(30, 4)),
+            (30, 100),
+            "old answers count for nothing"
+        );
+        state.write(40, b"dirty");
+        assert_eq!((state.size_told(30, 6), state.size()), (45, 100), "and nothing is taken in");
     }
 }

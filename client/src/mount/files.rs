@@ -58,7 +58,7 @@ impl<E: Env> Mount<E> {
         access: Access,
     ) -> Result<(Attr, Hold<E>), FsError> {
         let (answer, hold) = self.sessions.hold(caller, inode, access).await?;
-        Ok((self.as_here(attr(answer)?), hold))
+        Ok((attr(answer)?, hold))
     }
 
     fn add_file(&self, attr: &Attr, mode: OpenMode, hold: Hold<E>) -> Result<Handle, FsError> {
@@ -85,7 +85,10 @@ impl<E: Env> Mount<E> {
             match self.change_attr(caller, &op).await {
                 // Who makes a file may do with it what it was opened for, whatever its permissions say.
                 Ok(made) => match self.hold(&Caller::ROOT, made.inode, Access::default()).await {
-                    Ok((attr, hold)) => return Ok((attr, self.add_file(&attr, mode, hold)?)),
+                    Ok((attr, hold)) => {
+                        let handle = self.add_file(&attr, mode, hold)?;
+                        return Ok((self.as_here(attr), handle));
+                    }
                     // Somebody has removed it before it was open.
                     Err(FsError::Refused(Refusal::Stale)) => continue,
                     Err(error) => return Err(error),
@@ -128,7 +131,8 @@ impl<E: Env> Mount<E> {
         Ok(file.open.write(offset, bytes).await?)
     }
 
-    async fn drop_privileges(&self, inode: InodeId) -> Result<(), FsError> {
+    /// Set-id bits fall when anybody but root has changed the contents.
+    pub(super) async fn drop_privileges(&self, inode: InodeId) -> Result<(), FsError> {
         let held = self.ask_attr(&Caller::ROOT, &Query::GetAttr { inode }).await?.mode;
         let kept = without_set_id(held);
         if kept != held {
@@ -163,7 +167,7 @@ impl<E: Env> Mount<E> {
 
     /// Sets the size of a file that is open here, by its name.
     pub(super) async fn resize(&self, caller: &Caller, inode: InodeId, to: u64) -> Result<(), FsError> {
-        let attr = self.ask_attr(caller, &Query::Access { inode, access: Access::WRITE }).await?;
+        let attr = attr(self.sessions.ask(caller, &Query::Access { inode, access: Access::WRITE }).await?)?;
         Ok(self.open_files.open(inode, attr.class, (&attr).into()).truncate(to).await?)
     }
 }

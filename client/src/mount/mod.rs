@@ -95,9 +95,10 @@ impl<E: Env> Mount<E> {
         attr(self.sessions.ask(caller, query).await?).map(|attr| self.as_here(attr))
     }
 
-    /// What was written here and is not yet committed is part of a file to whoever looks from here.
+    /// What was written here and is not yet committed is part of a file to whoever looks from here. Open
+    /// files take in what the service said as it is, never this.
     fn as_here(&self, attr: Attr) -> Attr {
-        let size = self.open_files.size(attr.inode).map_or(attr.size, |here| here.max(attr.size));
+        let size = self.open_files.size_told(attr.inode, (&attr).into()).unwrap_or(attr.size);
         Attr { size, ..attr }
     }
 }

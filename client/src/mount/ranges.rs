@@ -1,6 +1,6 @@
 //! Ranges of open files: room, holes, and where they are.
 
-use super::{FsError, Handle, Mount, surprise};
+use super::{FsError, Handle, Mount, attr, surprise};
 use mooseng_core::env::Env;
 use mooseng_core::extent::FileExtent;
 use mooseng_core::namespace::{Answer, Caller, Op, Query, Refusal};
@@ -46,7 +46,8 @@ impl<E: Env> Mount<E> {
             // What was written before must not come after.
             file.open.fsync().await?;
             let inode = file.open.inode();
-            let attr = self.change_attr(&Caller::ROOT, &Op::Punch { inode, offset, length }).await?;
+            let op = Op::Punch { inode, offset, length };
+            let attr = attr(self.sessions.change(&Caller::ROOT, &op).await?)?;
             file.open.learn((&attr).into());
         }
         if matches!(what, Reserve::Grow | Reserve::Zero) && end > file.open.size() {
