@@ -27,6 +27,9 @@ impl<E: Env> Mount<E> {
             None if self.open_files.size(inode).is_some() => self.resize(caller, inode, size).await?,
             None => return self.set(caller, inode, change).await,
         }
+        if !caller.is_root() {
+            self.drop_privileges(inode).await?;
+        }
         let rest = AttrChange { size: None, ..change };
         if rest == (AttrChange { by_handle: rest.by_handle, ..AttrChange::default() }) {
             return self.getattr(&Caller::ROOT, inode).await;
