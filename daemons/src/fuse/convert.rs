@@ -139,12 +139,16 @@ fn system_time(time: WallTime) -> SystemTime {
 }
 
 /// Times that 63 bits of nanoseconds cannot hold become the nearest that they can.
+///
+/// The kernel counts nanoseconds onward from a second before the epoch as from any other; fuser goes that
+/// much further back, which is undone here.
 fn wall_time(time: SystemTime) -> WallTime {
-    let nanos = |distance: Duration| i64::try_from(distance.as_nanos()).unwrap_or(i64::MAX);
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(after) => WallTime(nanos(after)),
-        Err(before) => WallTime(-nanos(before.duration())),
-    }
+    let (seconds, nanos) = match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => (i128::from(after.as_secs()), after.subsec_nanos()),
+        Err(before) => (-i128::from(before.duration().as_secs()), before.duration().subsec_nanos()),
+    };
+    let nanos = seconds * 1_000_000_000 + i128::from(nanos);
+    WallTime(nanos.clamp(i64::MIN.into(), i64::MAX.into()) as i64)
 }
 
 pub(super) fn new_time(time: TimeOrNow) -> NewTime {
@@ -171,11 +175,23 @@ mod tests {
 
     #[test]
     fn times_of_any_century_come_back() {
-        for nanos in [0, 1, -1, 1_700_000_000_123_456_789, -3_000_000_000_000_000_001] {
-            assert_eq!(wall_time(system_time(WallTime(nanos))), WallTime(nanos));
+        // As fuser reads what the kernel says.
+        let heard = |seconds: i64, nanos: u32| match u64::try_from(seconds) {
+            Ok(seconds) => UNIX_EPOCH + Duration::new(seconds, nanos),
+            Err(_) => UNIX_EPOCH - Duration::new(seconds.unsigned_abs(), nanos),
+        };
+        for (seconds, nanos) in [(0, 0), (0, 1), (-1, 999_999_999), (1_700_000_000, 123_456_789), (-77, 5)] {
+            let wall = wall_time(heard(seconds, nanos));
+            assert_eq!(wall, WallTime(seconds * 1_000_000_000 + i64::from(nanos)));
+            let told = system_time(wall).duration_since(UNIX_EPOCH);
+            let told = told.map_or_else(
+                |before| -(before.duration().as_nanos() as i64),
+                |after| after.as_nanos() as i64,
+            );
+            assert_eq!(WallTime(told), wall);
         }
-        let far = UNIX_EPOCH + Duration::from_secs(1 << 40);
-        assert_eq!(wall_time(far), WallTime(i64::MAX));
+        assert_eq!(wall_time(heard(1 << 40, 0)), WallTime(i64::MAX));
+        assert_eq!(wall_time(heard(i64::MIN, 0)), WallTime(i64::MIN));
     }
 
     #[test]
