@@ -4,6 +4,7 @@ use super::client::{self, ClientSettings};
 use super::failure::Failure;
 use super::ns::path::Path;
 use super::ns::{Tree, with_tree};
+use super::output::say;
 use super::settings;
 use clap::{ArgMatches, Command, FromArgMatches, Subcommand};
 use mooseng_core::class::StorageClass;
@@ -51,12 +52,7 @@ async fn carry_out(tree: &Tree, verb: Verb) -> Result<(), Failure> {
         }
     };
     let class = tree.find(&path).await?.class;
-    if json {
-        println!("{}", json!({ "path": path.to_string(), "class": class.to_string() }));
-    } else {
-        println!("{class}");
-    }
-    Ok(())
+    if json { say(json!({ "path": path.to_string(), "class": class.to_string() })) } else { say(class) }
 }
 
 /// Each part is on a server of its own.

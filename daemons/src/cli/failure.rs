@@ -18,6 +18,8 @@ pub(super) enum Failure {
     Mount(#[from] MountError),
     #[error("{path}: {refusal}")]
     Refused { path: String, refusal: Refusal },
+    #[error("nobody reads what is printed")]
+    Unheard,
     #[error("{0}")]
     Other(String),
 }

@@ -4,6 +4,7 @@ use super::client::{self, ClientSettings};
 use super::failure::Failure;
 use super::ns::path::Path;
 use super::ns::{Tree, senseless, with_tree};
+use super::output::say;
 use super::settings;
 use clap::{ArgMatches, Command, FromArgMatches, Subcommand};
 use mooseng_core::class::CHUNK_BYTES;
@@ -35,12 +36,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let Verb::Info { path, json } = verb;
     with_tree(settings, async |tree| {
         let info = Info::ask(tree, &path).await?;
-        if json {
-            println!("{:#}", info.json());
-        } else {
-            info.lines().iter().for_each(|line| println!("{line}"));
-        }
-        Ok(())
+        if json { say(format_args!("{:#}", info.json())) } else { info.lines().iter().try_for_each(say) }
     })
 }
 

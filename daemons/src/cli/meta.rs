@@ -3,6 +3,7 @@
 mod door;
 
 use super::failure::Failure;
+use super::output::say;
 use super::settings;
 use crate::http;
 use crate::machine::RealEnv;
@@ -198,8 +199,8 @@ pub(super) fn run_format(matches: &ArgMatches) -> Result<(), Failure> {
     };
     let server = format.server;
     let cluster = runtime()?.block_on(format.carry_out(&data))?;
-    println!("{}: {server} of {cluster}; give the other servers --cluster {}", data.display(), cluster.0);
-    Ok(())
+    let (data, number) = (data.display(), cluster.0);
+    say(format_args!("{data}: {server} of {cluster}; give the other servers --cluster {number}"))
 }
 
 /// What a first disk is made from.

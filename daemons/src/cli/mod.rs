@@ -1,6 +1,7 @@
 //! What is typed. Each verb reads its settings, does its work and prints; a failure is one line on
 //! standard error. Exit codes: 0 done, 1 not done, 2 not understood.
 
+#![warn(clippy::print_stdout, reason = "a reader may go away: print with `output::say`")]
 #![allow(
     clippy::disallowed_methods,
     reason = "a verb works in the real world: files, processes, the environment"
@@ -14,6 +15,7 @@ mod file;
 mod meta;
 mod mount;
 mod ns;
+mod output;
 mod status;
 mod up;
 
@@ -62,6 +64,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let (_, run) = verb.expect("clap knows our verbs only");
     match run(matches) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Unheard) => ExitCode::FAILURE,
         Err(failure) => {
             eprintln!("mooseng: {failure}");
             ExitCode::from(failure.exit_code())

@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use super::meta::{die_with, parent_argument, runtime, told_to_stop};
+use super::output::mention;
 use super::settings;
 use crate::fuse::{Mounted, Place};
 use crate::machine::RealEnv;
@@ -72,7 +73,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
             Either::Right(((), _)) => return Ok(()),
         };
         let mut mounted = Mounted::start(mount.clone(), &place)?;
-        println!("mounted at {}; umount or Ctrl-C ends it", point.display());
+        mention(format_args!("mounted at {}; umount or Ctrl-C ends it", point.display()));
         select(pin!(mounted.ended()), stop).await;
         mounted.end().await;
         // What it held is released at once; if nobody answers, it runs out.

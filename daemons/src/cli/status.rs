@@ -5,6 +5,7 @@ mod chunks;
 
 use super::client::{self, ClientSettings, run_on_machine};
 use super::failure::Failure;
+use super::output::say;
 use super::settings;
 use crate::machine::RealEnv;
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -33,10 +34,11 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         if matches.get_flag("json") {
             let servers = answers.iter().map(server_json).collect::<Vec<_>>();
             let (chunk_servers, slices) = kept.json();
-            println!("{:#}", json!({ "servers": servers, "chunk_servers": chunk_servers, "slices": slices }));
+            let all = json!({ "servers": servers, "chunk_servers": chunk_servers, "slices": slices });
+            say(format_args!("{all:#}"))?;
         } else {
-            answers.iter().flat_map(server_lines).for_each(|line| println!("{line}"));
-            kept.lines().iter().for_each(|line| println!("{line}"));
+            answers.iter().flat_map(server_lines).try_for_each(say)?;
+            kept.lines().iter().try_for_each(say)?;
         }
         match answers.iter().any(|(_, answer)| answer.is_ok()) {
             true => Ok(()),

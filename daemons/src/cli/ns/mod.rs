@@ -5,6 +5,7 @@ mod show;
 
 use super::client::{self, ClientSettings, run_on_machine};
 use super::failure::Failure;
+use super::output::say;
 use super::settings;
 use crate::machine::RealEnv;
 use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
@@ -126,10 +127,7 @@ impl Tree {
             Verb::Ls { path, long, json } => return self.list(&path, long, json).await,
             Verb::Stat { path, json } => {
                 let attr = self.find(&path).await?;
-                println!(
-                    "{}",
-                    if json { show::attr_json(&attr).to_string() } else { show::attr_lines(&attr) }
-                );
+                say(if json { show::attr_json(&attr).to_string() } else { show::attr_lines(&attr) })?;
             }
             Verb::Mkdir { path, parents: true, mode } => {
                 for path in path.prefixes() {
@@ -166,7 +164,7 @@ impl Tree {
             Verb::Readlink { path } => {
                 let inode = self.find(&path).await?.inode;
                 match self.ask(&path, Query::ReadLink { inode }).await? {
-                    Answer::Target(target) => println!("{}", String::from_utf8_lossy(target.as_bytes())),
+                    Answer::Target(target) => say(String::from_utf8_lossy(target.as_bytes()))?,
                     other => return Err(senseless(&other)),
                 }
             }
@@ -217,7 +215,7 @@ impl Tree {
                 } else {
                     None
                 };
-                println!("{}", show::entry(entry, attr.as_ref(), json));
+                say(show::entry(entry, attr.as_ref(), json))?;
             }
             match entries.last() {
                 Some(last) if !end => cookie = last.cookie,

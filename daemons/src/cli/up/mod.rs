@@ -9,6 +9,7 @@ mod supervisor;
 
 use super::failure::Failure;
 use super::meta::{Format, LOST_AFTER, lost_after, runtime, told_to_stop};
+use super::output::mention;
 use super::settings;
 use crate::fuse::Place;
 use crate::machine::RealEnv;
@@ -94,12 +95,12 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         let stop = told_to_stop()?;
         let addresses = cluster.voters.iter().map(|peer| peer.address.clone()).collect();
         let report = tokio::spawn(report(addresses, cluster.mount.clone()));
-        println!(
+        mention(format_args!(
             "starting {} metadata servers and {} chunk servers; data and logs are in {}",
             cluster.voters.len(),
             cluster.chunks.len(),
             cluster.data.display()
-        );
+        ));
         let ended = supervisor.run(stop).await;
         report.abort();
         ended.map_err(Failure::Other)
@@ -115,14 +116,14 @@ async fn report(servers: Vec<Address>, place: Option<Place>) {
     let config =
         SessionConfig { operation_timeout: Duration::from_secs(3_600), ..SessionConfig::new(servers) };
     if let Ok(session) = Session::open(&env, config).await {
-        println!("ready: the namespace is served at {text}");
+        mention(format_args!("ready: the namespace is served at {text}"));
         let _ = session.close().await;
     }
     if let Some(place) = place {
         while !place.is_mounted() {
             tokio::time::sleep(MOUNT_LOOK_EVERY).await;
         }
-        println!("mounted at {}", place.path().display());
+        mention(format_args!("mounted at {}", place.path().display()));
     }
 }
 
