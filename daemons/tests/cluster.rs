@@ -23,7 +23,7 @@ use support::Directory;
 
 const SERVERS: u32 = 3;
 /// How many cases of this binary may run a cluster.
-const CASES_MAX: u32 = 8;
+const CASES_MAX: u32 = 12;
 const CHUNKS: u32 = 2;
 /// The most of any case.
 const CHUNKS_MAX: u32 = 6;
@@ -154,7 +154,7 @@ fn free_port() -> u32 {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     assert!(count < CASES_MAX, "ports for each case of this binary");
-    10_000 + (std::process::id() % 300 * CASES_MAX + count) * (SERVERS + CHUNKS_MAX)
+    10_000 + (std::process::id() % 200 * CASES_MAX + count) * (SERVERS + CHUNKS_MAX)
 }
 
 /// The process of this role that has this path among its arguments.
@@ -256,6 +256,27 @@ fn verbs_do_what_they_say(cluster: &Cluster) {
     ] {
         let Output { status, stderr, .. } = cluster.verb(&arguments);
         assert_eq!((status.code(), String::from_utf8_lossy(&stderr).as_ref()), (Some(1), wanted));
+    }
+    nobody_need_read_what_is_printed(cluster);
+}
+
+/// As with `| head -1`: a verb ends without a word when its reader has.
+fn nobody_need_read_what_is_printed(cluster: &Cluster) {
+    let server = cluster.servers()[0].to_string();
+    for arguments in
+        [&["ns", "ls", "-l", "/a"][..], &["ns", "stat", "/a"], &["status"], &["status", "--json"]]
+    {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mooseng"));
+        let command = command.args(arguments).args(["--servers", &server]).stdout(writer);
+        let Output { status, stderr, .. } =
+            command.stderr(Stdio::piped()).output().expect("the binary starts");
+        assert_eq!(
+            (status.code(), String::from_utf8_lossy(&stderr).as_ref()),
+            (Some(1), ""),
+            "{arguments:?}"
+        );
     }
 }
 

@@ -1,6 +1,11 @@
 //! The file system as programs see it: a real mount of a real cluster. Needs root and /dev/fuse; where
 //! they are missing, each case says so and passes.
 
+mod conform;
+mod kills;
+mod programs;
+mod verify;
+
 use crate::support::Directory;
 use crate::{Cluster, process_with};
 use rustix::process::{Pid, Signal, kill_process};

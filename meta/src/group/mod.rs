@@ -15,7 +15,6 @@ pub mod election;
 pub mod handle;
 pub mod inbox;
 pub mod lease;
-pub mod leases;
 pub mod log;
 pub mod members;
 pub mod opens;

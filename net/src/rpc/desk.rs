@@ -167,10 +167,9 @@ impl Desk {
         })
     }
 
-    /// Since when nothing is asked of it; `None` while a call is under way. Vital ones do not count: who
-    /// only waits for something new takes turns with others.
+    /// Since when nothing is asked of it; `None` while a call is under way.
     pub(super) fn idle_since(&self) -> Option<Instant> {
-        self.ledger.is_at_rest().then_some(self.heard)
+        self.ledger.is_empty().then_some(self.heard)
     }
 
     /// When to look at the clock again.

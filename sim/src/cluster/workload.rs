@@ -575,9 +575,7 @@ impl Drop for Call<'_> {
 /// How a call that ended so is written down.
 pub(super) fn ending(at: Instant, result: &Result<Answered, ClientError>) -> Ending {
     match result {
-        Ok(Answered { outcome, index, cached }) => {
-            Ending::Answered { at, outcome: outcome.clone(), index: *index, cached: *cached }
-        }
+        Ok(answered) => Ending::Answered { at, outcome: answered.outcome.clone(), index: answered.index },
         Err(ClientError::NotReached { .. }) => Ending::NotCarriedOut { at },
         // Whether an attempt before the last one got through, nobody can say.
         Err(_) => Ending::Unknown { at },
