@@ -4,6 +4,7 @@
 //! It knows the messages of [`mooseng_net`] and the vocabulary of [`mooseng_core`], and nothing of
 //! how a metadata server or a disk works.
 
+pub mod cache;
 pub mod data;
 mod error;
 pub mod file;

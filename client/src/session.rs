@@ -1,10 +1,12 @@
 //! A session with the metadata service: finds the leader, survives its loss, and asks again under
 //! the same number until there is an answer, so that each change takes effect once.
 
+mod caching;
 mod holding;
 
 pub use holding::Hold;
 
+use crate::cache::{Cache, CacheConfig, Tenant};
 use crate::error::ClientError;
 use crate::holds::Holds;
 use crate::window::Window;
@@ -41,6 +43,8 @@ pub struct SessionConfig {
     /// How many retries the session may add to the load of servers that fail.
     pub retries: RetryConfig,
     pub channel: ChannelConfig,
+    /// Keep what is told under leases, this much of it, and answer from it.
+    pub cache: Option<CacheConfig>,
 }
 
 impl SessionConfig {
@@ -52,6 +56,7 @@ impl SessionConfig {
             window: 128,
             retries: RetryConfig::default(),
             channel: ChannelConfig::default(),
+            cache: None,
         }
     }
 }
@@ -61,6 +66,8 @@ impl SessionConfig {
 pub struct Answered {
     pub outcome: Outcome,
     pub index: u64,
+    /// Nobody was asked: it was true at `index`, and has been since.
+    pub cached: bool,
 }
 
 /// How a session was lost, by this machine's clock. A service that keeps its word ends no session
@@ -91,10 +98,14 @@ struct Shared<E: Env> {
     inner: Mutex<Inner<E>>,
     /// What is open. Locked after `inner`, never before it.
     holds: Arc<Mutex<Holds>>,
+    /// Locked after all others.
+    tenant: Option<Tenant>,
 }
 
 struct Inner<E: Env> {
     route: Route,
+    /// Who wants to know when another server is asked than before.
+    rerouted: Vec<oneshot::Sender<()>>,
     window: Window,
     /// Who waits for the window to open, in order.
     waiting: VecDeque<oneshot::Sender<()>>,
@@ -117,6 +128,8 @@ impl<E: Env> Inner<E> {
     fn lose(&mut self, at: Instant) {
         let granted_until = self.granted_until;
         self.lost.get_or_insert(Loss { at, granted_until });
+        // Whoever waits for something else than an answer.
+        self.rerouted.clear();
     }
 }
 
@@ -124,19 +137,23 @@ impl<E: Env> Inner<E> {
 struct Asked<T> {
     reply: T,
     at: Instant,
+    /// How many attempts there were in all.
+    attempts: u32,
 }
 
 impl<E: Env> Session<E> {
     /// Opens a session. Asked twice for the same reason it is still one session: the request
     /// carries a number drawn once.
     pub async fn open(env: &E, config: SessionConfig) -> Result<Self, ClientError> {
-        Self::open_with(env, config, Arc::default()).await
+        let cache = config.cache.map(Cache::new);
+        Self::open_with(env, config, Arc::default(), cache).await
     }
 
     async fn open_with(
         env: &E,
         config: SessionConfig,
         holds: Arc<Mutex<Holds>>,
+        cache: Option<Cache>,
     ) -> Result<Self, ClientError> {
         // Another session needs other dice: the moment tells them apart, through every life.
         let mut dice = env.rng("session", env.clock().now().as_nanos());
@@ -144,6 +161,7 @@ impl<E: Env> Session<E> {
         let inner = Inner {
             route: Route::new(config.servers.clone(), dice.word()),
             window: Window::new(config.window),
+            rerouted: Vec::new(),
             waiting: VecDeque::new(),
             channels: BTreeMap::new(),
             dice,
@@ -153,10 +171,10 @@ impl<E: Env> Session<E> {
             catching_up: false,
             lost: None,
         };
-        let mut shared =
-            Shared { env: env.clone(), config, id: SessionId(0), inner: Mutex::new(inner), holds };
-        let request = wire::OpenSessionRequest { nonce: nonce.into(), caches: false };
-        let Asked { reply, at } = shared
+        let (env, inner) = (env.clone(), Mutex::new(inner));
+        let mut shared = Shared { env, config, id: SessionId(0), inner, holds, tenant: None };
+        let request = wire::OpenSessionRequest { nonce: nonce.into(), caches: cache.is_some() };
+        let Asked { reply, at, .. } = shared
             .ask(|client, deadline| {
                 let request = request.clone();
                 async move { client.open_session(&request, deadline).await }
@@ -165,9 +183,23 @@ impl<E: Env> Session<E> {
         shared.id = SessionId(reply.session);
         let lifetime = Duration::from_millis(reply.lifetime_ms);
         shared.lock().granted(at, lifetime);
+        if let Some(cache) = cache {
+            let (tenant, forgotten) = cache.let_to();
+            forgotten.await;
+            shared.tenant = Some(tenant);
+        }
         let session = Self { shared: Arc::new(shared) };
-        env.spawn("session keep-alive", keep_alive(Arc::downgrade(&session.shared), lifetime));
+        let (env, weak) = (&session.shared.env, Arc::downgrade(&session.shared));
+        if session.shared.tenant.is_some() {
+            env.spawn("session recalls", caching::wait_for_recalls(weak.clone()));
+        }
+        env.spawn("session keep-alive", keep_alive(weak, lifetime));
         Ok(session)
+    }
+
+    /// What it keeps of what it was told, if it does. Its successor goes on with the same cache.
+    pub fn cache(&self) -> Option<&Cache> {
+        self.shared.tenant.as_ref().map(Tenant::cache)
     }
 
     pub fn id(&self) -> SessionId {
@@ -222,25 +254,12 @@ impl<E: Env> Session<E> {
         self.query_as(&Caller::ROOT, query).await
     }
 
-    /// Asks a question in somebody's name.
+    /// Asks a question in somebody's name, or answers it from what is known.
     pub async fn query_as(&self, caller: &Caller, query: &Query) -> Result<Answered, ClientError> {
-        let request = wire::QueryRequest {
-            session: self.shared.id.0,
-            slot: u32::from(query.slot().get()),
-            slot_table_version: 0,
-            query: Some(query.into()),
-            caller: write_caller(caller),
-            lease_wanted: false,
-        };
-        let ask = self.shared.ask(|client, deadline| {
-            let request = request.clone();
-            async move { client.query(&request, deadline).await }
-        });
-        let reply = ask.await?.reply;
-        if reply.attach_wanted {
-            Shared::catch_up(&self.shared, true);
+        match &self.shared.tenant {
+            Some(tenant) if caching::is_kept(query) => self.shared.query_through(tenant, caller, query).await,
+            _ => Ok(Shared::query(&self.shared, caller, query, false).await?.0),
         }
-        answered(reply.outcome, reply.index)
     }
 
     /// The chunk servers, as the leader sees them.
@@ -259,9 +278,8 @@ impl<E: Env> Session<E> {
             .ask(|client, deadline| async move { client.close_session(&request, deadline).await })
             .await?;
         let now = self.shared.env.clock().now();
-        let mut inner = self.shared.lock();
-        inner.granted_until = now;
-        inner.lose(now);
+        self.shared.lock().granted_until = now;
+        self.shared.lose(now).await;
         Ok(())
     }
 }
@@ -286,6 +304,8 @@ impl<E: Env> Change<E> {
     }
 
     pub async fn carry_out_as(self, caller: &Caller, op: &Op) -> Result<Answered, ClientError> {
+        let mut touching = caching::Touching::begin(&self.shared, op);
+        let (lease_epoch, dropped) = touching.dropped();
         let mut request = wire::MutateRequest {
             session: self.shared.id.0,
             sequence: self.sequence,
@@ -294,16 +314,24 @@ impl<E: Env> Change<E> {
             slot_table_version: 0,
             op: Some(op.into()),
             caller: write_caller(caller),
-            lease_epoch: 0,
-            dropped: Vec::new(),
+            lease_epoch,
+            dropped,
         };
         let ask = self.shared.ask_until(self.end, |client, deadline| {
             request.low_water = self.shared.lock().window.low_water();
             let request = request.clone();
             async move { client.mutate(&request, deadline).await }
         });
-        let reply = ask.await?.reply;
-        answered(reply.outcome, reply.index)
+        let asked = ask.await;
+        if let Err(ClientError::NotReached { .. }) = &asked {
+            touching.not_sent();
+        }
+        let Asked { reply, attempts, .. } = asked?;
+        let answered = answered(reply.outcome, reply.index)?;
+        // Asked again it may have been answered as of long ago.
+        let leased = if attempts == 1 { reply.leased } else { Vec::new() };
+        touching.changed(op, &answered, &caching::granted(reply.lease_epoch, leased));
+        Ok(answered)
     }
 }
 
@@ -327,7 +355,7 @@ fn answered(
         |what: String| ClientError::Refused { what: format!("the answer makes no sense: {what}") };
     let outcome = outcome.ok_or_else(|| malformed("it has no outcome".to_owned()))?;
     let outcome = Outcome::try_from(outcome).map_err(|why| malformed(why.to_string()))?;
-    Ok(Answered { outcome, index })
+    Ok(Answered { outcome, index, cached: false })
 }
 
 /// What became of one attempt at one server.
@@ -395,7 +423,9 @@ impl<E: Env> Shared<E> {
         // Of all attempts so far: what one of them may have done the later ones cannot undo.
         let mut maybe_carried_out = false;
         self.lock().budget.tried();
+        let mut attempts = 0;
         loop {
+            attempts += 1;
             let now = self.env.clock().now();
             if now >= end && maybe_carried_out {
                 return Err(ClientError::TimedOut { last });
@@ -408,11 +438,11 @@ impl<E: Env> Shared<E> {
             let wait = match judge(call(client, deadline).await) {
                 Attempt::Answered(reply) => {
                     self.lock().route.hit();
-                    return Ok(Asked { reply, at: now });
+                    return Ok(Asked { reply, at: now, attempts });
                 }
                 Attempt::Over(error) => {
                     if error == ClientError::SessionLost {
-                        self.lock().lose(self.env.clock().now());
+                        self.lose(self.env.clock().now()).await;
                     }
                     return Err(error);
                 }
@@ -431,7 +461,20 @@ impl<E: Env> Shared<E> {
     /// How long to wait before the next attempt.
     fn pause(&self, server: &Address, miss: Miss) -> Duration {
         let inner = &mut *self.lock();
-        inner.route.pause(server, miss, &mut inner.budget, &mut inner.dice)
+        let before = inner.route.current().clone();
+        let wait = inner.route.pause(server, miss, &mut inner.budget, &mut inner.dice);
+        if *inner.route.current() != before {
+            inner.rerouted.clear();
+        }
+        wait
+    }
+
+    /// The session is gone, and with it what it knew.
+    async fn lose(&self, at: Instant) {
+        self.lock().lose(at);
+        if let Some(tenant) = &self.tenant {
+            tenant.forget().await;
+        }
     }
 
     /// The server to ask next, and a client for it.
@@ -463,7 +506,7 @@ async fn keep_alive<E: Env>(session: Weak<Shared<E>>, mut lifetime: Duration) {
         let reply =
             shared.ask(|client, deadline| async move { client.keep_alive(&request, deadline).await }).await;
         match reply {
-            Ok(Asked { reply, at }) => {
+            Ok(Asked { reply, at, .. }) => {
                 lifetime = Duration::from_millis(reply.lifetime_ms);
                 shared.lock().granted(at, lifetime);
                 Shared::catch_up(&shared, reply.attach_wanted);

@@ -3,10 +3,12 @@
 
 mod caller;
 mod name;
+mod permission;
 mod xattr;
 
 pub use caller::{Access, CALLER_GROUPS_MAX, Caller, SET_GID, SET_UID, without_set_id};
 pub use name::{NAME_BYTES_MAX, Name, TARGET_BYTES_MAX, Target};
+pub use permission::Rights;
 pub use xattr::{
     XATTR_BYTES_MAX, XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX, XattrMode, XattrName, XattrSpace,
 };

@@ -9,31 +9,12 @@ use mooseng_core::{plant, probe};
 
 const STICKY: u16 = 0o1000;
 const GROUP_EXECUTE: u16 = 0o0010;
-const ANY_EXECUTE: u16 = 0o0111;
 
-/// May the caller do all this? The first class they belong to decides, even if it may do less than
-/// the next.
+/// May the caller do all this?
 pub(crate) fn may(caller: &Caller, inode: &Inode, access: Access) -> Result<(), Refusal> {
-    if caller.is_root() {
-        let executable = inode.is_directory() || inode.mode & ANY_EXECUTE != 0;
-        return if access.wants(Access::EXECUTE) && !executable {
-            Err(Refusal::AccessDenied)
-        } else {
-            Ok(())
-        };
-    }
-    let class = if caller.uid == inode.uid {
-        inode.mode >> 6
-    } else if caller.in_group(inode.gid) {
-        inode.mode >> 3
-    } else {
-        inode.mode
-    };
-    if class & u16::from(access.bits()) == u16::from(access.bits()) {
-        return Ok(());
-    }
-    probe!("access denied");
-    Err(Refusal::AccessDenied)
+    inode.rights().may(caller, access).inspect_err(|_| {
+        probe!("access denied");
+    })
 }
 
 /// May the caller look for names in this directory?
@@ -106,17 +87,9 @@ pub(crate) fn may_set_xattr(caller: &Caller, inode: &Inode, name: &XattrName) ->
     }
 }
 
-/// May the caller see what this attribute says? Of what they may not know of it is said that it is
-/// not there.
+/// May the caller see what this attribute says?
 pub(crate) fn may_get_xattr(caller: &Caller, inode: &Inode, name: &XattrName) -> Result<(), Refusal> {
-    match name.space() {
-        XattrSpace::Trusted if !caller.is_root() => Err(Refusal::NoAttribute),
-        XattrSpace::User if !matches!(inode.kind, FileKind::Regular | FileKind::Directory) => {
-            Err(Refusal::NoAttribute)
-        }
-        XattrSpace::User => may(caller, inode, Access::READ),
-        XattrSpace::Trusted | XattrSpace::Security => Ok(()),
-    }
+    inode.rights().may_get_xattr(caller, name)
 }
 
 /// The mode an inode has after a change that was permitted.

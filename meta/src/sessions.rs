@@ -72,6 +72,11 @@ pub(crate) fn answered(state: &State, session: SessionId, sequence: u64) -> Opti
     Some(Reply::Outcome { outcome: recorded.kept.outcome(), index: recorded.index })
 }
 
+/// Does nobody wait for an answer to this request any more? It is carried out no more, then.
+pub(crate) fn is_given_up(state: &State, session: SessionId, sequence: u64) -> bool {
+    state.sessions.get(&session).is_none_or(|held| sequence < held.low_water)
+}
+
 /// Carries a request out unless it was before, and remembers the answer.
 pub(crate) fn once(
     state: &mut State,

@@ -72,6 +72,15 @@ pub const BUGS: &[Bug] = &[
     Bug { name: "lease-kept-over-transfer", oracles: &["leaders", "linearizable", "progress"] },
     Bug { name: "lease-not-fenced-after-pause", oracles: &["leaders", "linearizable", "progress"] },
     Bug { name: "lease-on-wall-clock", oracles: &["leaders", "linearizable", "progress"] },
+    Bug { name: "change-overtakes-its-name", oracles: &["linearizable"] },
+    Bug { name: "epoch-outlives-its-leases", oracles: &["linearizable"] },
+    Bug { name: "lease-granted-while-changing", oracles: &["linearizable"] },
+    Bug { name: "new-leader-waits-for-nobody", oracles: &["linearizable"] },
+    Bug { name: "own-lease-not-recalled", oracles: &["linearizable"] },
+    Bug { name: "recall-not-waited-for", oracles: &["linearizable"] },
+    Bug { name: "renewal-not-counted", oracles: &["linearizable"] },
+    Bug { name: "replaced-inode-not-recalled", oracles: &["linearizable"] },
+    Bug { name: "session-believed-before-it-confirms", oracles: &["linearizable"] },
     Bug { name: "link-count-lost-on-rename", oracles: &["tree", "linearizable", "replicas", "durable"] },
     Bug { name: "link-to-directory-allowed", oracles: &["tree", "linearizable", "replicas", "durable"] },
     Bug { name: "lost-call-reported-unsent", oracles: &["durable", "linearizable", "exactly-once"] },
@@ -192,6 +201,14 @@ pub const PROBES: &[&str] = &[
     "journal segment rotated",
     "journal segment used again",
     "journal tail ambiguous",
+    "a session begins a new epoch of leases",
+    "a session waits twice",
+    "change waits for another of its name",
+    "change waits for leases of an earlier leader",
+    "change waits until its leader knows everything",
+    "lease recalled",
+    "leases of an earlier leader have run out",
+    "leases run out",
     "leadership handed over",
     "learner promoted",
     "lease forfeited by a transfer",
@@ -255,10 +272,17 @@ pub const PROBES: &[&str] = &[
 
 const CHUNK_STORE: &str = "sim/src/exhaustive/store.rs";
 
+const CACHE: &str = "client/src/cache/tests.rs";
+
 /// Bugs planted where no run of a whole cluster comes yet, and the tests that see each of them.
 pub const BUGS_ELSEWHERE: &[(&str, &str)] = &[
     ("commit-before-parts-durable", "client/tests/all/plants.rs"),
     ("fsync-forgets-failed-flush", "client/tests/all/plants.rs"),
+    ("cache-outlives-its-leases", CACHE),
+    ("cached-listing-shown-to-all", CACHE),
+    ("lease-that-was-recalled-kept", CACHE),
+    ("own-change-drops-nothing", CACHE),
+    ("recalled-lease-kept", CACHE),
     ("move-part-without-compare", "sim/src/model/agreement.rs"),
     ("chunk-ack-before-sync", CHUNK_STORE),
     ("chunk-compaction-blesses-rot", CHUNK_STORE),
@@ -298,6 +322,12 @@ pub const CLUSTER_PROBES: &[&str] = &[
 
 /// Rare places that neither run is sure to reach, and why.
 pub const PROBES_ELSEWHERE: &[(&str, &str)] = &[
+    ("answer crossed with a change of lease", "a session that caches: the tests of the cache reach it"),
+    ("answered from the cache", "a session that caches: the tests of the cache reach it"),
+    ("cache drops what is recalled", "a session that caches: the tests of the cache reach it"),
+    ("a change that was given up ends an epoch", "a session that caches: its tests reach it"),
+    ("leases given up for new ones", "a session that caches: only far more inodes than a run has reach it"),
+    ("cache full", "a session that caches: the tests of the cache reach it"),
     ("chunk server is not known any more", "a chunk server: its tests reach it"),
     ("attachment overtaken by a release", "one message overtakes another: the tests of opens reach it"),
     ("open of what is being collected", "between a verdict and its commit: the tests of opens reach it"),

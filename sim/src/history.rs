@@ -33,8 +33,9 @@ impl fmt::Display for Request {
 pub enum Ending {
     /// The run ended first, or the client died.
     Never,
-    /// `index`: at which log index it took effect, or the applied index that a question saw.
-    Answered { at: Instant, outcome: Outcome, index: u64 },
+    /// `index`: at which log index it took effect, or the applied index that a question saw. `cached`:
+    /// the client says that it was true there, and has been up to now.
+    Answered { at: Instant, outcome: Outcome, index: u64, cached: bool },
     /// The client was told that it was not carried out and never will be.
     NotCarriedOut { at: Instant },
     /// The client gave up. A change may have taken effect, or may yet.
@@ -61,7 +62,7 @@ impl Operation {
     /// When its client knew the answer.
     pub fn answered(&self) -> Option<(Instant, &Outcome, u64)> {
         match &self.ending {
-            Ending::Answered { at, outcome, index } => Some((*at, outcome, *index)),
+            Ending::Answered { at, outcome, index, .. } => Some((*at, outcome, *index)),
             _ => None,
         }
     }
@@ -72,6 +73,11 @@ impl Operation {
             Ending::Never => None,
             Ending::Answered { at, .. } | Ending::NotCarriedOut { at } | Ending::Unknown { at } => Some(*at),
         }
+    }
+
+    /// Did its client answer it from what it was told before?
+    pub fn is_cached(&self) -> bool {
+        matches!(self.ending, Ending::Answered { cached: true, .. })
     }
 
     pub fn change(&self) -> Option<&Op> {

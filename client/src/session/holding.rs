@@ -4,11 +4,13 @@
 //! told by a task of its own, which begins when somebody next has a reason to, at the latest when
 //! the session is kept alive.
 
+use super::caching::granted;
 use super::{Answered, Session, Shared, answered};
+use crate::cache::{Granted, Tenant};
 use crate::error::ClientError;
 use mooseng_core::env::Env;
 use mooseng_core::id::InodeId;
-use mooseng_core::namespace::{Access, Caller, Refusal};
+use mooseng_core::namespace::{Access, Caller, Query, Refusal};
 use mooseng_net::convert::write_caller;
 use mooseng_net::proto::metadata::{self as wire, hold_request::What};
 use mooseng_net::proto::namespace as proto;
@@ -74,7 +76,11 @@ impl<E: Env> Session<E> {
         let Some(number) = self.shared.holds().open(inode) else { return Err(ClientError::TooManyOpen) };
         let mut hold = Hold { shared: self.shared.clone(), inode, doubtful: true };
         let open = wire::HoldOpen { inode: inode.raw(), access: u32::from(access.bits()) };
-        let answer = self.shared.tell(number, What::Open(open), write_caller(caller)).await?;
+        let asking = self.shared.tenant.as_ref().map(Tenant::ask);
+        let (answer, granted) = self.shared.tell(number, What::Open(open), write_caller(caller)).await?;
+        if let Some(asking) = asking {
+            asking.learn(caller, &Query::GetAttr { inode }, &answer, &granted);
+        }
         hold.doubtful = false;
         if answer.outcome.is_err() {
             return Ok((answer, None));
@@ -94,7 +100,8 @@ impl<E: Env> Session<E> {
     /// far as it is still there.
     pub async fn succeed(&self) -> Result<Self, ClientError> {
         let Shared { env, config, holds, .. } = &*self.shared;
-        let session = Self::open_with(env, config.clone(), holds.clone()).await?;
+        let cache = self.cache().cloned();
+        let session = Self::open_with(env, config.clone(), holds.clone(), cache).await?;
         if !holds.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty() {
             Shared::catch_up(&session.shared, true);
         }
@@ -108,7 +115,7 @@ impl<E: Env> Shared<E> {
         number: u64,
         what: What,
         caller: Option<proto::Caller>,
-    ) -> Result<Answered, ClientError> {
+    ) -> Result<(Answered, Granted), ClientError> {
         let said = Said { shared: self, number };
         let mut request =
             wire::HoldRequest { session: self.id.0, number, low_water: 0, what: Some(what), caller };
@@ -119,7 +126,7 @@ impl<E: Env> Shared<E> {
         });
         let reply = ask.await?.reply;
         drop(said);
-        answered(reply.outcome, reply.index)
+        Ok((answered(reply.outcome, reply.index)?, granted(reply.lease_epoch, reply.leased)))
     }
 
     /// Tells the leader what it does not know, all of it if it has forgotten. One task does at a time.
@@ -152,7 +159,7 @@ impl<E: Env> Shared<E> {
             let (number, inodes) = self.holds().attach();
             let inodes = inodes.into_iter().map(InodeId::raw).collect();
             let answer = self.tell(number, What::Attach(wire::HoldAttach { inodes }), None).await;
-            let overtaken = matches!(&answer, Ok(answer) if answer.outcome == Err(Refusal::Conflict));
+            let overtaken = matches!(&answer, Ok((answer, _)) if answer.outcome == Err(Refusal::Conflict));
             self.lock().attach_wanted |= overtaken;
             told &= answer.is_ok();
         }

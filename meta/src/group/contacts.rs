@@ -62,11 +62,16 @@ impl Contacts {
         self.ending.remove(&session);
     }
 
-    /// The sessions that have run out, at most so many. They count as heard of now, so that they
+    /// The sessions that have run out and need not be spared, at most so many. They count as heard of now, so that they
     /// are not named again at once while their end is being agreed on.
-    pub fn run_out(&mut self, now: Instant, count_max: usize) -> Vec<SessionId> {
+    pub fn run_out(
+        &mut self,
+        now: Instant,
+        count_max: usize,
+        spared: impl Fn(SessionId) -> bool,
+    ) -> Vec<SessionId> {
         let end = |heard: &Instant| *heard + self.lifetime + self.grace;
-        let over = self.heard.iter().filter(|(_, heard)| end(heard) <= now);
+        let over = self.heard.iter().filter(|(session, heard)| end(heard) <= now && !spared(**session));
         let out: Vec<SessionId> = over.map(|(session, _)| *session).take(count_max).collect();
         for session in &out {
             self.heard.insert(*session, now);
@@ -89,14 +94,14 @@ mod tests {
         let mut contacts = Contacts::new(Duration::from_secs(100), 10_000);
         contacts.lead([SessionId(1), SessionId(2)].into_iter(), at(0));
         contacts.heard(SessionId(2), at(50));
-        assert_eq!(contacts.run_out(at(102), 9), []);
+        assert_eq!(contacts.run_out(at(102), 9, |_| false), []);
         assert!(!contacts.is_ending(SessionId(1)));
-        assert_eq!(contacts.run_out(at(103), 9), [SessionId(1)]);
-        assert_eq!(contacts.run_out(at(104), 9), [], "its end is under way");
+        assert_eq!(contacts.run_out(at(103), 9, |_| false), [SessionId(1)]);
+        assert_eq!(contacts.run_out(at(104), 9, |_| false), [], "its end is under way");
         assert!(contacts.is_ending(SessionId(1)) && !contacts.is_ending(SessionId(2)));
         contacts.ended(SessionId(1));
         assert!(!contacts.is_ending(SessionId(1)));
-        assert_eq!(contacts.run_out(at(400), 9), [SessionId(2)]);
+        assert_eq!(contacts.run_out(at(400), 9, |_| false), [SessionId(2)]);
     }
 
     #[test]
@@ -105,8 +110,8 @@ mod tests {
         contacts.heard(SessionId(1), at(0));
         contacts.heard(SessionId(2), at(0));
         contacts.lead([SessionId(1)].into_iter(), at(99));
-        assert_eq!(contacts.run_out(at(198), 9), []);
-        assert_eq!(contacts.run_out(at(199), 9), [SessionId(1)], "2 had ended before");
+        assert_eq!(contacts.run_out(at(198), 9, |_| false), []);
+        assert_eq!(contacts.run_out(at(199), 9, |_| false), [SessionId(1)], "2 had ended before");
         assert!(contacts.is_ending(SessionId(1)));
         contacts.lead([SessionId(1)].into_iter(), at(200));
         assert!(!contacts.is_ending(SessionId(1)), "whoever leads next may know nothing of it");
@@ -120,7 +125,7 @@ mod tests {
         contacts.lead([SessionId(1)].into_iter(), at(0));
         let granted = lifetime.as_secs_f64() / 0.99;
         let counted = Instant::ZERO + Duration::from_secs_f64(granted * 1.01 - 1e-6);
-        assert_eq!(contacts.run_out(counted, 9), []);
+        assert_eq!(contacts.run_out(counted, 9, |_| false), []);
     }
 
     #[test]
@@ -128,7 +133,7 @@ mod tests {
         let mut contacts = Contacts::new(Duration::from_secs(100), 0);
         contacts.lead([SessionId(1)].into_iter(), at(0));
         contacts.wake(at(500));
-        assert_eq!(contacts.run_out(at(599), 9), []);
-        assert_eq!(contacts.run_out(at(600), 9), [SessionId(1)]);
+        assert_eq!(contacts.run_out(at(599), 9, |_| false), []);
+        assert_eq!(contacts.run_out(at(600), 9, |_| false), [SessionId(1)]);
     }
 }

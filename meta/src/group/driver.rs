@@ -14,6 +14,7 @@
 mod apply;
 pub mod inquire;
 mod leading;
+mod leasing;
 mod peers;
 mod persisting;
 mod reads;
@@ -23,13 +24,14 @@ pub use peers::Channels;
 
 use super::config::GroupConfig;
 use super::contacts::Contacts;
-use super::handle::{Answering, Denied, Handle, Input, Look};
+use super::handle::{Answering, Denied, Done, Handle, Input, Look};
 use super::inbox::Inbox;
+use super::leases::{Leases, LeasesConfig};
 use super::opens::Opens;
 use super::replica::{Notice, Output, Refusal, Replica};
 use super::trail::Trail;
-use crate::command::{CommandKind, Reply};
 use crate::state::State;
+use leasing::{Leasing, Passage, Proposal};
 use mooseng_core::env::{Clock, Env};
 use mooseng_core::event::Event;
 use mooseng_core::time::{HybridClock, Instant};
@@ -61,6 +63,8 @@ pub struct DriverConfig {
     /// Outputs under way to the disk; beyond it nothing new is taken in.
     pub persisting_max: usize,
     pub session_lifetime: Duration,
+    /// What clients may keep, and for how long.
+    pub leases: LeasesConfig,
     pub snapshot_every_entries: u64,
     /// The journal may keep this much because of this group before it takes a snapshot.
     pub journal_pinned_bytes_max: u64,
@@ -87,6 +91,7 @@ impl Default for DriverConfig {
             messages_max: 4096,
             persisting_max: 1024,
             session_lifetime: Duration::from_secs(60),
+            leases: LeasesConfig::default(),
             snapshot_every_entries: 10_000,
             journal_pinned_bytes_max: 64 << 20,
             log_trailing_entries: 1_000,
@@ -157,7 +162,7 @@ impl Doubt {
 }
 
 enum Waiter {
-    Command(Answering<(Reply, u64)>),
+    Command(Answering<Done>, Passage),
     Wish(Answering<u64>),
 }
 
@@ -171,12 +176,13 @@ pub struct Driver<E: Env> {
     inbox: Arc<Inbox<Input>>,
     peers: Peers<E>,
     persisting: Persisting,
-    proposals: Vec<(CommandKind, Answering<(Reply, u64)>)>,
+    proposals: Vec<Proposal>,
     /// Proposed under (index, term) and not applied yet.
     waiting: VecDeque<(u64, u64, Waiter)>,
     reads: Reads,
     contacts: Contacts,
     opens: Opens,
+    leasing: Leasing,
     trail: Trail,
     clock: HybridClock,
     snapshots: Snapshots,
@@ -206,6 +212,7 @@ impl<E: Env> Driver<E> {
         let inbox = Arc::new(Inbox::new(config.requests_max, config.messages_max));
         let handle = Handle::new(replica.group(), inbox.clone());
         let peers = Peers::new(env.clone(), channels, replica.group(), replica.id());
+        let leasing = Leasing::new(Leases::new(config.leases, config.group.drift_ppm));
         let contacts = Contacts::new(config.session_lifetime, config.group.drift_ppm);
         let mut trail = Trail::default();
         trail.begin(replica.applied(), state.hash());
@@ -226,6 +233,7 @@ impl<E: Env> Driver<E> {
             reads: Reads::default(),
             contacts,
             opens: Opens::default(),
+            leasing,
             trail,
             clock: HybridClock::default(),
             doubt,
@@ -339,7 +347,7 @@ impl<E: Env> Driver<E> {
                     self.replica.doubted(asker, now);
                 }
             }
-            Input::Propose { kind, reply } => self.proposed(kind, reply),
+            Input::Propose { kind, dropped, reply } => self.proposed(kind, dropped, reply),
             Input::Read(read) if self.reads.like(&read.asked) >= self.config.requests_max => {
                 probe!("too many questions under way");
                 drop(read.reply.send(Err(Denied::Overloaded)));
@@ -369,18 +377,24 @@ impl<E: Env> Driver<E> {
         if self.fenced.is_some() {
             return self.refuse_all();
         }
-        self.flush_proposals();
         self.begin_reads();
-        while let Some(output) = self.replica.take(self.now()) {
-            self.carry_out(output);
-            if self.halted {
-                return;
+        loop {
+            self.flush_proposals();
+            while let Some(output) = self.replica.take(self.now()) {
+                self.carry_out(output);
+                if self.halted {
+                    return;
+                }
+                if self.fenced.is_some() {
+                    return self.refuse_all();
+                }
             }
-            if self.fenced.is_some() {
-                return self.refuse_all();
+            if !self.go_on() {
+                break;
             }
         }
         self.finish_reads();
+        self.tell_recalls();
         self.report_unreachable();
         self.snapshot_if_due();
     }
@@ -427,10 +441,13 @@ impl<E: Env> Driver<E> {
                 let now = self.now();
                 self.contacts.lead(self.state.sessions(), now);
                 self.opens.lead(self.state.sessions());
+                self.leasing.table.lead(*term, self.state.caching_sessions(), now);
             }
             Notice::SteppedDown { term } => {
                 self.env.note(Event::SteppedDown { group, replica, term: *term });
                 self.disappoint();
+                let denied = self.not_leader();
+                self.leasing.refuse(&denied);
             }
             Notice::Committed { term, index, counted } => {
                 let (term, index, counted) = (*term, *index, *counted);
@@ -507,7 +524,8 @@ impl<E: Env> Driver<E> {
             ("answers kept for retries", state.answers_count() as u64, state.answers_max()),
             ("requests that wait for their turn", requests as u64, requests_max),
             ("messages that wait for their turn", messages as u64, self.config.messages_max as u64),
-            ("changes under way", (self.waiting.len() + self.proposals.len()) as u64, requests_max),
+            ("changes under way", self.under_way() as u64, requests_max),
+            ("sessions that wait for recalls", self.leasing.polls() as u64, state.config().sessions_max),
             ("questions under way", self.reads.questions() as u64, requests_max),
             ("sessions being kept alive", self.reads.keep_alives as u64, requests_max),
         ]

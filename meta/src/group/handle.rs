@@ -3,6 +3,7 @@
 
 use super::ambiguity::Answer;
 use super::inbox::{Full, Inbox, Lane};
+use super::leases::{Lent, Recalls};
 use super::members::{Members, Newcomer};
 use super::opens::Saying;
 use super::stream;
@@ -38,12 +39,15 @@ pub type Answering<T> = oneshot::Sender<Result<T, Denied>>;
 /// What a read saw.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Seen {
-    /// An outcome, and the index up to which the state had applied the log.
-    Outcome(Outcome, u64),
+    /// An outcome, the index up to which the state had applied the log, and the leases that come with it.
+    Outcome(Outcome, u64, Lent),
     /// The session lives, and was granted this much from now on.
     Alive(Duration),
     /// The session has to attach: the leader does not know what it has open.
     Unattached(Box<Seen>),
+    Recalls(Recalls),
+    /// The session waits for recalls, and was not opened as one that keeps answers.
+    NeverCaches,
     UnknownSession,
 }
 
@@ -52,7 +56,16 @@ pub enum Seen {
 pub enum Asked {
     /// Only whether the session lives, and that it may live on.
     KeepAlive,
-    Query(Caller, Query),
+    Query {
+        caller: Caller,
+        query: Query,
+        lease_wanted: bool,
+    },
+    /// Waits for leases that are to be given back.
+    Recalls {
+        epoch: u64,
+        acknowledged: u64,
+    },
     Open {
         saying: Saying,
         caller: Caller,
@@ -67,6 +80,29 @@ pub enum Asked {
         saying: Saying,
         inodes: Vec<InodeId>,
     },
+}
+
+impl Asked {
+    /// To refuse it would make an overload worse, and there are few of them.
+    pub fn is_vital(&self) -> bool {
+        matches!(self, Self::KeepAlive | Self::Recalls { .. })
+    }
+}
+
+/// Of which inodes a client has dropped what a change may change before it asked for it, and keeps nothing
+/// of that before it has the answer; and the epoch of the leases that it has on them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Dropped {
+    pub epoch: u64,
+    pub inodes: Vec<InodeId>,
+}
+
+/// A command that was applied, or had been before.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Done {
+    pub reply: Reply,
+    pub index: u64,
+    pub lent: Lent,
 }
 
 #[derive(Debug)]
@@ -125,7 +161,8 @@ pub enum Input {
     },
     Propose {
         kind: CommandKind,
-        reply: Answering<(Reply, u64)>,
+        dropped: Dropped,
+        reply: Answering<Done>,
     },
     Read(Read),
     Wish {
@@ -199,15 +236,17 @@ impl Handle {
     }
 
     pub async fn propose(&self, kind: CommandKind) -> Result<(Reply, u64), Denied> {
-        self.ask(|reply| Input::Propose { kind, reply }).await
+        let done = self.change(kind, Dropped::default()).await?;
+        Ok((done.reply, done.index))
     }
 
-    pub async fn query(&self, session: SessionId, caller: Caller, query: Query) -> Result<Seen, Denied> {
-        self.read(session, Asked::Query(caller, query)).await
+    /// The same, by somebody who may hold leases.
+    pub async fn change(&self, kind: CommandKind, dropped: Dropped) -> Result<Done, Denied> {
+        self.ask(|reply| Input::Propose { kind, dropped, reply }).await
     }
 
     pub async fn read(&self, session: SessionId, asked: Asked) -> Result<Seen, Denied> {
-        let lane = if asked == Asked::KeepAlive { Lane::KeepAlive } else { Lane::Request };
+        let lane = if asked.is_vital() { Lane::KeepAlive } else { Lane::Request };
         self.ask_in(lane, |reply| Input::Read(Read { session, asked, reply })).await
     }
 

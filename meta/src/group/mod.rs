@@ -15,6 +15,7 @@ pub mod election;
 pub mod handle;
 pub mod inbox;
 pub mod lease;
+pub mod leases;
 pub mod log;
 pub mod members;
 pub mod opens;

@@ -165,6 +165,10 @@ impl Opens {
         self.condemned.iter().copied()
     }
 
+    pub fn is_condemned(&self, inode: InodeId) -> bool {
+        self.condemned.contains(&inode)
+    }
+
     /// What is not there any more need not be remembered.
     pub fn forget_collected(&mut self, is_there: impl Fn(InodeId) -> bool) {
         self.condemned.retain(|inode| is_there(*inode));

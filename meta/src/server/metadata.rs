@@ -2,9 +2,10 @@
 
 use super::Server;
 use crate::command::{CommandKind, Reply};
-use crate::group::handle::{Asked, Denied, Handle, Seen};
+use crate::group::handle::{Asked, Denied, Done, Dropped, Handle, Seen};
+use crate::group::leases::Lent;
 use crate::group::opens::Saying;
-use mooseng_core::env::{Env, sleep};
+use mooseng_core::env::Env;
 use mooseng_core::namespace::{Op, Query};
 use mooseng_net::convert;
 use mooseng_net::proto::metadata::hold_request::What;
@@ -16,12 +17,6 @@ use mooseng_net::proto::metadata::{
 use mooseng_net::rpc::{Call, Code, Status};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Of leases on nothing.
-const EPOCH: u64 = 1;
-const LEASE: Duration = Duration::from_secs(5);
-/// How long a call waits for a recall.
-const HOLD: Duration = Duration::from_millis(500);
 
 pub(super) struct Service<E: Env> {
     server: Arc<Server<E>>,
@@ -82,6 +77,10 @@ fn attached(seen: Seen) -> (Seen, bool) {
     }
 }
 
+fn leased(lent: &Lent) -> (u64, Vec<u64>) {
+    (lent.epoch, lent.inodes.iter().map(|inode| inode.raw()).collect())
+}
+
 fn milliseconds(lifetime: Duration) -> u64 {
     u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX)
 }
@@ -133,11 +132,14 @@ impl<E: Env> Metadata<E> for Service<E> {
             op,
             caller: convert::caller("caller", request.caller)?,
         };
-        match self.group()?.propose(kind).await.map_err(status)? {
-            (Reply::Outcome { outcome, index }, _) => {
-                Ok(MutateReply { outcome: Some((&outcome).into()), index, ..MutateReply::default() })
+        let inodes = convert::inodes("dropped", request.dropped)?;
+        let dropped = Dropped { epoch: request.lease_epoch, inodes };
+        match self.group()?.change(kind, dropped).await.map_err(status)? {
+            Done { reply: Reply::Outcome { outcome, index }, lent, .. } => {
+                let (lease_epoch, leased) = leased(&lent);
+                Ok(MutateReply { outcome: Some((&outcome).into()), index, lease_epoch, leased })
             }
-            (reply, _) => Err(refused(&reply)),
+            Done { reply, .. } => Err(refused(&reply)),
         }
     }
 
@@ -145,10 +147,12 @@ impl<E: Env> Metadata<E> for Service<E> {
         let query = Query::try_from(convert::required("query", request.query)?)?;
         let session = convert::session("session", request.session)?;
         let caller = convert::caller("caller", request.caller)?;
-        match attached(self.group()?.query(session, caller, query).await.map_err(status)?) {
-            (Seen::Outcome(outcome, index), attach_wanted) => {
+        let asked = Asked::Query { caller, query, lease_wanted: request.lease_wanted };
+        match attached(self.group()?.read(session, asked).await.map_err(status)?) {
+            (Seen::Outcome(outcome, index, lent), attach_wanted) => {
                 let outcome = Some((&outcome).into());
-                Ok(QueryReply { outcome, index, attach_wanted, ..QueryReply::default() })
+                let (lease_epoch, leased) = leased(&lent);
+                Ok(QueryReply { outcome, index, attach_wanted, lease_epoch, leased })
             }
             _ => Err(unknown_session()),
         }
@@ -173,24 +177,25 @@ impl<E: Env> Metadata<E> for Service<E> {
             }
         };
         match attached(self.group()?.read(session, asked).await.map_err(status)?) {
-            (Seen::Outcome(outcome, index), _) => {
-                Ok(HoldReply { outcome: Some((&outcome).into()), index, ..HoldReply::default() })
+            (Seen::Outcome(outcome, index, lent), _) => {
+                let (lease_epoch, leased) = leased(&lent);
+                Ok(HoldReply { outcome: Some((&outcome).into()), index, lease_epoch, leased })
             }
             _ => Err(unknown_session()),
         }
     }
 
-    /// No lease is given, so there is none to be given back.
     async fn recalls(&self, _: Call, request: RecallsRequest) -> Result<RecallsReply, Status> {
         let session = convert::session("session", request.session)?;
-        let group = self.group()?;
-        if request.epoch == EPOCH {
-            sleep(&self.server.env, HOLD).await;
-        }
-        match attached(group.keep_alive(session).await.map_err(status)?) {
-            (Seen::Alive(_), _) => {
-                let (number, lease_ms) = (request.acknowledged, milliseconds(LEASE));
-                Ok(RecallsReply { epoch: EPOCH, number, inodes: Vec::new(), lease_ms })
+        let asked = Asked::Recalls { epoch: request.epoch, acknowledged: request.acknowledged };
+        match attached(self.group()?.read(session, asked).await.map_err(status)?) {
+            (Seen::Recalls(recalls), _) => {
+                let inodes = recalls.inodes.iter().map(|inode| inode.raw()).collect();
+                let (epoch, number, lease_ms) = (recalls.epoch, recalls.number, milliseconds(recalls.lease));
+                Ok(RecallsReply { epoch, number, inodes, lease_ms })
+            }
+            (Seen::NeverCaches, _) => {
+                Err(Status::new(Code::Invalid, "session: it was not opened as one that caches"))
             }
             _ => Err(unknown_session()),
         }

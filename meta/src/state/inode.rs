@@ -4,7 +4,7 @@ use super::record::{Reader, Record, Sink};
 use super::slice::take_class;
 use mooseng_core::class::StorageClass;
 use mooseng_core::id::{IdKind, InodeId};
-use mooseng_core::namespace::{Attr, FileKind, Target};
+use mooseng_core::namespace::{Attr, FileKind, Rights, Target};
 use mooseng_core::time::WallTime;
 
 /// A storage class in few bits: `K - 1` in five, `M` in six, `strict` in one.
@@ -145,6 +145,10 @@ impl Inode {
     pub(crate) fn changed(&mut self, time: WallTime) {
         self.ctime = time;
         self.moved();
+    }
+
+    pub(crate) fn rights(&self) -> Rights {
+        Rights { kind: self.kind, mode: self.mode, uid: self.uid, gid: self.gid }
     }
 
     pub(crate) fn attr(&self, inode: InodeId) -> Attr {

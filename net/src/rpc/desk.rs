@@ -167,9 +167,10 @@ impl Desk {
         })
     }
 
-    /// Since when nothing is asked of it; `None` while a call is under way.
+    /// Since when nothing is asked of it; `None` while a call is under way. Vital ones do not count: who
+    /// only waits for something new takes turns with others.
     pub(super) fn idle_since(&self) -> Option<Instant> {
-        self.ledger.is_empty().then_some(self.heard)
+        self.ledger.is_at_rest().then_some(self.heard)
     }
 
     /// When to look at the clock again.

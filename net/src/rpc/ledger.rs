@@ -117,6 +117,11 @@ impl Ledger {
         self.underway.is_empty()
     }
 
+    /// Is nothing under way but vital calls?
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.underway.len() == self.vital
+    }
+
     pub(super) fn enter(
         &mut self,
         number: u64,

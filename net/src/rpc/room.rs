@@ -68,7 +68,7 @@ struct Inner {
 }
 
 struct Occupant {
-    /// Since when it has no call under way; `None` while it has.
+    /// Since when it has no call under way but vital ones; `None` while it has.
     idle_since: Option<Instant>,
     /// Its connection goes on until this is dropped.
     _keep: oneshot::Sender<()>,

@@ -575,7 +575,9 @@ impl Drop for Call<'_> {
 /// How a call that ended so is written down.
 pub(super) fn ending(at: Instant, result: &Result<Answered, ClientError>) -> Ending {
     match result {
-        Ok(answered) => Ending::Answered { at, outcome: answered.outcome.clone(), index: answered.index },
+        Ok(Answered { outcome, index, cached }) => {
+            Ending::Answered { at, outcome: outcome.clone(), index: *index, cached: *cached }
+        }
         Err(ClientError::NotReached { .. }) => Ending::NotCarriedOut { at },
         // Whether an attempt before the last one got through, nobody can say.
         Err(_) => Ending::Unknown { at },

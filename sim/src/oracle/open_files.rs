@@ -139,7 +139,7 @@ mod tests {
         let inode = file(7);
         let number = script.call(0, Asked::Question(Query::GetAttr { inode }));
         let outcome = Ok(Answer::Attr(attr(inode, 0, 1)));
-        script.history.end(number, Ending::Answered { at: script.now, outcome, index: 1 });
+        script.history.end(number, Ending::Answered { at: script.now, outcome, index: 1, cached: false });
         see(oracle, script, Sight::Ended { number }).unwrap();
     }
 

@@ -127,7 +127,13 @@ impl Script {
     }
 
     pub(crate) fn answer(&mut self, number: usize, outcome: Outcome, index: u64) {
-        self.history.end(number, Ending::Answered { at: self.now, outcome, index });
+        self.history.end(number, Ending::Answered { at: self.now, outcome, index, cached: false });
+        self.wait(STEP);
+    }
+
+    /// Of what the client knew, true at `index` and since.
+    pub(crate) fn answer_from_cache(&mut self, number: usize, outcome: Outcome, index: u64) {
+        self.history.end(number, Ending::Answered { at: self.now, outcome, index, cached: true });
         self.wait(STEP);
     }
 

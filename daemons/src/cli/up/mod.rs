@@ -169,7 +169,7 @@ impl Cluster {
     /// Where it is mounted if nobody says where. Without root or FUSE there is still a namespace.
     fn own_place(data: &Path) -> Result<Option<Place>, Failure> {
         if !rustix::process::geteuid().is_root() {
-            println!("not mounted: only root mounts here; `--mount DIRECTORY` tries it with fusermount3");
+            mention("not mounted: only root mounts here; `--mount DIRECTORY` tries it with fusermount3");
             return Ok(None);
         }
         let point = data.join(OWN_PLACE);
@@ -180,7 +180,7 @@ impl Cluster {
             }
             _ => {}
         }
-        Ok(Place::prepare(&point).inspect_err(|error| println!("not mounted: {error}")).ok())
+        Ok(Place::prepare(&point).inspect_err(|error| mention(format_args!("not mounted: {error}"))).ok())
     }
 
     fn read_chunks(settings: &Settings) -> Result<Vec<Peer>, Failure> {

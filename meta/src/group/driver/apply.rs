@@ -1,9 +1,10 @@
 //! Committed entries on their way into the state, and answers on their way back.
 
-use super::{Driver, Waiter};
+use super::{Driver, Passage, Proposal, Waiter};
 use crate::apply::apply;
 use crate::command::{Command, CommandKind, Effect, Reply};
-use crate::group::handle::{Answering, Denied};
+use crate::group::handle::{Answering, Denied, Done, Dropped};
+use crate::group::leases::Lent;
 use crate::group::replica::Committed;
 use crate::sessions::answered;
 use mooseng_core::env::Env;
@@ -16,7 +17,7 @@ impl<E: Env> Driver<E> {
     /// where there is too much to do, whoever asks again would else be turned away again and again.
     /// Only of a leader: another replica may have applied what the leader, whose own disk is slow, has
     /// not, and then the leader's reads under its lease would miss what was acknowledged.
-    pub(super) fn proposed(&mut self, kind: CommandKind, reply: Answering<(Reply, u64)>) {
+    pub(super) fn proposed(&mut self, kind: CommandKind, dropped: Dropped, reply: Answering<Done>) {
         let leads = plant!("follower-answers-retries", self.replica.leads().is_some(), true);
         if self.fenced.is_none()
             && leads
@@ -24,13 +25,13 @@ impl<E: Env> Driver<E> {
             && let Some(known @ Reply::Outcome { index, .. }) = answered(&self.state, *session, *sequence)
         {
             probe!("answer served without another entry");
-            return drop(reply.send(Ok((known, index))));
+            return drop(reply.send(Ok(Done { reply: known, index, lent: Lent::default() })));
         }
         if self.is_full() {
             probe!("too many changes under way");
             return drop(reply.send(Err(Denied::Overloaded)));
         }
-        self.proposals.push((kind, reply));
+        self.admit(Proposal { kind, dropped, change: Passage::UNTOLD, reply });
     }
 
     /// Proposes what has gathered, as one batch.
@@ -41,22 +42,23 @@ impl<E: Env> Driver<E> {
         let proposals = std::mem::take(&mut self.proposals);
         if self.replica.leads().is_none() {
             let denied = self.not_leader();
-            for (_, reply) in proposals {
-                let _ = reply.send(Err(denied.clone()));
+            for proposal in proposals {
+                let _ = proposal.reply.send(Err(denied.clone()));
             }
             return;
         }
         let mut entries = Vec::with_capacity(proposals.len());
         let mut waiters = Vec::with_capacity(proposals.len());
-        for (kind, reply) in proposals {
+        for Proposal { kind, change, reply, .. } in proposals {
             let data = self.stamp(kind);
             if data.len() > self.config.group.entry_bytes_max() {
+                self.lend_changed(change, &Reply::Done);
                 let _ = reply.send(Err(Denied::TooLarge));
                 continue;
             }
             let context = if entries.is_empty() { self.trail.context() } else { Vec::new() };
             entries.push((context.into(), data));
-            waiters.push(reply);
+            waiters.push((reply, change));
         }
         if entries.is_empty() {
             return;
@@ -66,11 +68,14 @@ impl<E: Env> Driver<E> {
             Ok(first) => {
                 self.compared = self.replica.applied();
                 let waiting = (first..).zip(waiters);
-                self.waiting.extend(waiting.map(|(index, reply)| (index, term, Waiter::Command(reply))));
+                let waiting =
+                    waiting.map(|(index, (reply, change))| (index, term, Waiter::Command(reply, change)));
+                self.waiting.extend(waiting);
             }
             Err(refusal) => {
                 let denied = self.denied(refusal);
-                for reply in waiters {
+                for (reply, change) in waiters {
+                    self.lend_changed(change, &Reply::Done);
                     let _ = reply.send(Err(denied.clone()));
                 }
             }
@@ -104,7 +109,7 @@ impl<E: Env> Driver<E> {
             };
             let applied = apply(&mut self.state, index, &command);
             request = took_effect(&command.kind, &applied.reply, index);
-            self.effects(&applied.effects, term);
+            self.effects(&applied.effects, index, term);
             reply = applied.reply;
         }
         let hash = self.state.hash();
@@ -114,17 +119,22 @@ impl<E: Env> Driver<E> {
         self.answer(index, term, reply);
     }
 
-    fn effects(&mut self, effects: &[Effect], term: u64) {
+    fn effects(&mut self, effects: &[Effect], index: u64, term: u64) {
         for effect in effects {
             let now = self.now();
             match effect {
                 Effect::SessionOpened(session) => {
                     self.contacts.heard(*session, now);
-                    self.opens.began(*session, self.replica.leads() == Some(term));
+                    let here = self.replica.leads() == Some(term);
+                    self.opens.began(*session, here);
+                    if self.replica.leads().is_some() && self.state.caches(*session) {
+                        self.leasing.table.began(*session, here, self.replica.last().max(index));
+                    }
                 }
                 Effect::SessionEnded(session) => {
                     self.contacts.ended(*session);
                     self.opens.ended(*session);
+                    self.lease_no_more(*session);
                 }
             }
         }
@@ -140,15 +150,17 @@ impl<E: Env> Driver<E> {
             let Some((waiting, proposed, waiter)) = self.waiting.pop_front() else { return };
             let mine = waiting == index && proposed == term;
             match waiter {
-                Waiter::Command(answer) if mine => {
-                    let _ = answer.send(self.granted(reply, index));
+                Waiter::Command(answer, change) if mine => {
+                    let lent = self.lend_changed(change, &reply);
+                    let _ = answer.send(self.granted(reply, index, lent));
                     return;
                 }
                 Waiter::Wish(answer) if mine => {
                     let _ = answer.send(Ok(index));
                     return;
                 }
-                Waiter::Command(answer) => {
+                Waiter::Command(answer, change) => {
+                    self.lend_changed(change, &Reply::Done);
                     let _ = answer.send(Err(self.not_leader()));
                 }
                 Waiter::Wish(answer) => {
@@ -160,7 +172,7 @@ impl<E: Env> Driver<E> {
 
     /// A session that is asked for again is granted its lifetime again, unless it is coming to its
     /// end: then it has to be asked for once more.
-    fn granted(&mut self, reply: Reply, index: u64) -> Result<(Reply, u64), Denied> {
+    fn granted(&mut self, reply: Reply, index: u64, lent: Lent) -> Result<Done, Denied> {
         if let Reply::Session { session } = reply {
             if self.contacts.is_ending(session) {
                 return Err(Denied::Unavailable("the session is about to end".into()));
@@ -168,14 +180,14 @@ impl<E: Env> Driver<E> {
             let now = self.now();
             self.contacts.heard(session, now);
         }
-        Ok((reply, index))
+        Ok(Done { reply, index, lent })
     }
 
     /// Leadership was lost: what is under way may or may not come to be.
     pub(super) fn disappoint(&mut self) {
         for (.., waiter) in std::mem::take(&mut self.waiting) {
             match waiter {
-                Waiter::Command(answer) => drop(answer.send(Err(Denied::Uncertain))),
+                Waiter::Command(answer, _) => drop(answer.send(Err(Denied::Uncertain))),
                 Waiter::Wish(answer) => drop(answer.send(Err(Denied::Uncertain))),
             }
         }
@@ -184,9 +196,10 @@ impl<E: Env> Driver<E> {
     /// A fenced replica serves nobody.
     pub(super) fn refuse_all(&mut self) {
         let denied = Denied::Unavailable("this replica takes part no more".into());
-        for (_, reply) in std::mem::take(&mut self.proposals) {
-            let _ = reply.send(Err(denied.clone()));
+        for proposal in std::mem::take(&mut self.proposals) {
+            let _ = proposal.reply.send(Err(denied.clone()));
         }
+        self.leasing.refuse(&denied);
         self.reads.refuse(&denied);
         self.disappoint();
     }

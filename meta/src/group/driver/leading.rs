@@ -1,8 +1,8 @@
 //! What happens with time: ticks, and what a leader looks after without being asked.
 
-use super::{Driver, Waiter};
+use super::{Driver, Passage, Proposal, Waiter};
 use crate::command::CommandKind;
-use crate::group::handle::{Answering, Denied, Wish};
+use crate::group::handle::{Answering, Denied, Dropped, Wish};
 use crate::group::members::Change;
 use crate::group::replica::Refusal;
 use bytes::Bytes;
@@ -45,6 +45,7 @@ impl<E: Env> Driver<E> {
             return;
         }
         self.tell_lease();
+        self.wait_no_longer();
         if self.ticks.is_multiple_of(self.config.chores_ticks) {
             // Also of one that cannot commit yet: a majority may be waiting for a snapshot.
             self.offer_again();
@@ -72,12 +73,17 @@ impl<E: Env> Driver<E> {
     /// Proposes something nobody waits for.
     fn propose_own(&mut self, kind: CommandKind) {
         let (reply, _) = oneshot::channel();
-        self.proposals.push((kind, reply));
+        let (dropped, change) = (Dropped::default(), Passage::UNTOLD);
+        self.proposals.push(Proposal { kind, dropped, change, reply });
     }
 
     /// Is as much under way as may be?
     pub(super) fn is_full(&self) -> bool {
-        self.waiting.len() + self.proposals.len() >= self.config.requests_max
+        self.under_way() >= self.config.requests_max
+    }
+
+    pub(super) fn under_way(&self) -> usize {
+        self.waiting.len() + self.proposals.len() + self.leasing.parked()
     }
 
     fn end_sessions(&mut self) {
@@ -85,7 +91,10 @@ impl<E: Env> Driver<E> {
             return;
         }
         let now = self.now();
-        let sessions = self.contacts.run_out(now, SESSIONS_ENDED_MAX);
+        let sessions = self.contacts.run_out(now, SESSIONS_ENDED_MAX, |session| {
+            // Its client may still answer from what it was told.
+            self.leasing.table.is_alive(session, now)
+        });
         if !sessions.is_empty() {
             probe!("sessions run out");
             self.propose_own(CommandKind::ExpireSessions { sessions });
@@ -96,12 +105,15 @@ impl<E: Env> Driver<E> {
         if self.is_full() {
             return;
         }
-        let state = &self.state;
+        let now = self.now();
+        let (state, leases) = (&self.state, &mut self.leasing.table);
         self.opens.forget_collected(|inode| state.is_orphan(inode));
         let at_once = (self.config.group.entry_bytes_max() / ORPHAN_BYTES).clamp(1, ORPHANS_AT_ONCE_MAX);
-        let orphans = plant!("orphan-kept-for-ever", self.state.orphans_from(None), {
-            self.state.orphans_from(self.state.orphans_from(None).next())
+        let orphans = plant!("orphan-kept-for-ever", state.orphans_from(None), {
+            state.orphans_from(state.orphans_from(None).next())
         });
+        // Who was told of it may say so until it is recalled.
+        let orphans = orphans.filter(|orphan| leases.is_idle() || leases.is_free(*orphan, now));
         let mut free = self.opens.condemn(orphans, at_once);
         if free.is_empty() && self.ticks.is_multiple_of(self.config.chores_ticks * PROPOSED_AGAIN_CHORES) {
             // A proposal may have been refused; one that is carried out twice does no harm.

@@ -3,9 +3,12 @@
 
 use super::Driver;
 use crate::group::handle::{Asked, Denied, Read, Seen};
+use crate::group::leases::Lent;
+use crate::group::leases::touched::covering;
 use crate::query::query;
 use mooseng_core::env::Env;
 use mooseng_core::event::Event;
+use mooseng_core::id::SessionId;
 use mooseng_core::namespace::{Answer, Outcome, Query};
 use mooseng_core::time::Instant;
 use mooseng_core::{plant, probe};
@@ -33,11 +36,11 @@ impl Reads {
 
     /// How much is under way that counts against the same limit.
     pub(super) fn like(&self, asked: &Asked) -> usize {
-        if *asked == Asked::KeepAlive { self.keep_alives } else { self.questions() }
+        if asked.is_vital() { self.keep_alives } else { self.questions() }
     }
 
     pub(super) fn push(&mut self, read: Read) {
-        self.keep_alives += usize::from(read.asked == Asked::KeepAlive);
+        self.keep_alives += usize::from(read.asked.is_vital());
         self.waiting.push(read);
     }
 
@@ -151,27 +154,38 @@ impl<E: Env> Driver<E> {
         }
         let applied = self.replica.applied();
         match &read.asked {
-            Asked::KeepAlive if self.contacts.is_ending(read.session) => {
+            Asked::KeepAlive | Asked::Recalls { .. } if self.contacts.is_ending(read.session) => {
                 probe!("session kept alive too late");
                 Seen::UnknownSession
             }
-            Asked::KeepAlive => Seen::Alive(self.contacts.lifetime()),
-            Asked::Query(caller, question) => Seen::Outcome(query(&self.state, caller, question), applied),
+            Asked::KeepAlive | Asked::Recalls { .. } => Seen::Alive(self.contacts.lifetime()),
+            Asked::Query { caller, query: question, .. } => {
+                Seen::Outcome(query(&self.state, caller, question), applied, Lent::default())
+            }
             Asked::Open { caller, inode, access, .. } => {
                 let question = Query::Access { inode: *inode, access: *access };
-                Seen::Outcome(query(&self.state, caller, &question), applied)
+                Seen::Outcome(query(&self.state, caller, &question), applied, Lent::default())
             }
-            Asked::Release { .. } | Asked::Attach { .. } => Seen::Outcome(Ok(Answer::Done), applied),
+            Asked::Release { .. } | Asked::Attach { .. } => {
+                Seen::Outcome(Ok(Answer::Done), applied, Lent::default())
+            }
         }
     }
 
     fn grant(&mut self, read: Read, seen: Seen, now: Instant) {
-        self.reads.keep_alives -= usize::from(read.asked == Asked::KeepAlive);
+        self.reads.keep_alives -= usize::from(read.asked.is_vital());
         if matches!(seen, Seen::Alive(_)) {
             self.contacts.heard(read.session, now);
+            if let Asked::Recalls { epoch, acknowledged } = read.asked {
+                return self.polled(read.session, (epoch, acknowledged), read.reply);
+            }
         }
         let seen = match seen {
-            Seen::Outcome(Ok(answer), applied) => Seen::Outcome(self.hold(&read.asked, answer), applied),
+            Seen::Outcome(outcome, applied, _) => {
+                let outcome = outcome.and_then(|answer| self.hold(&read.asked, answer));
+                let lent = self.lend_asked(read.session, &read.asked, &outcome);
+                Seen::Outcome(outcome, applied, lent)
+            }
             other => other,
         };
         let wanted = !self.opens.is_attached(read.session) && seen != Seen::UnknownSession;
@@ -179,10 +193,22 @@ impl<E: Env> Driver<E> {
         let _ = read.reply.send(Ok(seen));
     }
 
+    fn lend_asked(&mut self, session: SessionId, asked: &Asked, outcome: &Outcome) -> Lent {
+        match asked {
+            Asked::Query { query, lease_wanted: true, .. } => {
+                self.lend_seen(session, covering(query, outcome), outcome)
+            }
+            Asked::Open { inode, .. } if outcome.is_ok() => {
+                self.lend_seen(session, [Some(*inode), None], outcome)
+            }
+            _ => Lent::default(),
+        }
+    }
+
     /// What was asked may have been to have something open, or no more.
     fn hold(&mut self, asked: &Asked, answer: Answer) -> Outcome {
         match asked {
-            Asked::KeepAlive | Asked::Query(..) => Ok(answer),
+            Asked::KeepAlive | Asked::Query { .. } | Asked::Recalls { .. } => Ok(answer),
             Asked::Open { saying, inode, .. } => self.opens.open(*saying, *inode).map(|()| answer),
             Asked::Release { saying, inodes } => {
                 self.opens.release(*saying, inodes);

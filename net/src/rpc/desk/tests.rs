@@ -116,6 +116,18 @@ fn a_full_or_crowded_server_says_so() {
 }
 
 #[test]
+fn who_only_waits_for_something_new_is_at_rest() {
+    let mut desk = desk(2);
+    let vital = frame(Head { method: VITAL, ..Head::about(Kind::Call, 1) }, b"ask");
+    task(take(&mut desk, 5, vital));
+    assert_eq!(desk.idle_since(), Some(at(5)));
+    task(take(&mut desk, 6, call(2, 30)));
+    assert_eq!(desk.idle_since(), None);
+    desk.carried_out::<Sealed>(2, Err(Status::unimplemented(9)));
+    assert_eq!(desk.idle_since(), Some(at(6)));
+}
+
+#[test]
 fn a_cancelled_call_is_dropped_without_an_answer() {
     let mut desk = desk(9);
     let task = task(take(&mut desk, 0, call(4, 30)));

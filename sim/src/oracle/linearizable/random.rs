@@ -61,7 +61,7 @@ impl Concurrent {
                     Asked::Change(op) => self.draw.learn(op, &outcome),
                     Asked::Question(query) => self.draw.learn_map(query, &outcome),
                 }
-                self.history.end(number, Ending::Answered { at, outcome, index });
+                self.history.end(number, Ending::Answered { at, outcome, index, cached: false });
                 None
             }
         };

@@ -74,6 +74,22 @@ fn a_stale_read_is_found() {
 }
 
 #[test]
+fn what_a_client_knows_is_true_as_long_as_nobody_changes_it() {
+    let mut script = Script::new();
+    script.change(0, create_in(ROOT, "a"), shows(file(1), 1, 1));
+    script.change(1, create_in(ROOT, "b"), shows(file(2), 1, 1));
+    let look = script.call(0, lookup(ROOT, "a"));
+    script.answer_from_cache(look, shows(file(1), 1, 1), 1);
+    let look = script.call(0, lookup(ROOT, "b"));
+    script.answer(look, shows(file(2), 1, 1), 2);
+    sound(&script);
+    script.change(1, rename("a", "c"), Ok(Answer::Done));
+    let look = script.call(0, lookup(ROOT, "a"));
+    script.answer_from_cache(look, shows(file(1), 1, 1), 1);
+    assert_eq!(broken(&script).operation, Some(look));
+}
+
+#[test]
 fn a_read_beside_a_change_may_miss_it() {
     let mut script = Script::new();
     let create = script.call(0, Asked::Change(create_in(ROOT, "a")));

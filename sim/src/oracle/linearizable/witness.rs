@@ -1,4 +1,5 @@
-//! The order in which the system says it carried things out, checked against clock and model.
+//! The order in which the system says it carried things out, checked against clock and model. What a client
+//! answered for itself stands as early as the clock allows: it says that nothing has changed since.
 
 use crate::history::{Asked, CommitLog, Committed, Ending, History, Operation};
 use crate::model::{Expected, Limits, Model};
@@ -47,7 +48,8 @@ pub(super) fn check(history: &History, log: &CommitLog, limits: Limits) -> Resul
         let what = format!("no replica told what it applied at index {hole}: the order is not known");
         return Err(Wrong { at: None, what, operation: None, expected: None });
     }
-    let placed = places(history, log)?;
+    let mut placed = places(history, log)?;
+    place_cached(&mut placed);
     between_call_and_answer(&placed)?;
     replay(&placed, log, limits)
 }
@@ -83,6 +85,29 @@ fn places<'a>(history: &'a History, log: &CommitLog) -> Result<Vec<Placed<'a>>, 
     }
     placed.sort_by_key(|one| (one.place, one.operation.number));
     Ok(placed)
+}
+
+/// What was answered from a cache stands behind what was answered before it was asked.
+fn place_cached(placed: &mut [Placed<'_>]) {
+    if !placed.iter().any(|one| one.operation.is_cached()) {
+        return;
+    }
+    let mut by_call: Vec<usize> = (0..placed.len()).collect();
+    by_call.sort_by_key(|one| placed[*one].operation.called);
+    let answered = |one: &usize| Some((placed[*one].operation.answered()?.0, *one));
+    let mut by_answer: Vec<(Instant, usize)> = (0..placed.len()).filter_map(|one| answered(&one)).collect();
+    by_answer.sort_unstable();
+    let mut over = by_answer.into_iter().peekable();
+    let mut furthest = 0;
+    for one in by_call {
+        while let Some((_, earlier)) = over.next_if(|(at, _)| *at < placed[one].operation.called) {
+            furthest = furthest.max(placed[earlier].place.index);
+        }
+        if placed[one].operation.is_cached() {
+            placed[one].place.index = placed[one].place.index.max(furthest);
+        }
+    }
+    placed.sort_by_key(|one| (one.place, one.operation.number));
 }
 
 /// What was answered before another operation was called must not stand behind it.
