@@ -14,7 +14,8 @@ pub(crate) enum Trouble {
     LeaderIsCutOff,
     /// The leader and the other servers do not hear each other for a while; clients hear all.
     LeaderLosesItsPeers,
-    /// What the leader says does not reach the clients for a while, and again.
+    /// What the leader says does not reach the clients for a while, nor anything the other servers at
+    /// first, and again.
     AnswersAreLost,
     /// Twice the power of all servers fails at once.
     Blackout,
@@ -89,10 +90,19 @@ async fn answers_are_lost(cluster: &Cluster, clients: &[Host]) {
     for silence in ["first silence", "second silence", "third silence"] {
         a_while(cluster, silence).await;
         let leader = cluster.some_leader().await;
+        let peers: Vec<u64> = cluster.numbers().filter(|number| *number != leader).collect();
         for client in clients {
             cluster.world.mute(cluster.server(leader), client);
         }
-        cluster.world.sleep(Duration::from_millis(700)).await;
+        // For so long nothing is committed, and what is asked again is under way twice.
+        for peer in &peers {
+            cluster.world.part(cluster.server(leader), cluster.server(*peer));
+        }
+        cluster.world.sleep(Duration::from_millis(450)).await;
+        for peer in &peers {
+            cluster.world.rejoin(cluster.server(leader), cluster.server(*peer));
+        }
+        cluster.world.sleep(Duration::from_millis(250)).await;
         for client in clients {
             cluster.world.rejoin(cluster.server(leader), client);
         }
