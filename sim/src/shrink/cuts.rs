@@ -181,7 +181,8 @@ pub(super) fn rounder_waits(plan: &Plan, number: usize) -> Vec<Plan> {
 /// it `came` and on nothing that happens before, or on less of that.
 pub(super) fn plainer_occasions(plan: &Plan, number: usize, came: Option<Instant>) -> Vec<Plan> {
     const SOON_MS: [u64; 6] = [0, 20, 100, 300, 1_000, 2_000];
-    let when = &plan.faults[number].when;
+    // A plan that still fails when it is cut short has fewer faults than the one that was looked at.
+    let Some(when) = plan.faults.get(number).map(|planned| &planned.when) else { return Vec::new() };
     let came = came.map(|came| came.as_nanos() as f64 / 1e6);
     let mut plainer = Vec::new();
     if when.then.is_some() {
@@ -208,7 +209,7 @@ pub(super) fn plainer_occasions(plan: &Plan, number: usize, came: Option<Instant
 
 /// The plan with a fault's occasion rounded, the plainest first.
 pub(super) fn rounder_faults(plan: &Plan, number: usize) -> Vec<Plan> {
-    let when = &plan.faults[number].when;
+    let Some(when) = plan.faults.get(number).map(|planned| &planned.when) else { return Vec::new() };
     let rounder = [1_000, 100, 10].map(|millis| round(when.wait, Duration::from_millis(millis)));
     let rounder = rounder.into_iter().filter(|wait| *wait != when.wait);
     rounder.map(|wait| with_occasion(plan, number, When { wait, ..when.clone() })).collect()
