@@ -16,8 +16,9 @@ use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-/// Longer than a service that has nothing to tell lets anybody wait.
-const PATIENCE: Duration = Duration::from_millis(800);
+/// Longer than a service that has nothing to tell lets anybody wait, and about as long as it takes until
+/// another leader stands in the place of one that hangs: it waits for whoever may hold leases.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// How long to wait before the next poll when one was of no use.
 const WAIT: Duration = Duration::from_millis(10);
 /// How long to wait when the service knows no leases.

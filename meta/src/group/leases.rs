@@ -49,7 +49,7 @@ impl Default for LeasesConfig {
     fn default() -> Self {
         Self {
             lease: Duration::from_secs(5),
-            hold: Duration::from_millis(500),
+            hold: Duration::from_millis(250),
             contended: Duration::from_secs(1),
         }
     }

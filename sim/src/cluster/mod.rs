@@ -94,7 +94,7 @@ impl<'a> Run<'a> {
         }));
         let clients = (0..plan.clients.len()).map(|number| {
             let node = sim.add_node(&format!("client-{}", number + 1), NodeConfig::default());
-            let config = servers.session_config(plan);
+            let config = servers.session_config(plan, number);
             let data = (!chunk_servers.is_empty()).then(|| {
                 let rack = chunks::rack(plan, number as u32 + 1);
                 DataConfig::new(plan, rack, config.channel.versions)

@@ -8,6 +8,7 @@ use crate::oracle::FinalReplica;
 use crate::plan::{Knobs, Member, Plan, WIRE_VERSION};
 use bytes::Bytes;
 use mooseng_client::SessionConfig;
+use mooseng_client::cache::CacheConfig;
 use mooseng_core::env::{Address, Env, sleep};
 use mooseng_core::event::Event;
 use mooseng_core::id::{ClusterId, GroupId, ReplicaId, ServerId};
@@ -103,7 +104,8 @@ impl Servers {
         }
     }
 
-    pub(super) fn session_config(&self, plan: &Plan) -> SessionConfig {
+    /// Of the client of this number, from 0.
+    pub(super) fn session_config(&self, plan: &Plan, number: usize) -> SessionConfig {
         let servers = self.addresses();
         let queue_frames_max = plan.knobs.rpc_queue_frames_max as usize;
         SessionConfig {
@@ -114,6 +116,7 @@ impl Servers {
             },
             operation_timeout: Duration::from_millis(plan.knobs.deadline_ms),
             window: u64::from(plan.knobs.client_window),
+            cache: (number < plan.knobs.clients_caching as usize).then(CacheConfig::default),
             ..SessionConfig::new(servers)
         }
     }
@@ -236,6 +239,9 @@ fn server_config(plan: &Plan, number: u32) -> ServerConfig {
     driver.requests_max = knobs.requests_max as usize;
     driver.messages_max = knobs.messages_max as usize;
     driver.session_lifetime = Duration::from_millis(knobs.session_lifetime_ms);
+    driver.leases.lease = Duration::from_millis(knobs.kept_ms);
+    driver.leases.hold = Duration::from_millis(knobs.recalls_wait_ms);
+    driver.leases.contended = Duration::from_millis(knobs.contended_ms);
     driver.snapshot_every_entries = knobs.snapshot_entries;
     driver.log_trailing_entries = driver.log_trailing_entries.min(knobs.snapshot_entries / 2);
     driver.journal_pinned_bytes_max = knobs.pinned_bytes_max;

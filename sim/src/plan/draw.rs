@@ -44,6 +44,8 @@ impl Plan {
         } else {
             plan.clients = steps::draw(seed, weights);
         }
+        let clients = plan.clients.len() as u64;
+        plan.knobs.draw_caching(clients, ordinary, &mut dice("plan: caching"));
         plan.knobs.sessions_max = sessions_max(&plan, &mut dice("plan: sessions"));
         plan.faults = faults::draw(seed, weights, &plan);
         plan

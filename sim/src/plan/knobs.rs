@@ -65,6 +65,13 @@ pub struct Knobs {
     /// that it does at once.
     pub client_window: u32,
     pub client_hands: u32,
+    /// How many of the clients keep what they are told: the first ones.
+    pub clients_caching: u32,
+    /// How long what they keep may be believed, how long they wait for recalls, and how long nobody
+    /// keeps what was recalled.
+    pub kept_ms: u64,
+    pub recalls_wait_ms: u64,
+    pub contended_ms: u64,
 
     pub sessions_max: u64,
     /// Requests that may wait for a group's task, or be under way in it, and messages that may wait.
@@ -112,6 +119,10 @@ impl Default for Knobs {
             answers_max: 1_024,
             client_window: 128,
             client_hands: 1,
+            clients_caching: 0,
+            kept_ms: 5_000,
+            recalls_wait_ms: 250,
+            contended_ms: 1_000,
             sessions_max: 100_000,
             requests_max: 4_096,
             messages_max: 4_096,
@@ -163,6 +174,10 @@ impl Knobs {
             client_window: *dice.pick(&[2, 4, usual.client_window]),
             // Hands are in each other's way.
             client_hands: if patient { hands } else { 1 },
+            clients_caching: usual.clients_caching,
+            kept_ms: usual.kept_ms,
+            recalls_wait_ms: usual.recalls_wait_ms,
+            contended_ms: usual.contended_ms,
             sessions_max: usual.sessions_max,
             requests_max,
             messages_max: *dice.pick(&[16, usual.messages_max]),
@@ -175,6 +190,21 @@ impl Knobs {
             inode_start: *dice.pick(&[usual.inode_start, (1 << 32) - 8, (1 << 44) - 8]),
             data: usual.data,
         }
+    }
+
+    /// How many of so many clients keep what they are told, and for how long: in half of all runs some
+    /// do.
+    pub(super) fn draw_caching(&mut self, clients: u64, ordinary: bool, dice: &mut impl Dice) {
+        if dice.chance(500_000) {
+            return;
+        }
+        self.clients_caching = dice.between(1, clients.max(1)) as u32;
+        if ordinary {
+            return;
+        }
+        self.kept_ms = *dice.pick(&[100, 1_000, self.kept_ms]);
+        self.recalls_wait_ms = *dice.pick(&[20, 100, self.recalls_wait_ms]);
+        self.contended_ms = *dice.pick(&[0, 0, 50, self.contended_ms]);
     }
 
     /// The first thing about them that cannot be, with the remedy.
@@ -194,6 +224,7 @@ impl Knobs {
             ("answers_max", u64::from(self.answers_max)),
             ("client_window", u64::from(self.client_window)),
             ("client_hands", u64::from(self.client_hands)),
+            ("kept_ms", self.kept_ms),
             ("sessions_max", self.sessions_max),
             ("requests_max", u64::from(self.requests_max)),
             ("messages_max", u64::from(self.messages_max)),
