@@ -283,6 +283,7 @@ pub const BUGS_ELSEWHERE: &[(&str, &str)] = &[
     ("lease-that-was-recalled-kept", CACHE),
     ("own-change-drops-nothing", CACHE),
     ("recalled-lease-kept", CACHE),
+    ("pages-outlive-their-version", "client/src/mount/pages.rs"),
     ("move-part-without-compare", "sim/src/model/agreement.rs"),
     ("chunk-ack-before-sync", CHUNK_STORE),
     ("chunk-compaction-blesses-rot", CHUNK_STORE),

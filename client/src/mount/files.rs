@@ -3,7 +3,7 @@
 use super::service::Service;
 use super::{FsError, Handle, Mount, attr};
 use crate::Hold;
-use crate::file::OpenFile;
+use crate::file::{FileError, OpenFile};
 use bytes::Bytes;
 use mooseng_core::env::Env;
 use mooseng_core::id::InodeId;
@@ -31,6 +31,14 @@ impl OpenMode {
     }
 }
 
+/// A file that was opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Opened {
+    pub handle: Handle,
+    /// What the caller has of its bytes is what is there.
+    pub keeps_bytes: bool,
+}
+
 pub(super) struct File<E: Env> {
     pub(super) mode: OpenMode,
     pub(super) open: OpenFile<E, Service<E>>,
@@ -46,9 +54,10 @@ impl<E: Env> Mount<E> {
         caller: &Caller,
         inode: InodeId,
         mode: OpenMode,
-    ) -> Result<Handle, FsError> {
+    ) -> Result<Opened, FsError> {
         let (attr, hold) = self.hold(caller, inode, mode.access()).await?;
-        self.add_file(&attr, mode, hold)
+        let handle = self.add_file(&attr, mode, hold)?;
+        Ok(Opened { handle, keeps_bytes: self.sessions.pages().opened(inode, attr.version) })
     }
 
     async fn hold(
@@ -86,6 +95,7 @@ impl<E: Env> Mount<E> {
                 // Who makes a file may do with it what it was opened for, whatever its permissions say.
                 Ok(made) => match self.hold(&Caller::ROOT, made.inode, Access::default()).await {
                     Ok((attr, hold)) => {
+                        self.sessions.pages().opened(attr.inode, attr.version);
                         let handle = self.add_file(&attr, mode, hold)?;
                         return Ok((self.as_here(attr), handle));
                     }
@@ -99,7 +109,7 @@ impl<E: Env> Mount<E> {
             match self.lookup(caller, parent, name.clone()).await {
                 Ok(attr) => match self.open_file(caller, attr.inode, mode).await {
                     Err(FsError::Refused(Refusal::Stale)) => continue,
-                    opened => return Ok((attr, opened?)),
+                    opened => return Ok((attr, opened?.handle)),
                 },
                 Err(FsError::Refused(Refusal::NotFound)) => {}
                 Err(error) => return Err(error),
@@ -110,7 +120,13 @@ impl<E: Env> Mount<E> {
 
     /// Up to `length` bytes; fewer only where the file ends.
     pub async fn read(&self, handle: Handle, offset: u64, length: usize) -> Result<Bytes, FsError> {
-        Ok(self.files.get(handle)?.open.read(offset, length).await?)
+        let file = self.files.get(handle)?;
+        let inode = file.open.inode();
+        self.sessions.pages().read_begins(inode);
+        let reading = Reading { mount: self, inode };
+        let read = file.open.read(offset, length).await;
+        drop(reading);
+        Ok(read?)
     }
 
     /// Takes bytes in. `drops_privileges`: the writer may not keep a set-id bit.
@@ -146,11 +162,20 @@ impl<E: Env> Mount<E> {
     pub async fn flush(&self, handle: Handle) -> Result<(), FsError> {
         let file = self.files.get(handle)?;
         // Nobody waits at close for what others write.
-        if file.mode.write { Ok(file.open.flush().await?) } else { Ok(()) }
+        if file.mode.write { self.kept(&file, file.open.flush().await) } else { Ok(()) }
+    }
+
+    /// What was to be kept was, or what is cached of it elsewhere is not what is there.
+    fn kept(&self, file: &File<E>, kept: Result<(), FileError>) -> Result<(), FsError> {
+        if kept.is_err() {
+            self.sessions.pages().doubt(file.open.inode());
+        }
+        Ok(kept?)
     }
 
     pub async fn fsync(&self, handle: Handle) -> Result<(), FsError> {
-        Ok(self.files.get(handle)?.open.fsync().await?)
+        let file = self.files.get(handle)?;
+        self.kept(&file, file.open.fsync().await)
     }
 
     /// Forgets the handle. What was written through a mapping after the last close goes on its way; nobody
@@ -158,16 +183,29 @@ impl<E: Env> Mount<E> {
     pub async fn release(&self, handle: Handle) -> Result<(), FsError> {
         let file = self.files.remove(handle)?;
         let flushed = if file.mode.write { file.open.flush().await } else { Ok(()) };
+        let flushed = self.kept(&file, flushed);
         let hold = file.hold.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(hold) = hold {
             self.sessions.let_go(hold).await;
         }
-        Ok(flushed?)
+        flushed
     }
 
     /// Sets the size of a file that is open here, by its name.
     pub(super) async fn resize(&self, caller: &Caller, inode: InodeId, to: u64) -> Result<(), FsError> {
         let attr = attr(self.sessions.ask(caller, &Query::Access { inode, access: Access::WRITE }).await?)?;
         Ok(self.open_files.open(inode, attr.class, (&attr).into()).truncate(to).await?)
+    }
+}
+
+/// A read on its way.
+struct Reading<'a, E: Env> {
+    mount: &'a Mount<E>,
+    inode: InodeId,
+}
+
+impl<E: Env> Drop for Reading<'_, E> {
+    fn drop(&mut self) {
+        self.mount.sessions.pages().read_ends(self.inode);
     }
 }

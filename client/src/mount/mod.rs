@@ -12,30 +12,34 @@ mod files;
 mod handles;
 mod listing;
 mod names;
+mod pages;
 mod ranges;
 mod service;
 mod sessions;
 mod xattrs;
 
 pub use error::FsError;
-pub use files::OpenMode;
+pub use files::{OpenMode, Opened};
 pub use handles::Handle;
 pub use listing::Line;
 pub use names::NewInode;
 pub use ranges::{Reserve, Seek};
 pub use xattrs::xattr_there;
 
+use crate::cache::{Cache, CacheConfig};
 use crate::data::{Store, StoreConfig};
 use crate::file::{FileConfig, Files};
 use crate::{ClientError, SessionConfig};
 use directories::Directory;
 use files::File;
 use handles::Handles;
-use mooseng_core::env::Env;
-use mooseng_core::namespace::{Answer, Attr, Caller, Op, Query};
+use mooseng_core::env::{Clock, Env};
+use mooseng_core::id::InodeId;
+use mooseng_core::namespace::{Answer, Attr, Caller, Name, Op, Query};
 use service::Service;
 use sessions::Sessions;
 use std::sync::Arc;
+use std::time::Duration;
 
 #[derive(Clone, Debug)]
 pub struct MountConfig {
@@ -49,6 +53,7 @@ pub struct MountConfig {
 impl MountConfig {
     pub fn new(session: SessionConfig) -> Self {
         let operation_timeout = session.operation_timeout;
+        let session = SessionConfig { cache: Some(CacheConfig::default()), ..session };
         let file = FileConfig { operation_timeout, ..FileConfig::default() };
         Self { session, store: StoreConfig::default(), file, handles_max: 1 << 20 }
     }
@@ -56,6 +61,7 @@ impl MountConfig {
 
 /// A file system as one machine sees it.
 pub struct Mount<E: Env> {
+    env: E,
     sessions: Arc<Sessions<E>>,
     /// What is open of each file, whoever opened it.
     open_files: Files<E, Service<E>>,
@@ -68,6 +74,7 @@ impl<E: Env> Mount<E> {
         let sessions = Arc::new(Sessions::open(env, config.session).await?);
         let store = Store::new(env, config.store, Service(sessions.clone()));
         Ok(Self {
+            env: env.clone(),
             open_files: Files::new(env, config.file, store, Service(sessions.clone())),
             sessions,
             files: Handles::new(config.handles_max),
@@ -78,6 +85,23 @@ impl<E: Env> Mount<E> {
     /// Ends the session; what it held is released at once.
     pub async fn close(&self) -> Result<(), ClientError> {
         self.sessions.current().await?.close().await
+    }
+
+    /// What it was told and keeps, if it does.
+    pub fn cache(&self) -> Option<&Cache> {
+        self.sessions.cache()
+    }
+
+    /// For how long these attributes are true, as far as is known here.
+    pub fn attributes_true_for(&self, attr: &Attr) -> Duration {
+        let now = self.env.clock().now();
+        self.cache().map_or(Duration::ZERO, |cache| cache.confirm_attr(attr, now))
+    }
+
+    /// For how long a name leads there, or nowhere, as far as is known here.
+    pub fn name_true_for(&self, parent: InodeId, name: &Name, leads_to: Option<InodeId>) -> Duration {
+        let now = self.env.clock().now();
+        self.cache().map_or(Duration::ZERO, |cache| cache.confirm_name(parent, name, leads_to, now))
     }
 
     async fn change_attr(&self, caller: &Caller, op: &Op) -> Result<Attr, FsError> {

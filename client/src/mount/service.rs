@@ -19,7 +19,9 @@ impl<E: Env> Directory for Service<E> {
 
 impl<E: Env> Metadata for Service<E> {
     async fn change(&self, op: &Op) -> Result<Outcome, ClientError> {
-        Ok(self.0.current().await?.mutate(op).await?.outcome)
+        let outcome = self.0.current().await?.mutate(op).await?.outcome;
+        self.0.changed(&outcome);
+        Ok(outcome)
     }
 
     async fn ask(&self, query: &Query) -> Result<Outcome, ClientError> {

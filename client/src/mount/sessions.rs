@@ -3,20 +3,38 @@
 //! A question that meets a lost session is asked again under the next one. A change is not: it may
 //! have taken effect before the session went, and under another session nobody would know.
 
+use super::pages::Pages;
 use super::{FsError, surprise};
+use crate::cache::Cache;
 use crate::{Answered, ClientError, Hold, Session, SessionConfig};
 use futures::lock::Mutex;
 use mooseng_core::env::Env;
 use mooseng_core::id::InodeId;
-use mooseng_core::namespace::{Access, Answer, Caller, Op, Query};
+use mooseng_core::namespace::{Access, Answer, Caller, Op, Outcome, Query};
+
+/// How many files it is remembered of which version of theirs is cached elsewhere.
+const PAGES_MAX: usize = 65_536;
 
 pub(super) struct Sessions<E: Env> {
     current: Mutex<Session<E>>,
+    cache: Option<Cache>,
+    pages: std::sync::Mutex<Pages>,
 }
 
 impl<E: Env> Sessions<E> {
     pub(super) async fn open(env: &E, config: SessionConfig) -> Result<Self, ClientError> {
-        Ok(Self { current: Mutex::new(Session::open(env, config).await?) })
+        let session = Session::open(env, config).await?;
+        let (cache, pages) = (session.cache().cloned(), std::sync::Mutex::new(Pages::new(PAGES_MAX)));
+        Ok(Self { current: Mutex::new(session), cache, pages })
+    }
+
+    /// One cache for all of them.
+    pub(super) fn cache(&self) -> Option<&Cache> {
+        self.cache.as_ref()
+    }
+
+    pub(super) fn pages(&self) -> std::sync::MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// The session of now, a fresh one if the last was lost.
@@ -30,7 +48,16 @@ impl<E: Env> Sessions<E> {
 
     pub(super) async fn change(&self, caller: &Caller, op: &Op) -> Result<Answer, FsError> {
         let session = self.current().await?;
-        outcome(session.mutate_as(caller, op).await)
+        let outcome = session.mutate_as(caller, op).await?.outcome;
+        self.changed(&outcome);
+        Ok(outcome?)
+    }
+
+    /// A change was answered.
+    pub(super) fn changed(&self, outcome: &Outcome) {
+        if let Ok(Answer::Attr(attr)) = outcome {
+            self.pages().changed(attr.inode, attr.version);
+        }
     }
 
     pub(super) async fn ask(&self, caller: &Caller, query: &Query) -> Result<Answer, FsError> {

@@ -2,12 +2,13 @@
 
 use super::convert::{attributes, inode};
 use super::errno::errno;
+use super::kernel::{Kernel, Telling};
 use super::process::Process;
 use crate::machine::RealEnv;
 use bytes::Bytes;
 use fuser::{
-    Errno, FileHandle, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyEmpty, ReplyEntry, ReplyOpen,
-    ReplyXattr, Request,
+    Errno, FileAttr, FileHandle, FileType, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyCreate,
+    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyXattr, Request,
 };
 use futures::future::{Either, select};
 use mooseng_client::mount::{FsError, Handle, Mount};
@@ -17,29 +18,53 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 use tokio::runtime;
 
-/// For how long the kernel may believe a name: not at all, since nobody tells it when it changes
-/// elsewhere. So every path is looked up, and its attributes come with it.
-pub(super) const NAME_BELIEVED: Duration = Duration::ZERO;
-/// For how long it may believe attributes: for the rest of the system call that looked the path up. The
+/// For how long the kernel may believe a name of which nobody would tell it that it changes: not at all. So
+/// it is looked up again in every path, and its attributes come with it.
+const NAME_BELIEVED: Duration = Duration::ZERO;
+/// For how long it may believe such attributes: for the rest of the system call that looked the path up. The
 /// kernel rounds it up to a tick of its clock or two, 8 ms at most. Without it each call asks twice.
-pub(super) const ATTR_BELIEVED: Duration = Duration::from_nanos(1);
+const ATTR_BELIEVED: Duration = Duration::from_nanos(1);
 /// Inode numbers are never used again.
-pub(super) const GENERATION: Generation = Generation(0);
+const GENERATION: Generation = Generation(0);
+
+/// An inode without a number: a name that leads nowhere.
+const NOTHING: FileAttr = FileAttr {
+    ino: INodeNo(0),
+    size: 0,
+    blocks: 0,
+    atime: UNIX_EPOCH,
+    mtime: UNIX_EPOCH,
+    ctime: UNIX_EPOCH,
+    crtime: UNIX_EPOCH,
+    kind: FileType::RegularFile,
+    perm: 0,
+    nlink: 0,
+    uid: 0,
+    gid: 0,
+    rdev: 0,
+    blksize: 0,
+    flags: 0,
+};
 
 /// The mount, as every request's task holds it.
 pub(super) type Shared = Arc<Mount<RealEnv>>;
 
 pub(super) struct Edge {
     pub(super) mount: Shared,
+    pub(super) kernel: Arc<Kernel>,
     runtime: runtime::Handle,
 }
 
 impl Edge {
     pub(super) fn new(mount: Shared, runtime: runtime::Handle) -> Self {
-        Self { mount, runtime }
+        let kernel = Arc::new(Kernel::new(runtime.clone()));
+        if let Some(cache) = mount.cache() {
+            cache.tell(kernel.clone());
+        }
+        Self { mount, kernel, runtime }
     }
 
     /// Does `work` in a task of its own and answers with what came of it, or with EINTR when the process
@@ -101,19 +126,82 @@ pub(super) fn known(inode_number: INodeNo) -> Result<InodeId, FsError> {
     inode(inode_number).map_err(|_| FsError::Refused(Refusal::Stale))
 }
 
-pub(super) fn entry(reply: ReplyEntry, done: Result<Attr, Errno>) {
-    match done {
-        Ok(attr) => {
-            reply.entry_with_ttls(&ATTR_BELIEVED, &NAME_BELIEVED, &attributes(&attr), GENERATION);
-        }
-        Err(error) => reply.error(error),
+/// How things are answered: what is true for a while may be believed for as long.
+#[derive(Clone)]
+pub(super) struct Teller {
+    mount: Shared,
+    kernel: Arc<Kernel>,
+}
+
+impl Edge {
+    pub(super) fn teller(&self) -> Teller {
+        Teller { mount: self.mount.clone(), kernel: self.kernel.clone() }
     }
 }
 
-pub(super) fn attribute(reply: ReplyAttr, done: Result<Attr, Errno>) {
-    match done {
-        Ok(attr) => reply.attr(&ATTR_BELIEVED, &attributes(&attr)),
-        Err(error) => reply.error(error),
+impl Teller {
+    /// What a name leads to, or that it leads nowhere.
+    pub(super) fn entry(&self, reply: ReplyEntry, place: &Place, done: Result<Attr, Errno>) {
+        let mut telling = self.kernel.tell();
+        match done {
+            Ok(attr) => {
+                let (attr_ttl, name_ttl) = self.lifetimes(&mut telling, place, &attr);
+                reply.entry_with_ttls(&attr_ttl, &name_ttl, &attributes(&attr), GENERATION);
+            }
+            Err(error) if error == Errno::ENOENT => match self.name_lifetime(&mut telling, place, None) {
+                Some(lifetime) => {
+                    reply.entry_with_ttls(&lifetime, &lifetime, &NOTHING, GENERATION);
+                }
+                None => reply.error(error),
+            },
+            Err(error) => reply.error(error),
+        }
+    }
+
+    pub(super) fn attribute(&self, reply: ReplyAttr, done: Result<Attr, Errno>) {
+        match done {
+            Ok(attr) => {
+                let mut telling = self.kernel.tell();
+                let lifetime = self.attr_lifetime(&mut telling, &attr);
+                reply.attr(&lifetime.unwrap_or(ATTR_BELIEVED), &attributes(&attr));
+            }
+            Err(error) => reply.error(error),
+        }
+    }
+
+    /// A file that was made, or was there, and is open now.
+    pub(super) fn created(&self, reply: ReplyCreate, place: &Place, done: Result<(Attr, Handle), Errno>) {
+        match done {
+            Ok((attr, Handle(handle))) => {
+                let mut telling = self.kernel.tell();
+                let (attr_ttl, name_ttl) = self.lifetimes(&mut telling, place, &attr);
+                let (ttl, handle) = (attr_ttl.min(name_ttl), FileHandle(handle));
+                reply.created(&ttl, &attributes(&attr), GENERATION, handle, FopenFlags::empty());
+            }
+            Err(error) => reply.error(error),
+        }
+    }
+
+    /// Of attributes, and of the name that led to them.
+    fn lifetimes(&self, telling: &mut Telling<'_>, place: &Place, attr: &Attr) -> (Duration, Duration) {
+        let attributes = self.attr_lifetime(telling, attr).unwrap_or(ATTR_BELIEVED);
+        let name = self.name_lifetime(telling, place, Some(attr.inode)).unwrap_or(NAME_BELIEVED);
+        (attributes, name)
+    }
+
+    fn attr_lifetime(&self, telling: &mut Telling<'_>, attr: &Attr) -> Option<Duration> {
+        telling.attributes(attr.inode, self.mount.attributes_true_for(attr))
+    }
+
+    fn name_lifetime(
+        &self,
+        telling: &mut Telling<'_>,
+        place: &Place,
+        leads_to: Option<InodeId>,
+    ) -> Option<Duration> {
+        let (parent, name) = place.as_ref().ok()?;
+        let true_for = self.mount.name_true_for(*parent, name, leads_to);
+        telling.name(*parent, name.as_bytes(), true_for)
     }
 }
 
@@ -134,9 +222,8 @@ pub(super) fn empty(reply: ReplyEmpty, done: Result<(), Errno>) {
     }
 }
 
-pub(super) fn opened(reply: ReplyOpen, done: Result<Handle, Errno>) {
-    match done {
-        Ok(Handle(handle)) => reply.opened(FileHandle(handle), FopenFlags::empty()),
-        Err(error) => reply.error(error),
-    }
+/// `keeps_bytes`: what the kernel has cached of the bytes is what is there.
+pub(super) fn opened(reply: ReplyOpen, handle: Handle, keeps_bytes: bool) {
+    let flags = if keeps_bytes { FopenFlags::FOPEN_KEEP_CACHE } else { FopenFlags::empty() };
+    reply.opened(FileHandle(handle.0), flags);
 }

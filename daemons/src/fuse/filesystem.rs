@@ -1,21 +1,19 @@
 //! The kernel's requests, one by one: each becomes a task that asks the mount and answers.
 
 use super::convert::{
-    attributes, file_type, kind_of, new_time, number, open_mode, permissions, reserve, seek, xattr_mode,
+    file_type, kind_of, new_time, number, open_mode, permissions, reserve, seek, xattr_mode,
 };
-use super::edge::{
-    Edge, GENERATION, NAME_BELIEVED, Shared, attribute, empty, entry, known, opened, place, sized,
-};
+use super::edge::{Edge, Shared, empty, known, opened, place, sized};
 use super::errno::errno;
 use super::process::Process;
 use bytes::Bytes;
 use fuser::{
-    AccessFlags, BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, INodeNo, InitFlags, KernelConfig,
-    LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty,
-    ReplyEntry, ReplyLseek, ReplyOpen, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    AccessFlags, BsdFileFlags, Errno, FileHandle, Filesystem, INodeNo, InitFlags, KernelConfig, LockOwner,
+    OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry,
+    ReplyLseek, ReplyOpen, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use futures::FutureExt;
-use mooseng_client::mount::{FsError, Handle, NewInode, xattr_there};
+use mooseng_client::mount::{FsError, Handle, NewInode, Opened, xattr_there};
 use mooseng_core::namespace::{Access, AttrChange, Caller, Refusal, RenameMode, SET_GID, Target, XattrName};
 use std::ffi::OsStr;
 use std::io;
@@ -48,6 +46,7 @@ impl Filesystem for Edge {
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let place = place(parent, name);
+        let (teller, at) = (self.teller(), place.clone());
         let work = move |mount: Shared, caller| {
             let place = place.clone();
             async move {
@@ -55,12 +54,13 @@ impl Filesystem for Edge {
                 mount.lookup(&caller, parent, name).await
             }
         };
-        self.serve(request, work, |done| entry(reply, done));
+        self.serve(request, work, move |done| teller.entry(reply, &at, done));
     }
 
     fn getattr(&self, request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
         let work = move |mount: Shared, caller| async move { mount.getattr(&caller, known(ino)?).await };
-        self.serve(request, work, |done| attribute(reply, done));
+        let teller = self.teller();
+        self.serve(request, work, move |done| teller.attribute(reply, done));
     }
 
     fn setattr(
@@ -99,7 +99,8 @@ impl Filesystem for Edge {
             let caller = Caller { groups, ..caller };
             mount.setattr(&caller, known(ino)?, through, change).await
         };
-        self.serve(request, work, |done| attribute(reply, done));
+        let teller = self.teller();
+        self.serve(request, work, move |done| teller.attribute(reply, done));
     }
 
     fn readlink(&self, request: &Request, ino: INodeNo, reply: ReplyData) {
@@ -121,6 +122,7 @@ impl Filesystem for Edge {
         reply: ReplyEntry,
     ) {
         let place = place(parent, name);
+        let (teller, at) = (self.teller(), place.clone());
         let work = move |mount: Shared, caller| {
             let place = place.clone();
             async move {
@@ -129,7 +131,7 @@ impl Filesystem for Edge {
                 mount.mknod(&caller, parent, name, NewInode { kind, mode: permissions(mode), rdev }).await
             }
         };
-        self.serve(request, work, |done| entry(reply, done));
+        self.serve(request, work, move |done| teller.entry(reply, &at, done));
     }
 
     fn mkdir(
@@ -142,6 +144,7 @@ impl Filesystem for Edge {
         reply: ReplyEntry,
     ) {
         let place = place(parent, name);
+        let (teller, at) = (self.teller(), place.clone());
         let work = move |mount: Shared, caller| {
             let place = place.clone();
             async move {
@@ -149,7 +152,7 @@ impl Filesystem for Edge {
                 mount.mkdir(&caller, parent, name, permissions(mode)).await
             }
         };
-        self.serve(request, work, |done| entry(reply, done));
+        self.serve(request, work, move |done| teller.entry(reply, &at, done));
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -186,6 +189,7 @@ impl Filesystem for Edge {
     ) {
         let place = place(parent, link_name);
         let target = Target::new(Bytes::copy_from_slice(target.as_os_str().as_bytes()));
+        let (teller, at) = (self.teller(), place.clone());
         let work = move |mount: Shared, caller| {
             let (place, target) = (place.clone(), target.clone());
             async move {
@@ -193,7 +197,7 @@ impl Filesystem for Edge {
                 mount.symlink(&caller, parent, name, target?).await
             }
         };
-        self.serve(request, work, |done| entry(reply, done));
+        self.serve(request, work, move |done| teller.entry(reply, &at, done));
     }
 
     fn rename(
@@ -223,6 +227,7 @@ impl Filesystem for Edge {
 
     fn link(&self, request: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {
         let place = place(newparent, newname);
+        let (teller, at) = (self.teller(), place.clone());
         let work = move |mount: Shared, caller| {
             let place = place.clone();
             async move {
@@ -230,7 +235,7 @@ impl Filesystem for Edge {
                 mount.link(&caller, known(ino)?, parent, name).await
             }
         };
-        self.serve(request, work, |done| entry(reply, done));
+        self.serve(request, work, move |done| teller.entry(reply, &at, done));
     }
 
     fn setxattr(
@@ -294,7 +299,10 @@ impl Filesystem for Edge {
         let mode = open_mode(flags.0);
         let work =
             move |mount: Shared, caller| async move { mount.open_file(&caller, known(ino)?, mode).await };
-        self.serve(request, work, |done| opened(reply, done));
+        self.serve(request, work, |done| match done {
+            Ok(Opened { handle, keeps_bytes }) => opened(reply, handle, keeps_bytes),
+            Err(error) => reply.error(error),
+        });
     }
 
     fn create(
@@ -308,6 +316,7 @@ impl Filesystem for Edge {
         reply: ReplyCreate,
     ) {
         let place = place(parent, name);
+        let (teller, at) = (self.teller(), place.clone());
         let work = move |mount: Shared, caller| {
             let place = place.clone();
             async move {
@@ -315,13 +324,7 @@ impl Filesystem for Edge {
                 mount.create(&caller, place?, permissions(mode), open_mode(flags), exclusive).await
             }
         };
-        self.serve(request, work, |done| match done {
-            Ok((attr, Handle(handle))) => {
-                let handle = FileHandle(handle);
-                reply.created(&NAME_BELIEVED, &attributes(&attr), GENERATION, handle, FopenFlags::empty());
-            }
-            Err(error) => reply.error(error),
-        });
+        self.serve(request, work, move |done| teller.created(reply, &at, done));
     }
 
     fn read(
@@ -449,7 +452,10 @@ impl Filesystem for Edge {
 
     fn opendir(&self, request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         let work = move |mount: Shared, caller| async move { mount.opendir(&caller, known(ino)?).await };
-        self.serve(request, work, |done| opened(reply, done));
+        self.serve(request, work, |done| match done {
+            Ok(handle) => opened(reply, handle, false),
+            Err(error) => reply.error(error),
+        });
     }
 
     fn readdir(

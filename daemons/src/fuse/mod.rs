@@ -12,8 +12,11 @@ mod convert;
 mod edge;
 mod errno;
 mod filesystem;
+mod kernel;
+mod notices;
 mod place;
 mod process;
+mod told;
 
 pub use place::Place;
 
@@ -22,9 +25,11 @@ use edge::Edge;
 use fuser::{Config, MountOption, Session, SessionACL};
 use futures::channel::oneshot;
 use mooseng_client::mount::Mount;
+use notices::Notices;
 use rustix::io::Errno as SystemError;
 use rustix::mount::{UnmountFlags, unmount};
 use std::io;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -75,7 +80,9 @@ impl Mounted {
         config.n_threads = Some(THREADS);
         config.clone_fd = true;
         let edge = Edge::new(mount, Handle::current());
+        let kernel = edge.kernel.clone();
         let session = Session::new(edge, &point, &config).map_err(failed)?;
+        kernel.connect(Notices::new(session.as_fd().try_clone_to_owned().map_err(failed)?));
         let session = session.spawn().map_err(failed)?;
         let (tell_end, ended) = oneshot::channel();
         std::thread::spawn(move || {

@@ -31,10 +31,10 @@ impl Place {
             remedy,
         };
         let shown = point.display();
-        let mut found = fs::metadata(point);
+        let mut found = look_at(point);
         if found.as_ref().err().and_then(io::Error::raw_os_error) == Some(NOT_CONNECTED) {
             clear(point).map_err(|what| refuse(&what, format!("umount -l {shown}")))?;
-            found = fs::metadata(point);
+            found = look_at(point);
         }
         match found {
             Ok(found) if found.is_dir() => {}
@@ -60,6 +60,12 @@ impl Place {
     pub fn is_mounted(&self) -> bool {
         type_of_mount(&mounts(), &self.0).as_deref() == Some(TYPE)
     }
+}
+
+/// What is there. Of a mount whose process is gone the kernel may know that for a while, but not how full it is.
+fn look_at(point: &Path) -> io::Result<fs::Metadata> {
+    rustix::fs::statfs(point)?;
+    fs::metadata(point)
 }
 
 /// Takes away a mount of ours whose process is gone; nobody can be using it.
