@@ -3,6 +3,7 @@
 
 mod conform;
 mod kills;
+mod leases;
 mod programs;
 mod verify;
 
@@ -171,7 +172,7 @@ fn large_directories_are_listed_whole(mounted: &Mounted) {
     mounted.shell("rm -r large");
 }
 
-/// Nothing is believed for longer than a request takes, so each sees what the other did at once.
+/// Each sees what the other did at once.
 fn two_mounts_agree(mounted: &Mounted) {
     let second = Second::start(&mounted.cluster, &[]);
     let there = |name: &str| second.point.path().join(name);

@@ -1,0 +1,140 @@
+//! What mounts keep under leases, and that others notice nothing of it.
+
+use super::{Mounted, Second, refused};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Far less than a lease: nobody waited for one to run out.
+const STALL_MAX: Duration = Duration::from_millis(1_000);
+
+#[test]
+fn mounts_answer_from_what_they_were_told_and_agree() {
+    let Some(mounted) = Mounted::start("mounts_answer_from_what_they_were_told_and_agree") else { return };
+    what_is_known_is_not_asked_for(&mounted);
+    {
+        let second = Second::start(&mounted.cluster, &[]);
+        changes_are_seen_at_once(&mounted, second.point.path());
+        bytes_are_those_of_the_last_close(&mounted, second.point.path());
+        two_mounts_work_in_one_directory(&mounted, second.point.path(), false);
+        two_mounts_work_in_one_directory(&mounted, second.point.path(), true);
+    }
+    mounted.stop();
+}
+
+/// While all servers are held up nobody can be asked.
+fn what_is_known_is_not_asked_for(mounted: &Mounted) {
+    mounted.shell("mkdir -p known/below && for file in 1 2 3 4 5; do echo $file > known/below/$file; done");
+    symlink("below/1", mounted.path("known/link")).expect("a link");
+    let look = || {
+        for file in 1..=5 {
+            let attr = fs::metadata(mounted.path(&format!("known/below/{file}"))).expect("it is known");
+            assert_eq!((attr.len(), attr.nlink()), (2, 1));
+        }
+        assert_eq!(refused(fs::metadata(mounted.path("known/below/none"))), Some(2), "ENOENT");
+        assert_eq!(fs::read_link(mounted.path("known/link")).expect("it is known"), Path::new("below/1"));
+        let listed = fs::read_dir(mounted.path("known/below")).expect("it is known");
+        assert_eq!(listed.count(), 5);
+    };
+    // What was just changed is leased to nobody for a moment.
+    std::thread::sleep(Duration::from_millis(1_500));
+    look();
+    let servers: Vec<Pid> = (1..=3).filter_map(|server| mounted.cluster.process(server)).collect();
+    assert_eq!(servers.len(), 3);
+    let all = |signal| servers.iter().for_each(|server| kill_process(*server, signal).expect("it is there"));
+    all(Signal::STOP);
+    let begun = Instant::now();
+    look();
+    let took = begun.elapsed();
+    all(Signal::CONT);
+    assert!(took < Duration::from_secs(2), "somebody was asked: {took:?}");
+}
+
+fn changes_are_seen_at_once(mounted: &Mounted, there: &Path) {
+    let here = mounted.path("agreed");
+    let there = there.join("agreed");
+    fs::create_dir(&here).expect("it is made");
+    for round in 0..30 {
+        let name = format!("file-{round}");
+        assert_eq!(refused(fs::metadata(there.join(&name))), Some(2), "round {round}: ENOENT");
+        fs::write(here.join(&name), "x").expect("it is written");
+        assert_eq!(fs::metadata(there.join(&name)).expect("it is there").len(), 1, "round {round}");
+        fs::set_permissions(there.join(&name), fs::Permissions::from_mode(0o600)).expect("it is ours");
+        assert_eq!(fs::metadata(here.join(&name)).expect("it is there").mode() & 0o777, 0o600);
+        let moved = format!("moved-{round}");
+        fs::rename(here.join(&name), here.join(&moved)).expect("it is moved");
+        assert_eq!(refused(fs::metadata(there.join(&name))), Some(2), "round {round}: ENOENT");
+        assert_eq!(fs::read_dir(&there).expect("it is there").count(), round + 1);
+        assert_eq!(fs::metadata(there.join(&moved)).expect("it is there").nlink(), 1);
+        // Now and then nothing happens for so long that leases are given again.
+        if round % 10 == 9 {
+            std::thread::sleep(Duration::from_millis(1_200));
+            fs::metadata(there.join(&moved)).expect("it is there");
+            fs::metadata(here.join(&moved)).expect("it is there");
+        }
+    }
+}
+
+fn bytes_are_those_of_the_last_close(mounted: &Mounted, there: &Path) {
+    let (here, there) = (mounted.path("bytes"), there.join("bytes"));
+    let mut open_here = None;
+    for round in 0..40_u8 {
+        let bytes = vec![round; 10_000];
+        let (writer, reader) = if round % 2 == 0 { (&here, &there) } else { (&there, &here) };
+        fs::write(writer, &bytes).expect("it is written");
+        for path in [reader, writer, reader] {
+            assert!(fs::read(path).expect("it is read") == bytes, "round {round}");
+        }
+        // Somebody who goes on reading puts nothing old in the way of who opens it anew.
+        if round % 4 == 3 {
+            open_here = Some(fs::File::open(&here).expect("it is there"));
+        }
+        if let Some(open) = &mut open_here {
+            let mut some = [0; 100];
+            let _ = open.read(&mut some).expect("it is read");
+        }
+    }
+}
+
+/// Makes files of its own in a directory of both, and looks for the other's.
+fn work(own: &Path, other: &Path, who: &str, rounds: usize) -> Duration {
+    let mut longest = Duration::ZERO;
+    for round in 0..rounds {
+        let begun = Instant::now();
+        let name = format!("{who}-{round}");
+        fs::write(own.join(&name), &name).expect("it is made");
+        assert!(fs::metadata(other.join(&name)).is_ok(), "{name} is seen at once");
+        assert_eq!(fs::read_to_string(other.join(&name)).expect("it is there"), name);
+        if round % 3 == 0 {
+            fs::remove_file(other.join(&name)).expect("it is there");
+            assert_eq!(refused(fs::metadata(own.join(&name))), Some(2), "{name}: ENOENT");
+        }
+        longest = longest.max(begun.elapsed());
+    }
+    longest
+}
+
+fn two_mounts_work_in_one_directory(mounted: &Mounted, there: &Path, kill_the_leader: bool) {
+    const ROUNDS: usize = 60;
+    let name = format!("shared-{kill_the_leader}");
+    let (here, there) = (mounted.path(&name), there.join(&name));
+    fs::create_dir(&here).expect("it is made");
+    let longest = std::thread::scope(|scope| {
+        let one = scope.spawn(|| work(&here, &there, "one", ROUNDS));
+        let two = scope.spawn(|| work(&there, &here, "two", ROUNDS));
+        if kill_the_leader {
+            std::thread::sleep(Duration::from_millis(300));
+            let leader = mounted.cluster.leader().and_then(|leader| mounted.cluster.process(leader));
+            kill_process(leader.expect("there is one"), Signal::KILL).expect("it can be killed");
+        }
+        [one, two].map(|worker| worker.join().expect("all of it works"))
+    });
+    eprintln!("longest rounds: {longest:?}; leader killed: {kill_the_leader}");
+    assert!(kill_the_leader || longest.iter().all(|longest| *longest < STALL_MAX), "{longest:?}");
+    let left = ROUNDS - ROUNDS.div_ceil(3);
+    assert_eq!(fs::read_dir(&here).expect("it is there").count(), 2 * left);
+    assert_eq!(fs::read_dir(&there).expect("it is there").count(), 2 * left);
+}
