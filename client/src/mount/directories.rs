@@ -3,12 +3,15 @@
 use super::listing::{Line, Listing, Step};
 use super::{FsError, Handle, Mount, surprise};
 use futures::lock::Mutex;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use mooseng_core::env::Env;
 use mooseng_core::id::InodeId;
-use mooseng_core::namespace::{Access, Answer, Caller, Query};
+use mooseng_core::namespace::{Access, Answer, Attr, Caller, Query, Refusal};
 
 /// Entries asked for at once.
 const PAGE_ENTRIES: u32 = 1_000;
+/// Attributes asked for side by side.
+const ATTRIBUTES_AT_ONCE: usize = 64;
 
 pub(super) struct Directory {
     /// Whoever opened it could read it, and goes on being able to.
@@ -39,6 +42,31 @@ impl<E: Env> Mount<E> {
                 other => return Err(surprise(&other)),
             }
         }
+    }
+
+    /// As [`Self::readdir`], with the attributes of what is shown: `None` for `.` and `..`, which everybody
+    /// knows. What went meanwhile is not shown.
+    pub async fn readdir_with_attributes(
+        &self,
+        handle: Handle,
+        offset: u64,
+        lines_max: usize,
+    ) -> Result<Vec<(Line, Option<Attr>)>, FsError> {
+        let directory = self.directories.get(handle)?.listing.lock().await.directory();
+        let lines = self.readdir(handle, offset, lines_max).await?;
+        let shown = lines.into_iter().map(|line| async move {
+            if line.inode == directory {
+                return Ok(Some((line, None)));
+            }
+            // Whoever may list a directory may see the attributes; whether they may go there is another matter.
+            match self.getattr(&Caller::ROOT, line.inode).await {
+                Ok(attr) => Ok(Some((line, Some(attr)))),
+                Err(FsError::Refused(Refusal::Stale)) => Ok(None),
+                Err(error) => Err(error),
+            }
+        });
+        let shown: Vec<_> = stream::iter(shown).buffered(ATTRIBUTES_AT_ONCE).try_collect().await?;
+        Ok(shown.into_iter().flatten().collect())
     }
 
     pub fn releasedir(&self, handle: Handle) -> Result<(), FsError> {

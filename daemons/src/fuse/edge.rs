@@ -1,6 +1,6 @@
 //! How a request becomes a task and a result becomes an answer.
 
-use super::convert::{attributes, inode};
+use super::convert::{attributes, inode, number};
 use super::errno::errno;
 use super::kernel::{Kernel, Telling};
 use super::process::Process;
@@ -8,10 +8,10 @@ use crate::machine::RealEnv;
 use bytes::Bytes;
 use fuser::{
     Errno, FileAttr, FileHandle, FileType, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyCreate,
-    ReplyEmpty, ReplyEntry, ReplyOpen, ReplyXattr, Request,
+    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyXattr, Request,
 };
 use futures::future::{Either, select};
-use mooseng_client::mount::{FsError, Handle, Mount};
+use mooseng_client::mount::{FsError, Handle, Line, Mount};
 use mooseng_core::id::InodeId;
 use mooseng_core::namespace::{Attr, Caller, Name, Refusal};
 use std::ffi::OsStr;
@@ -180,6 +180,31 @@ impl Teller {
             }
             Err(error) => reply.error(error),
         }
+    }
+
+    /// Lines of a directory, as far as they fit the reply.
+    pub(super) fn lines(
+        &self,
+        mut reply: ReplyDirectoryPlus,
+        directory: INodeNo,
+        lines: &[(Line, Option<Attr>)],
+    ) {
+        let mut telling = self.kernel.tell();
+        for (line, attr) in lines {
+            let (inode, name) = (number(line.inode), OsStr::from_bytes(&line.name));
+            let (lifetime, attr) = match attr {
+                Some(attr) => {
+                    let lifetimes = self.lifetimes(&mut telling, &place(directory, name), attr);
+                    (lifetimes.0.min(lifetimes.1), attributes(attr))
+                }
+                // The kernel looks at nothing but the name of these.
+                None => (NAME_BELIEVED, FileAttr { ino: inode, kind: FileType::Directory, ..NOTHING }),
+            };
+            if reply.add(inode, line.offset, name, &lifetime, &attr, GENERATION) {
+                break;
+            }
+        }
+        reply.ok();
     }
 
     /// Of attributes, and of the name that led to them.

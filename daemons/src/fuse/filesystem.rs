@@ -9,8 +9,8 @@ use super::process::Process;
 use bytes::Bytes;
 use fuser::{
     AccessFlags, BsdFileFlags, Errno, FileHandle, Filesystem, INodeNo, InitFlags, KernelConfig, LockOwner,
-    OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry,
-    ReplyLseek, ReplyOpen, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
+    ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use futures::FutureExt;
 use mooseng_client::mount::{FsError, Handle, NewInode, Opened, xattr_there};
@@ -22,15 +22,22 @@ use std::path::Path;
 use std::time::SystemTime;
 
 /// What the kernel may do: look up in one directory side by side, keep what links say (they never
-/// change), and leave it to us to clear set-id bits when somebody writes.
-const WANTED: [InitFlags; 3] =
-    [InitFlags::FUSE_PARALLEL_DIROPS, InitFlags::FUSE_CACHE_SYMLINKS, InitFlags::FUSE_HANDLE_KILLPRIV_V2];
+/// change), leave it to us to clear set-id bits when somebody writes, and list with attributes where they
+/// are looked at.
+const WANTED: [InitFlags; 5] = [
+    InitFlags::FUSE_PARALLEL_DIROPS,
+    InitFlags::FUSE_CACHE_SYMLINKS,
+    InitFlags::FUSE_HANDLE_KILLPRIV_V2,
+    InitFlags::FUSE_DO_READDIRPLUS,
+    InitFlags::FUSE_READDIRPLUS_AUTO,
+];
 /// The longest write that the kernel sends at once.
 const WRITE_BYTES_MAX: u32 = 1 << 20;
 /// Read-ahead and other requests that nobody waits for, at a time.
 const BACKGROUND_MAX: u16 = 64;
 /// Lines of a directory taken at a time: more than fit the kernel's buffer.
 const LINES_MAX: usize = 1_000;
+const LINES_WITH_ATTRIBUTES_MAX: usize = 64;
 const O_EXCL: i32 = 0o200;
 
 impl Filesystem for Edge {
@@ -478,6 +485,26 @@ impl Filesystem for Edge {
                 }
                 reply.ok();
             }
+            Err(error) => reply.error(error),
+        });
+    }
+
+    /// With the attributes, which are asked for side by side: whoever looks at each of them in turn, as `ls -l`
+    /// does, finds them known.
+    fn readdirplus(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        offset: u64,
+        reply: ReplyDirectoryPlus,
+    ) {
+        let work = move |mount: Shared, _| async move {
+            mount.readdir_with_attributes(Handle(fh.0), offset, LINES_WITH_ATTRIBUTES_MAX).await
+        };
+        let teller = self.teller();
+        self.serve(request, work, move |done| match done {
+            Ok(lines) => teller.lines(reply, ino, &lines),
             Err(error) => reply.error(error),
         });
     }
