@@ -35,6 +35,10 @@ impl Budget {
         Some(Share { budget: self.clone(), bytes })
     }
 
+    pub(super) fn left(&self) -> usize {
+        self.lock().left
+    }
+
     /// Resolves when something was given back.
     pub(super) fn given_back(&self) -> oneshot::Receiver<()> {
         let (wake, turn) = oneshot::channel();

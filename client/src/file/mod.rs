@@ -147,6 +147,12 @@ impl<E: Env, S: FileService> Files<E, S> {
         Some(self.find(inode)?.with(|state| state.size_told(told.bytes, told.version)))
     }
 
+    /// What was taken in and is not yet committed, of all files together.
+    pub fn unwritten_bytes(&self) -> u64 {
+        let Mounted { config, unwritten, .. } = &*self.mounted;
+        config.unwritten_max.saturating_sub(unwritten.left()) as u64
+    }
+
     fn find(&self, inode: InodeId) -> Option<Arc<Shared<E, S>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&inode).and_then(Weak::upgrade)
     }

@@ -44,6 +44,10 @@ impl<T> Handles<T> {
         self.with(|table| table.open.remove(&handle.0)).ok_or(FsError::BadHandle)
     }
 
+    pub(super) fn count(&self) -> u64 {
+        self.with(|table| table.open.len() as u64)
+    }
+
     fn with<R>(&self, work: impl FnOnce(&mut Table<T>) -> R) -> R {
         // Nothing panics while it holds the lock; if something did, the table is whole all the same.
         work(&mut self.table.lock().unwrap_or_else(PoisonError::into_inner))

@@ -16,6 +16,7 @@ mod pages;
 mod ranges;
 mod service;
 mod sessions;
+mod space;
 mod xattrs;
 
 pub use error::FsError;
@@ -24,6 +25,7 @@ pub use handles::Handle;
 pub use listing::Line;
 pub use names::NewInode;
 pub use ranges::{Reserve, Seek};
+pub use space::{Figures, Space};
 pub use xattrs::xattr_there;
 
 use crate::cache::{Cache, CacheConfig};

@@ -1,13 +1,17 @@
 //! `mooseng mount`: shows the file system at a directory of this computer.
 
+mod door;
+
 use super::failure::Failure;
 use super::meta::{die_with, parent_argument, runtime, told_to_stop};
 use super::output::mention;
 use super::settings;
 use crate::fuse::{Mounted, Place};
+use crate::http;
 use crate::machine::RealEnv;
 use crate::settings::{Key, Section, Settings};
 use clap::{Arg, ArgMatches, Command, value_parser};
+use door::MountRole;
 use futures::future::{Either, select};
 use mooseng_client::SessionConfig;
 use mooseng_client::mount::{Mount, MountConfig};
@@ -38,6 +42,12 @@ pub(super) static SECTION: Section = Section {
             default: Some("false"),
             help: "Wait for the cluster for ever; a signal still ends the wait",
         },
+        Key {
+            name: "http",
+            form: "HOST:PORT",
+            default: None,
+            help: "Where /health, /ready and /metrics are served, if at all",
+        },
     ],
 };
 
@@ -66,12 +76,19 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let env = RealEnv::without_disk()?;
+        let role = Arc::new(MountRole::new(place.clone()));
+        if let Some(address) = settings.find("http")? {
+            let listener = http::listen(&address).await;
+            let listener = listener.map_err(|error| Failure::Other(format!("http: {address}: {error}")))?;
+            tokio::spawn(http::serve(listener, role.clone()));
+        }
         let stop = told_to_stop()?;
         let mut stop = pin!(stop);
         let mount = match select(pin!(Mount::open(&env, config)), &mut stop).await {
             Either::Left((mount, _)) => Arc::new(mount?),
             Either::Right(((), _)) => return Ok(()),
         };
+        role.opened(mount.clone());
         let mut mounted = Mounted::start(mount.clone(), &place)?;
         mention(format_args!("mounted at {}; umount or Ctrl-C ends it", point.display()));
         select(pin!(mounted.ended()), stop).await;

@@ -10,11 +10,14 @@ use bytes::Bytes;
 use fuser::{
     AccessFlags, BsdFileFlags, Errno, FileHandle, Filesystem, INodeNo, InitFlags, KernelConfig, LockOwner,
     OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
-    ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
+    WriteFlags,
 };
 use futures::FutureExt;
-use mooseng_client::mount::{FsError, Handle, NewInode, Opened, xattr_there};
-use mooseng_core::namespace::{Access, AttrChange, Caller, Refusal, RenameMode, SET_GID, Target, XattrName};
+use mooseng_client::mount::{FsError, Handle, NewInode, Opened, Space, xattr_there};
+use mooseng_core::namespace::{
+    Access, AttrChange, Caller, NAME_BYTES_MAX, Refusal, RenameMode, SET_GID, Target, XattrName,
+};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -38,6 +41,8 @@ const BACKGROUND_MAX: u16 = 64;
 /// Lines of a directory taken at a time: more than fit the kernel's buffer.
 const LINES_MAX: usize = 1_000;
 const LINES_WITH_ATTRIBUTES_MAX: usize = 64;
+/// What room is counted in.
+const SPACE_BLOCK_BYTES: u32 = 4_096;
 const O_EXCL: i32 = 0o200;
 
 impl Filesystem for Edge {
@@ -518,6 +523,20 @@ impl Filesystem for Edge {
         reply: ReplyEmpty,
     ) {
         empty(reply, self.mount.releasedir(Handle(fh.0)).map_err(|error| errno(&error)));
+    }
+
+    /// How many files there may be depends on nothing that could be counted: as other file systems of this
+    /// kind do, it says 0.
+    fn statfs(&self, request: &Request, ino: INodeNo, reply: ReplyStatfs) {
+        let work = move |mount: Shared, _| async move { mount.space(known(ino)?).await };
+        self.serve(request, work, |done| match done {
+            Ok(Space { total, free }) => {
+                let blocks = |bytes: u64| bytes / u64::from(SPACE_BLOCK_BYTES);
+                let (block, name) = (SPACE_BLOCK_BYTES, NAME_BYTES_MAX as u32);
+                reply.statfs(blocks(total), blocks(free), blocks(free), 0, 0, block, name, block);
+            }
+            Err(error) => reply.error(error),
+        });
     }
 
     /// What was answered is durable already.

@@ -2,6 +2,7 @@
 //! they are missing, each case says so and passes.
 
 mod conform;
+mod doors;
 mod kills;
 mod leases;
 mod programs;
@@ -115,6 +116,8 @@ fn a_mount_does_what_programs_ask_of_a_file_system() {
     holes_are_made_and_found(&mounted);
     what_is_open_outlives_its_name(&mounted);
     attributes_are_kept(&mounted);
+    doors::room_is_told(&mounted);
+    doors::a_mount_says_how_it_is(&mounted);
     mounted.stop();
 }
 

@@ -1,9 +1,15 @@
 //! What tests of the real machine need of the world: a directory and an address of their own.
 
-#![allow(clippy::disallowed_methods, reason = "tests of the real machine touch the real world")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests of the real machine touch the real world"
+)]
 #![allow(dead_code, reason = "each test binary uses its part of this")]
 
 use mooseng_core::env::Address;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -38,4 +44,14 @@ pub(crate) fn address() -> Address {
     let [a, b] = [process % 250 + 1, process / 250 % 250];
     assert!(count < 250, "one host of loopback for each case of a test binary");
     Address::new(format!("127.{a}.{b}.{}:9419", count + 1))
+}
+
+/// The status and the text of a page of a server's HTTP door.
+pub(crate) fn get(address: &str, page: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    write!(stream, "GET {page} HTTP/1.1\r\nHost: {address}\r\n\r\n").expect("it is sent");
+    let mut told = String::new();
+    stream.read_to_string(&mut told).expect("it answers");
+    let (head, text) = told.split_once("\r\n\r\n").expect("a head and a text");
+    (head.split(' ').nth(1).unwrap_or_default().to_owned(), text.to_owned())
 }

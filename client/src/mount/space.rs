@@ -1,0 +1,79 @@
+//! How much room there is, and what the mount holds open.
+
+use super::{FsError, Mount};
+use crate::data::{ChunkServer, Directory};
+use mooseng_core::class::StorageClass;
+use mooseng_core::env::Env;
+use mooseng_core::id::InodeId;
+use mooseng_core::namespace::{Caller, Query};
+
+/// Bytes of files, as far as the chunk servers that are heard of have room for their parts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Space {
+    pub total: u64,
+    pub free: u64,
+}
+
+/// What a mount holds now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Figures {
+    pub open_files: u64,
+    pub open_directories: u64,
+    /// Taken in by `write` and not yet committed.
+    pub unwritten_bytes: u64,
+}
+
+impl<E: Env> Mount<E> {
+    /// What files of the class of `inode` find room for.
+    pub async fn space(&self, inode: InodeId) -> Result<Space, FsError> {
+        let class = self.ask_attr(&Caller::ROOT, &Query::GetAttr { inode }).await?.class;
+        let servers = Directory::chunk_servers(&self.sessions.current().await?).await?;
+        Ok(space(&servers, class))
+    }
+
+    pub fn figures(&self) -> Figures {
+        Figures {
+            open_files: self.files.count(),
+            open_directories: self.directories.count(),
+            unwritten_bytes: self.open_files.unwritten_bytes(),
+        }
+    }
+}
+
+/// Of what disks hold, so much is bytes of files as a class has data parts among its parts.
+fn space(servers: &[ChunkServer], class: StorageClass) -> Space {
+    let sum = |bytes: fn(&ChunkServer) -> u64| {
+        let disks: u128 =
+            servers.iter().filter(|server| server.alive).map(|server| u128::from(bytes(server))).sum();
+        let files = disks * u128::from(class.data()) / u128::from(class.parts());
+        u64::try_from(files).unwrap_or(u64::MAX)
+    };
+    Space { total: sum(|server| server.total), free: sum(|server| server.free) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mooseng_core::env::Address;
+    use mooseng_core::id::ServerId;
+
+    #[test]
+    fn room_is_counted_in_bytes_of_files() {
+        let server = |number, total, free, alive| ChunkServer {
+            server: ServerId(number),
+            address: Address::new("c:1"),
+            rack: "a".into(),
+            total,
+            free,
+            alive,
+        };
+        let servers = [server(1, 900, 600, true), server(2, 600, 300, true), server(3, 9_000, 9_000, false)];
+        let of = |class: &str| space(&servers, class.parse().unwrap());
+        assert_eq!(of("copies=1"), Space { total: 1_500, free: 900 });
+        assert_eq!(of("copies=3"), Space { total: 500, free: 300 });
+        assert_eq!(of("ec=4+2"), Space { total: 1_000, free: 600 });
+        let vast = [server(1, u64::MAX, u64::MAX, true), server(2, u64::MAX, 0, true)];
+        assert_eq!(space(&vast, StorageClass::copies(1).unwrap()), Space { total: u64::MAX, free: u64::MAX });
+        assert_eq!(space(&[], StorageClass::default()), Space::default());
+    }
+}

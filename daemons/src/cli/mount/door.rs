@@ -1,0 +1,94 @@
+//! What a mount says at its HTTP door: whether it is mounted and the metadata service answers it.
+
+use crate::fuse::Place;
+use crate::http::Role;
+use crate::machine::RealEnv;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use mooseng_client::mount::{Figures, Mount};
+use mooseng_core::id::InodeId;
+use mooseng_core::namespace::Caller;
+use std::fmt::Write;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long the service may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+pub(super) struct MountRole {
+    place: Place,
+    /// There as soon as it has a session.
+    mount: OnceLock<Arc<Mount<RealEnv>>>,
+}
+
+impl MountRole {
+    pub(super) fn new(place: Place) -> Self {
+        Self { place, mount: OnceLock::new() }
+    }
+
+    pub(super) fn opened(&self, mount: Arc<Mount<RealEnv>>) {
+        // It is opened once.
+        let _ = self.mount.set(mount);
+    }
+
+    async fn state(&self) -> Result<Figures, String> {
+        let mount = self.mount.get().ok_or("the metadata service has not given it a session yet")?;
+        let root = timeout(PATIENCE, mount.getattr(&Caller::ROOT, InodeId::ROOT)).await;
+        let root = root.map_err(|_| "the metadata service does not answer".to_owned())?;
+        root.map_err(|error| format!("the metadata service does not answer: {error}"))?;
+        Ok(mount.figures())
+    }
+}
+
+impl Role for MountRole {
+    /// Ready is what programs can use.
+    fn ready(&self) -> BoxFuture<'_, Result<(), String>> {
+        async {
+            self.state().await?;
+            if self.place.is_mounted() { Ok(()) } else { Err("it is not mounted".to_owned()) }
+        }
+        .boxed()
+    }
+
+    fn metrics(&self) -> BoxFuture<'_, String> {
+        async { metrics(self.state().await.is_ok(), self.mount.get().map(|mount| mount.figures())) }.boxed()
+    }
+}
+
+type Number = fn(&Figures) -> u64;
+
+const NUMBERS: [(&str, Number); 3] = [
+    ("open_files", |figures| figures.open_files),
+    ("open_directories", |figures| figures.open_directories),
+    ("unwritten_bytes", |figures| figures.unwritten_bytes),
+];
+
+fn metrics(answered: bool, figures: Option<Figures>) -> String {
+    let mut text = String::from("# TYPE mooseng_mount_answered gauge\n");
+    let _ = writeln!(text, "mooseng_mount_answered {}", u8::from(answered));
+    for (name, number) in NUMBERS {
+        let _ = writeln!(text, "# TYPE mooseng_mount_{name} gauge");
+        if let Some(figures) = &figures {
+            let _ = writeln!(text, "mooseng_mount_{name} {}", number(figures));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_told() {
+        let figures = Figures { open_files: 3, unwritten_bytes: 9, ..Figures::default() };
+        let text = metrics(true, Some(figures));
+        for line in
+            ["mooseng_mount_answered 1", "mooseng_mount_open_files 3", "mooseng_mount_unwritten_bytes 9"]
+        {
+            assert!(text.lines().any(|other| other == line), "{line} is not in\n{text}");
+        }
+        assert!(metrics(false, None).contains("mooseng_mount_answered 0\n"));
+    }
+}

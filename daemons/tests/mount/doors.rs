@@ -1,0 +1,48 @@
+//! What a mount says of itself: how much room there is, and at its HTTP door how it is.
+
+use super::{Mounted, Second};
+use crate::support::{address, get};
+use rustix::fs::statvfs;
+use rustix::process::{Signal, kill_process};
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// `df`: bytes of files, so that a directory of another class has another amount of it.
+pub(super) fn room_is_told(mounted: &Mounted) {
+    mounted.shell("mkdir once");
+    mounted.cluster.told(&["class", "set", "/once", "copies=1"]);
+    let room = |name: &str| statvfs(mounted.path(name)).expect("it is told");
+    let end = Instant::now() + Duration::from_secs(20);
+    while room("once").f_bfree == 0 {
+        assert!(Instant::now() < end, "chunk servers never said how much room they have");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let (all, once) = (room("."), room("once"));
+    // Others write to the disk meanwhile, so only what it has in all is compared.
+    assert_eq!(once.f_blocks / 2, all.f_blocks, "which has two copies");
+    assert_eq!((all.f_namemax, all.f_frsize), (255, 4_096));
+    mounted.shell("df . && rm -r once");
+}
+
+pub(super) fn a_mount_says_how_it_is(mounted: &Mounted) {
+    let door = address().to_string();
+    let second = Second::start(&mounted.cluster, &["--http", &door]);
+    assert_eq!(get(&door, "/health"), ("200".to_owned(), "it runs\n".to_owned()));
+    assert_eq!(get(&door, "/ready"), ("200".to_owned(), "it serves\n".to_owned()));
+    let file = fs::File::create(second.point.path().join("open")).expect("it is made");
+    let (_, text) = get(&door, "/metrics");
+    assert!(text.contains("mooseng_mount_open_files 1\n"), "{text}");
+    drop(file);
+    let servers: Vec<_> = (1..=3).filter_map(|server| mounted.cluster.process(server)).collect();
+    let all = |signal| servers.iter().for_each(|server| kill_process(*server, signal).expect("it is there"));
+    all(Signal::STOP);
+    let held_up = get(&door, "/ready");
+    all(Signal::CONT);
+    assert_eq!(held_up, ("503".to_owned(), "the metadata service does not answer\n".to_owned()));
+    let end = Instant::now() + Duration::from_secs(20);
+    while get(&door, "/ready").0 != "200" {
+        assert!(Instant::now() < end, "it never recovered");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    fs::remove_file(mounted.path("open")).expect("it is there");
+}
