@@ -1,6 +1,10 @@
 //! A whole cluster of real processes: `mooseng up`, its verbs, and servers killed and held up.
 
-#![allow(clippy::disallowed_methods, reason = "processes are a matter of the real world")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "processes are a matter of the real world"
+)]
 
 mod mount;
 mod support;
@@ -14,7 +18,8 @@ use mooseng_core::namespace::{Answer, Name, Op, Query};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -175,8 +180,45 @@ fn a_cluster_serves_its_verbs_and_survives_its_servers() {
     let cluster = Cluster::start();
     verbs_do_what_they_say(&cluster);
     chunk_servers_belong_to_the_cluster(&cluster);
+    rubbish_is_cut_off(&cluster);
     acknowledged_files_survive_kills(&cluster);
     cluster.stop();
+}
+
+/// Whatever is sent to whichever port: the one who sends it is cut off, and nothing else happens.
+fn rubbish_is_cut_off(cluster: &Cluster) {
+    let processes = || {
+        let metadata = (1..=u64::from(SERVERS)).map(|server| cluster.process(server));
+        metadata
+            .chain((101..101 + u64::from(CHUNKS)).map(|server| cluster.chunk_process(server)))
+            .collect::<Vec<_>>()
+    };
+    let before = processes();
+    let noise: Vec<u8> = (0..70_000_u64).map(|byte| mooseng_core::chance::mix(byte) as u8).collect();
+    let rubbish = [
+        &b""[..],
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        &[0; 4_096],
+        &[0xff; 4_096],
+        &noise,
+    ];
+    for port in cluster.port..cluster.port + SERVERS + CHUNKS {
+        for bytes in rubbish {
+            let mut stream = TcpStream::connect(("127.0.0.1", port as u16)).expect("it listens");
+            // It may be cut off before all of it is sent.
+            let _ = stream.write_all(bytes);
+            stream.shutdown(std::net::Shutdown::Write).ok();
+            stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a time");
+            let mut answer = Vec::new();
+            if let Err(error) = stream.read_to_end(&mut answer) {
+                assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{port} stays: {bytes:?}");
+            }
+        }
+    }
+    assert_eq!(processes(), before, "nobody was started again");
+    cluster.told(&["ns", "ls", "/"]);
 }
 
 /// They find out from the metadata servers whose they are, and tell the leader that they are there.

@@ -9,8 +9,10 @@
 
 mod support;
 
+use mooseng_core::checksum::crc32c;
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use support::Directory;
 
 /// The exit code, and the one line on standard error that tells why.
@@ -115,6 +117,66 @@ fn a_file_with_a_slip() {
     assert_refused(&["up", "--config", path], 2, &wanted);
 }
 
+/// Whatever a file is instead of settings, the line says what is wrong with it.
+#[test]
+fn files_that_are_no_settings() {
+    let directory = Directory::fresh();
+    let file = directory.path().join("mooseng.toml");
+    let path = file.to_str().expect("text");
+    let sections = "use [meta], [chunk], [mount], [client], [up]";
+    let kinds = "give a string, a number, true or false, or a list of strings";
+    for (text, wanted) in [
+        (&b"[up\n"[..], format!("{path}: line 1: unclosed table, expected `]`; correct that line")),
+        (b"[upp]\nport = 1\n", format!("{path}: `upp` is no section; {sections}")),
+        (b"port = 1\n", format!("{path}: `port` is no section; {sections}")),
+        (b"[up]\nport = {a = 1}\n", format!("{path}: `port` in [up] is a table; {kinds}")),
+        (
+            b"[up]\nport = true\n",
+            format!("port: \"true\", from {path}, is no whole number; write a whole number, like 3"),
+        ),
+        (
+            b"[up]\nport = 70000\n",
+            format!("port: \"70000\", from {path}, leaves no ports; write a port from 1 to 65531"),
+        ),
+        (
+            b"[up]\nport = -1\n",
+            format!("port: \"-1\", from {path}, is no whole number; write a whole number, like 3"),
+        ),
+        (
+            b"\xff\xfe[up]",
+            format!("{path}: stream did not contain valid UTF-8; name a file that this user can read"),
+        ),
+    ] {
+        std::fs::write(&file, text).expect("the file is written");
+        assert_refused(&["up", "--config", path], 2, &format!("mooseng: {wanted}"));
+    }
+    std::fs::remove_file(&file).expect("it is there");
+    let wanted = format!(
+        "mooseng: {path}: No such file or directory (os error 2); name a file that this user can read"
+    );
+    assert_refused(&["status", "--config", path], 2, &wanted);
+}
+
+#[test]
+fn mount_points_that_are_none() {
+    if std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_err() {
+        return eprintln!("skipped: mount_points_that_are_none: no /dev/fuse");
+    }
+    let directory = Directory::fresh();
+    let (none, file) = (directory.path().join("none"), directory.path().join("file"));
+    std::fs::write(&file, "").expect("it is written");
+    let (none, file) = (none.to_str().expect("text"), file.to_str().expect("text"));
+    let data = directory.path().join("data");
+    let up = ["up", "--data", data.to_str().expect("text"), "--mount"];
+    for verb in [&["mount"][..], &up] {
+        let absent = format!("mooseng: mount point {none}: does not exist; mkdir -p {none}");
+        assert_refused(&[verb, &[none]].concat(), 1, &absent);
+        let kind = format!("mooseng: mount point {file}: is not a directory; name a directory");
+        assert_refused(&[verb, &[file]].concat(), 1, &kind);
+    }
+    assert!(!data.exists(), "nothing was begun");
+}
+
 /// Every role reads its section of one file, and a flag beats it.
 #[test]
 fn one_file_for_all_roles() {
@@ -213,4 +275,56 @@ fn nobody_at_home() {
     assert_eq!(code, Some(1));
     let wanted = "mooseng: the metadata service could not be reached in time, and nothing was done";
     assert!(line.starts_with(wanted), "{line}");
+}
+
+/// A chunk server that finds a directory which is not its own, or that it does not understand.
+#[test]
+fn directories_of_chunk_servers_that_do_not_fit() {
+    let directory = Directory::fresh();
+    let path = directory.path().to_str().expect("text");
+    let address = support::address().to_string();
+    let chunk = |server, cluster| {
+        let own = ["chunk", "--data", path, "--listen", &address, "--metadata", "127.0.0.1:1"];
+        [&own[..], &["--segment", "1MiB", "--server", server, "--cluster", cluster]].concat()
+    };
+    let mut first = Command::new(env!("CARGO_BIN_EXE_mooseng"));
+    let mut first = first.args(chunk("101", "5")).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let mut lines =
+        BufReader::new(first.stderr.take().expect("it was asked for")).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("s101 keeps 0 parts")), "the directory becomes its own");
+    first.kill().and_then(|()| first.wait()).expect("it runs");
+    assert_refused(
+        &chunk("101", "6"),
+        1,
+        "mooseng: identity: the data directory belongs to cluster-5, another cluster; point the server at its own",
+    );
+    assert_refused(
+        &chunk("102", "5"),
+        1,
+        "mooseng: identity: the data directory belongs to s101, not to s102; point each server at its own",
+    );
+    let taken = TcpListener::bind(&address).expect("nobody has it now");
+    assert_refused(
+        &chunk("101", "5"),
+        1,
+        &format!("mooseng: {address}: cannot listen: the port is in use; stop who uses it or name another"),
+    );
+    assert_refused(
+        &[&chunk("101", "5")[..], &["--http", &address]].concat(),
+        1,
+        &format!("mooseng: http: {address}: Address already in use (os error 98)"),
+    );
+    drop(taken);
+    // As a newer version would write it, both copies.
+    let identity = directory.path().join("identity");
+    let mut bytes = std::fs::read(&identity).expect("it is there");
+    for copy in [0, 4_096] {
+        bytes[copy + 8] = 2;
+        let sum = crc32c(&bytes[copy..copy + 32]);
+        bytes[copy + 32..copy + 36].copy_from_slice(&sum.to_le_bytes());
+    }
+    std::fs::write(&identity, &bytes).expect("it is written");
+    let (code, line) = refusal(&chunk("101", "5"));
+    assert_eq!(code, Some(1), "{line}");
+    assert!(line.starts_with("mooseng: identity: ") && line.contains("version 2"), "{line}");
 }

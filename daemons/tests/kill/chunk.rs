@@ -106,6 +106,21 @@ impl Caller {
         }
     }
 
+    /// The same, and nothing if it is not whole.
+    async fn look(&self, number: u64) -> Option<Bytes> {
+        let part = part(number);
+        let request = ReadPartRequest { slice: part.slice.raw(), index: 0, offset: 0, length: 1 << 20 };
+        for _ in 0..500 {
+            if let Ok((reply, data)) = self.client.read(&request, self.soon()).await {
+                let whole = reply.outcome() == PartOutcome::Done
+                    && leaf_bad_first(part, 0, &data, &sums_from_bytes(&reply.sums)).is_none();
+                return whole.then_some(data);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the server never answers");
+    }
+
     /// What the server has of it, once it answers.
     async fn read(&self, number: u64) -> Option<Bytes> {
         let part = part(number);
@@ -213,4 +228,47 @@ fn parts_that_were_acknowledged_survive_kill_9() {
     eprintln!("{kills} kills, {} acknowledged parts", kept.len());
     assert!(kills >= KILLS_MIN, "only {kills} kills in {SECONDS_MAX} s");
     assert!(kept.len() as u64 > u64::from(kills) * 2, "hardly anything was put: {}", kept.len());
+}
+
+/// Files of a store are cut short while nobody looks. The server starts all the same, what was in the others
+/// is served, and what was in these is right or missing.
+#[test]
+fn what_a_cut_file_held_is_missing_and_nothing_else() {
+    const PARTS: u64 = 120;
+    let directory = Directory::fresh();
+    let address = crate::support::address();
+    crate::runtime().block_on(async {
+        let server = Server::start(directory.path(), &address);
+        let caller = Caller::new(&address);
+        for number in 1..=PARTS {
+            while !caller.put(number).await {}
+        }
+        drop(server);
+        let store = directory.path().join("store");
+        let largest = |directory: &Path| {
+            let entries =
+                std::fs::read_dir(directory).expect("it is there").map(|entry| entry.expect("an entry"));
+            let files = entries.filter(|entry| entry.metadata().is_ok_and(|found| found.is_file()));
+            files.max_by_key(|entry| entry.metadata().map_or(0, |found| found.len())).expect("a file").path()
+        };
+        let segments =
+            std::fs::read_dir(&store).expect("it is there").map(|entry| entry.expect("an entry").path());
+        let first = segments.filter(|path| path.is_file()).min().expect("a segment");
+        for (path, kept) in [(largest(&store.join("parts")), 50_000), (first, 200_000)] {
+            let file = std::fs::OpenOptions::new().write(true).open(&path).expect("it is there");
+            file.set_len(kept).expect("it is cut");
+        }
+        let _server = Server::start(directory.path(), &address);
+        let mut missing = 0;
+        for number in 1..=PARTS {
+            match caller.look(number).await {
+                Some(found) => assert!(found == bytes(number), "part {number} has other bytes"),
+                None => missing += 1,
+            }
+        }
+        eprintln!("{missing} of {PARTS} parts were in what was cut");
+        assert!((1..PARTS / 2).contains(&missing), "{missing} parts are missing");
+        assert!(caller.put(PARTS + 1).await, "it takes new ones");
+        assert_eq!(caller.read(PARTS + 1).await, Some(bytes(PARTS + 1)));
+    });
 }
