@@ -460,9 +460,13 @@ impl<E: Env> Shared<E> {
 
     /// How long to wait before the next attempt.
     fn pause(&self, server: &Address, miss: Miss) -> Duration {
+        self.reroute(|inner| inner.route.pause(server, miss, &mut inner.budget, &mut inner.dice))
+    }
+
+    fn reroute(&self, missed: impl FnOnce(&mut Inner<E>) -> Duration) -> Duration {
         let inner = &mut *self.lock();
         let before = inner.route.current().clone();
-        let wait = inner.route.pause(server, miss, &mut inner.budget, &mut inner.dice);
+        let wait = missed(inner);
         if *inner.route.current() != before {
             inner.rerouted.clear();
         }

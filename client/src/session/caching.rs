@@ -6,12 +6,13 @@ use crate::cache::{Changing, Granted, Recalled, Tenant};
 use crate::error::ClientError;
 use futures::channel::oneshot;
 use futures::future::{Either, select};
-use mooseng_core::env::{Clock, Env, sleep};
+use mooseng_core::env::{Address, Clock, Env, sleep};
 use mooseng_core::id::InodeId;
 use mooseng_core::namespace::{Caller, Op, Query};
 use mooseng_core::probe;
 use mooseng_net::convert::write_caller;
 use mooseng_net::proto::metadata as wire;
+use mooseng_net::rpc::route::Miss;
 use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -19,11 +20,15 @@ use std::time::Duration;
 /// Longer than a service that has nothing to tell lets anybody wait, and about as long as it takes until
 /// another leader stands in the place of one that hangs: it waits for whoever may hold leases.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// A service that has not answered us yet has no reason to let us wait: at first we give it this long, and
+/// twice as long with every few that say nothing.
+const PATIENCE_FIRST: Duration = Duration::from_millis(100);
+const SILENT_FEW: u32 = 4;
 /// How long to wait before the next poll when one was of no use.
 const WAIT: Duration = Duration::from_millis(10);
 /// How long to wait when the service knows no leases.
 const WAIT_WITHOUT: Duration = Duration::from_secs(5);
-/// How late recalls are dealt with, where a run wants that to be late.
+/// How late recalls are asked for and dealt with, where a run wants that to be late.
 const LATE: Duration = Duration::from_millis(700);
 
 /// Is it worth while to keep its answer?
@@ -90,14 +95,34 @@ enum Told {
     SessionLost,
 }
 
+/// Who answered the last poll, and how many have said nothing since.
+#[derive(Default)]
+struct Heard {
+    server: Option<Address>,
+    silent: u32,
+}
+
+impl Heard {
+    fn patience(&self, server: &Address) -> Duration {
+        if self.server.as_ref() == Some(server) {
+            return PATIENCE;
+        }
+        PATIENCE.min(PATIENCE_FIRST * (1 << (self.silent / SILENT_FEW).min(8)))
+    }
+}
+
 /// Waits for recalls as long as the session has handles and the cache is its own.
 pub(super) async fn wait_for_recalls<E: Env>(session: Weak<Shared<E>>) {
+    let mut heard = Heard::default();
     loop {
         let Some(shared) = session.upgrade() else { return };
         let Some(tenant) = shared.tenant.clone() else { return };
         let env = shared.env.clone();
+        if env.buggify("recalls asked for late") {
+            sleep(&env, LATE).await;
+        }
         let asked = env.clock().now();
-        let told = shared.poll(&tenant).await;
+        let told = shared.poll(&tenant, &mut heard).await;
         drop(shared);
         let wait = match told {
             Told::SessionLost => return,
@@ -155,7 +180,7 @@ impl<E: Env> Shared<E> {
     }
 
     /// Asks once what is to be given back, and gives it back. The next poll tells the service so.
-    async fn poll(&self, tenant: &Tenant) -> Told {
+    async fn poll(&self, tenant: &Tenant, heard: &mut Heard) -> Told {
         let Some(((mut epoch, acknowledged), worn)) = tenant.poll() else { return Told::SessionLost };
         if worn {
             probe!("leases given up for new ones");
@@ -167,13 +192,15 @@ impl<E: Env> Shared<E> {
         let asked = self.env.clock().now();
         let rerouted = self.rerouted();
         // A leader that has been replaced may let us wait while its successor waits for us.
-        let call = match select(pin!(client.recalls(&request, asked + PATIENCE)), rerouted).await {
+        let deadline = asked + heard.patience(&server);
+        let call = match select(pin!(client.recalls(&request, deadline)), rerouted).await {
             Either::Left((call, _)) => call,
             Either::Right(_) => return Told::Something,
         };
         match judge(call) {
             Attempt::Answered(reply) => {
                 self.lock().route.hit();
+                *heard = Heard { server: Some(server), silent: 0 };
                 let nothing = reply.inodes.is_empty() && reply.epoch == epoch;
                 let told = Recalled {
                     epoch: reply.epoch,
@@ -194,7 +221,10 @@ impl<E: Env> Shared<E> {
             }
             Attempt::Over(_) => Told::Unknown,
             Attempt::Missed { miss, .. } => {
-                let wait = self.pause(&server, miss);
+                heard.server = None;
+                heard.silent += u32::from(matches!(miss, Miss::Silent));
+                // One at a time, and no work for anybody: it costs no retry.
+                let wait = self.reroute(|inner| inner.route.miss(&server, miss, &mut inner.dice));
                 sleep(&self.env, wait.max(WAIT)).await;
                 Told::Something
             }

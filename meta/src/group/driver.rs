@@ -377,9 +377,9 @@ impl<E: Env> Driver<E> {
         if self.fenced.is_some() {
             return self.refuse_all();
         }
+        self.flush_proposals();
         self.begin_reads();
         loop {
-            self.flush_proposals();
             while let Some(output) = self.replica.take(self.now()) {
                 self.carry_out(output);
                 if self.halted {
@@ -390,10 +390,14 @@ impl<E: Env> Driver<E> {
                 }
             }
             if !self.go_on() {
-                break;
+                self.finish_reads();
+                // What was given back with a question may be what a change waited for.
+                if !self.go_on() {
+                    break;
+                }
             }
+            self.flush_proposals();
         }
-        self.finish_reads();
         self.tell_recalls();
         self.report_unreachable();
         self.snapshot_if_due();

@@ -39,7 +39,7 @@ pub const RECALLS_MAX: usize = 4_096;
 pub struct LeasesConfig {
     /// How long leases hold after the session that has them was last answered.
     pub lease: Duration,
-    /// How long a session waits for a recall at most.
+    /// How long a session waits for a recall at most: see [`Self::hold`].
     pub hold: Duration,
     /// How long nobody is given a lease on what was just recalled.
     pub contended: Duration,
@@ -52,6 +52,13 @@ impl Default for LeasesConfig {
             hold: Duration::from_millis(250),
             contended: Duration::from_secs(1),
         }
+    }
+}
+
+impl LeasesConfig {
+    /// Leases are counted from when a session began to wait: most of their time has to be left then.
+    pub fn hold(&self) -> Duration {
+        self.hold.min(self.lease / 3)
     }
 }
 

@@ -212,7 +212,7 @@ impl<E: Env> Driver<E> {
                 let _ = reply.send(Ok(Seen::Recalls(recalls)));
             }
             Polled::Wait => {
-                let until = now + self.leasing.table.config().hold;
+                let until = now + self.leasing.table.config().hold();
                 self.leasing.waiting.insert(session, Poll { reply, until });
             }
         }
