@@ -430,7 +430,9 @@ impl Replica {
             return Err(Refusal::NotLeader);
         }
         let leads_on = !matches!(change, Change::Remove(replica) if *replica == self.own);
-        if self.node.raft.has_pending_conf() || !leads_on {
+        // raft-rs would put an empty entry in its place and say nothing.
+        let in_between = self.members.is_joint() && *change != Change::Settle;
+        if self.node.raft.has_pending_conf() || in_between || !leads_on {
             return Err(Refusal::Busy);
         }
         let index = self.node.raft.raft_log.last_index() + 1;

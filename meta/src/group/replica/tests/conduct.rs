@@ -3,6 +3,7 @@
 use super::super::*;
 use super::group::Group;
 use crate::group::members::{Change, Members};
+use raft::eraftpb::ConfChangeTransition;
 use std::time::Duration;
 
 #[test]
@@ -211,6 +212,22 @@ fn a_lost_server_comes_back_as_another_replica() {
     t.crash(2);
     t.put(1, "b");
     assert_eq!(t.state(4), "a b", "the newcomer counts");
+}
+
+/// What raft-rs drops without a word nobody may be told of as done.
+#[test]
+fn nobody_is_admitted_while_one_configuration_is_left_for_another() {
+    let mut t = Group::new(3);
+    t.lead(1);
+    let (now, removal) = (t.now, Change::Remove(ReplicaId(3)));
+    t.replica(1).propose_change_left(&removal, ConfChangeTransition::Explicit, now).unwrap();
+    t.settle();
+    assert!(t.replica(1).members().is_joint());
+    let admit = t.replica(1).members().admit(Group::newcomer(4, 4)).unwrap();
+    assert_eq!(t.replica(1).propose_change(&admit, now), Err(Refusal::Busy));
+    t.change(1, &Change::Settle);
+    t.change(1, &admit);
+    assert_eq!(t.replica(1).members().learners(), [ReplicaId(4)]);
 }
 
 #[test]
