@@ -247,9 +247,10 @@ impl<'a, E: Env> Opening<'a, E> {
     async fn take_up(mut self, own: &[OwnFile]) -> Result<(Store<E>, Opened), StorageError> {
         let last = self.sequences.last().copied().unwrap_or(0).max(self.tables.last().copied().unwrap_or(0));
         let Some(store) = self.store else {
-            return Err(StorageError::Damaged {
+            return Err(StorageError::Refused {
                 file: self.segment_path(last),
                 why: "no segment of this chunk store reads well".to_owned(),
+                remedy: "empty the data directory, and what it kept is made anew from other servers",
             });
         };
         let mut next_sequence = last + 1;

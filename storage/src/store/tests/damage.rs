@@ -185,6 +185,27 @@ fn another_stores_segment_is_refused() {
     assert!(error.to_string().contains("belongs to another chunk store"), "{error}");
 }
 
+/// Nobody can say any more whose parts lie there.
+#[test]
+fn a_store_of_which_nothing_reads_well_says_what_to_do() {
+    let machine = Machine::new(1);
+    let env = machine.clone();
+    machine.finish(async move { Store::format(&env, DIRECTORY, &config()).await.unwrap() });
+    machine.with_images(|images| images.alter(FIRST, |bytes| bytes.fill(0)));
+    let env = machine.clone();
+    let Err(error) = machine.finish(async move { Store::open(&env, DIRECTORY, config()).await.map(drop) })
+    else {
+        panic!("opened")
+    };
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{FIRST}: no segment of this chunk store reads well; empty the data directory, and what it kept is \
+             made anew from other servers"
+        )
+    );
+}
+
 #[test]
 fn sums_are_of_the_part_they_are_kept_with() {
     let data = bytes(part(1), 5_000);
