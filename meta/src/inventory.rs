@@ -100,7 +100,8 @@ pub fn names(state: &State, part: PartId, server: ServerId) -> bool {
 
 /// Is the slice needed, and does it not have this part at this server?
 fn is_elsewhere(state: &State, part: PartId, server: ServerId) -> bool {
-    state.slice_state(part.slice) == SliceState::Live && !names(state, part, server)
+    let named = PartId { index: plant!("part-elsewhere-by-first-part", part.index, 0), ..part };
+    state.slice_state(part.slice) == SliceState::Live && !names(state, named, server)
 }
 
 /// May a part be taken away from where it is not needed, by this state and census? Not while its

@@ -1,5 +1,5 @@
-//! Makes a failing plan small: fewer events, clients and servers, usual knobs, rounder numbers,
-//! and one schedule.
+//! Makes a failing plan small: fewer events, clients, servers and chunk servers, usual knobs, rounder
+//! numbers, and one schedule.
 //!
 //! Knows nothing of how a plan is run: it is given an attempt, and a candidate counts if the same
 //! oracle and promise fail under any of a few schedules. What comes after the violation goes first;
@@ -12,7 +12,7 @@ mod cuts;
 mod tests;
 
 use crate::machine::MachineConfig;
-use crate::plan::{Differences, Knobs, Plan};
+use crate::plan::{Differences, Knobs, Plan, Topology};
 use crate::run::{Came, Failure, Report};
 use mooseng_core::chance::{self, Dice};
 use mooseng_core::time::Instant;
@@ -127,6 +127,7 @@ impl Shrinker<'_> {
             self.plain_occasions();
             order.iter().for_each(|part| part(self));
             self.drop_servers();
+            self.drop_chunk_servers();
             self.usual_settings_one_by_one();
             if self.best == before && !self.drop_drawn() {
                 self.round_numbers();
@@ -200,10 +201,13 @@ impl Shrinker<'_> {
         }
     }
 
-    /// Everything of one kind.
+    /// Everything of one kind, and everything that is done to one file.
     fn drop_kinds(&mut self) {
         for kind in cuts::kinds(&self.best) {
             self.drop(&cuts::of_kind(&self.best, &kind), Under::OneSchedule);
+        }
+        for place in cuts::places(&self.best) {
+            self.drop(&cuts::at_place(&self.best, &place), Under::OneSchedule);
         }
     }
 
@@ -261,10 +265,10 @@ impl Shrinker<'_> {
     }
 
     fn drop_servers(&mut self) {
-        if self.best.topology.spares > 0 {
-            let mut candidate = self.best.clone();
-            candidate.topology.spares = 0;
-            self.fails(&candidate, Under::AnySchedule);
+        for spares in 0..self.best.topology.spares {
+            if self.fails(&cuts::with_spares(&self.best, spares), Under::AnySchedule) {
+                break;
+            }
         }
         for servers in [1, 3, 5] {
             if servers < self.best.topology.servers
@@ -272,6 +276,19 @@ impl Shrinker<'_> {
             {
                 return;
             }
+        }
+    }
+
+    fn drop_chunk_servers(&mut self) {
+        for number in (1..=self.best.topology.chunk_servers).rev() {
+            // More than one may have gone at once.
+            if number <= self.best.topology.chunk_servers {
+                self.fails(&cuts::without_chunk_server(&self.best, number), Under::AnySchedule);
+            }
+        }
+        if self.best.topology.racks > 1 {
+            let topology = Topology { racks: 1, ..self.best.topology };
+            self.fails(&Plan { topology, ..self.best.clone() }, Under::AnySchedule);
         }
     }
 

@@ -184,6 +184,7 @@ impl<E: Env> Keeper<'_, E> {
         if count != cursor.lost
             && let Some(slice) = plan.lost.first()
         {
+            probe!("a slice has too few parts to be read");
             let text = format!("{count} slices have too few parts to be read, {slice} among them");
             self.server.env.note(Event::Note(text));
         }

@@ -3,20 +3,24 @@
 use mooseng_scenarios::sweep::Sweep;
 use mooseng_scenarios::tally::{Tally, percentile};
 use mooseng_sim::bugs::CLUSTER_PROBES;
-use mooseng_sim::plan::{Plan, Weights};
+use mooseng_sim::plan::{Budget, Plan, Weights};
 
 const SEEDS: u64 = 3_000;
 
 fn sweep(count: u64, weights: &Weights) -> Tally {
+    sweep_of(count, &weights.story, &|seed| Plan::draw(seed, weights))
+}
+
+fn sweep_of(count: u64, scenario: &str, plan: &(dyn Fn(u64) -> Plan + Sync)) -> Tally {
     let sweep = Sweep {
         first: 0,
         count,
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         until_found: false,
         progress: false,
-        plan: &|seed| Plan::draw(seed, weights),
+        plan,
         replay_line: &|seed, failure| {
-            let (scenario, promise, oracle) = (&weights.story, &failure.promise, &failure.oracle);
+            let (promise, oracle) = (&failure.promise, &failure.oracle);
             format!("cargo sim replay {scenario} --seed {seed:#x}   # {promise} {oracle}")
         },
     };
@@ -65,6 +69,21 @@ fn files_of_whole_clusters_keep_every_byte_that_was_promised() {
     let reached = |probe: &&&str| tally.probes.get(**probe).is_some_and(|count| *count > 0);
     let missing: Vec<_> = CLUSTER_PROBES.iter().filter(|probe| !reached(probe)).collect();
     assert!(missing.is_empty(), "never reached: {missing:?}");
+}
+
+#[test]
+fn every_class_survives_what_it_is_made_for() {
+    let tally = sweep_of(150, "stripes", &|seed| Plan::stripes(seed, Budget::Within));
+    assert!(tally.findings.is_empty(), "{tally}");
+    assert!(tally.faults["empty"] > 50 && tally.faults["bit-rot"] > 50, "{tally}");
+}
+
+#[test]
+fn what_no_class_survives_is_lost_alone_and_said_to_be() {
+    let tally = sweep_of(150, "cluster-beyond", &|seed| Plan::stripes(seed, Budget::Beyond));
+    assert!(tally.findings.is_empty(), "{tally}");
+    let said = tally.probes.get("a slice has too few parts to be read");
+    assert!(said.is_some_and(|count| *count > 20), "{tally}");
 }
 
 #[test]

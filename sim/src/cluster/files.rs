@@ -6,7 +6,7 @@ use super::workload::{Client, Stop, Walker};
 use crate::machine::SimEnv;
 use crate::model::contents::{Change, Read, bytes_of};
 use crate::oracle::Sight;
-use crate::plan::{Action, Plan};
+use crate::plan::{Action, Budget, Plan};
 use mooseng_client::ClientError;
 use mooseng_client::data::{ChunkServer, Directory, Store, StoreConfig};
 use mooseng_client::file::{FileConfig, FileError, Metadata, OpenFile};
@@ -25,6 +25,8 @@ use std::time::Duration;
 pub(super) struct DataConfig {
     pub(super) store: StoreConfig,
     pub(super) file: FileConfig,
+    /// How many chunk servers the faults of the run may damage.
+    damaged_max: usize,
 }
 
 impl DataConfig {
@@ -55,7 +57,9 @@ impl DataConfig {
             operation_timeout: deadline,
             ..FileConfig::default()
         };
-        Self { store, file }
+        // Within the budget no class is asked for more than it is made for.
+        let damaged_max = if plan.budget == Budget::Within { 0 } else { plan.chunk_servers_damaged() };
+        Self { store, file, damaged_max }
     }
 }
 
@@ -103,6 +107,8 @@ struct Open {
     handle: u64,
     /// When the opening began, in true time.
     opened: Instant,
+    /// As many servers as the faults of this run may damage, its class may lose.
+    survives: bool,
 }
 
 /// The files that one life of a client works with, as a mount of its own.
@@ -111,6 +117,7 @@ pub(super) struct Files {
     env: SimEnv,
     files: mooseng_client::file::Files<SimEnv, Asking>,
     open: Mutex<BTreeMap<InodeId, Arc<Open>>>,
+    damaged_max: usize,
 }
 
 impl Files {
@@ -118,7 +125,8 @@ impl Files {
         let asking = || Asking { client: client.clone(), env: env.clone() };
         let store = Store::new(env, config.store.clone(), asking());
         let files = mooseng_client::file::Files::new(env, config.file.clone(), store, asking());
-        Self { client: client.clone(), env: env.clone(), files, open: Mutex::default() }
+        let damaged_max = config.damaged_max;
+        Self { client: client.clone(), env: env.clone(), files, open: Mutex::default(), damaged_max }
     }
 
     fn open_files(&self) -> MutexGuard<'_, BTreeMap<InodeId, Arc<Open>>> {
@@ -206,7 +214,8 @@ impl Files {
         let file = self.files.open(attr.inode, attr.class, attr.into());
         let handle = self.client.watch.record.handle();
         self.say(|| format!("opens {:?}, {} bytes, as handle {handle}", attr.inode, attr.size));
-        Arc::new(Open { file, handle, opened })
+        let survives = usize::from(attr.class.parity()) >= self.damaged_max;
+        Arc::new(Open { file, handle, opened, survives })
     }
 
     /// Whoever is told of a failure closes the file; what is done with it next opens it again.
@@ -276,15 +285,17 @@ impl Files {
             Err(FileError::Refused(_) | FileError::SessionLost) if !last => {}
             Err(error) => {
                 self.say(|| format!("handle {}: read at {offset}: {error}", open.handle));
-                self.unreadable(file, &error.to_string(), matches!(error, FileError::Io { .. }), last);
+                self.unreadable(open, &error.to_string(), matches!(error, FileError::Io { .. }), last);
             }
         }
         result.map(|_| ())
     }
 
-    fn unreadable(&self, file: InodeId, what: &str, lost: bool, last: bool) {
+    fn unreadable(&self, open: &Open, what: &str, lost: bool, last: bool) {
         let (at, record, client) = (self.now(), &self.client.watch.record, self.client.number);
-        let promised = record.ledger(|ledger| ledger.is_promised(file));
+        let file = open.file.inode();
+        // Its class may not be made for what struck.
+        let promised = open.survives && record.ledger(|ledger| ledger.is_promised(file));
         let sight = Sight::Unreadable { client, file, what, promised, lost, last };
         record.judge(|judge| ((), judge.tell(at, sight)));
     }

@@ -5,6 +5,7 @@
 mod agenda;
 mod chunks;
 mod files;
+mod operator;
 mod record;
 mod servers;
 mod watch;
@@ -21,6 +22,7 @@ use files::DataConfig;
 use mooseng_core::chance;
 use mooseng_core::id::InodeId;
 use mooseng_core::time::Instant;
+use operator::Operator;
 use record::Record;
 use servers::Servers;
 use std::sync::Arc;
@@ -61,6 +63,7 @@ struct Run<'a> {
     record: Arc<Record>,
     watch: Arc<Watch>,
     servers: Servers,
+    operator: Arc<Operator>,
     chunk_servers: ChunkServers,
     clients: Vec<(NodeId, Arc<Client>)>,
     /// What each server had done when the safety phase ended.
@@ -92,6 +95,7 @@ impl<'a> Run<'a> {
             // What a milestone has made due strikes at once, not at the next turn.
             observer.strike(control);
         }));
+        let operator = Arc::new(Operator::new(plan, sim.control().clone(), servers.handles()));
         let clients = (0..plan.clients.len()).map(|number| {
             let node = sim.add_node(&format!("client-{}", number + 1), NodeConfig::default());
             let config = servers.session_config(plan, number);
@@ -99,12 +103,24 @@ impl<'a> Run<'a> {
                 let rack = chunks::rack(plan, number as u32 + 1);
                 DataConfig::new(plan, rack, config.channel.versions)
             });
-            (node, Arc::new(Client::new(number, plan, config, data, watch.clone())))
+            (node, Arc::new(Client::new(number, plan, config, data, watch.clone(), operator.clone())))
         });
         let clients = clients.collect();
         let work_told = sim.now();
         let counts = Vec::new();
-        Self { plan, options, sim, record, watch, servers, chunk_servers, clients, counts, work_told }
+        Self {
+            plan,
+            options,
+            sim,
+            record,
+            watch,
+            servers,
+            operator,
+            chunk_servers,
+            clients,
+            counts,
+            work_told,
+        }
     }
 
     fn play(mut self) -> Report {
@@ -193,19 +209,32 @@ impl<'a> Run<'a> {
         }
         let names = self.server_names().into_iter();
         let clients = (1..=self.clients.len()).map(|number| format!("client-{number}"));
-        for node in names.chain(clients) {
+        for node in names.chain(clients).filter(|name| self.has_lived(name)) {
             self.sim.apply(&Fault::Restart { node }).expect("the node was added");
         }
         let now = self.sim.now();
         self.record.judge(|judge| ((), judge.tell(now, Sight::Healed)));
         self.until(now + STARTING_MAX);
         self.follow_remedies();
+        self.finish_removals();
         // A boot takes a turn; whoever looks around is then part of that life.
         self.until(now + PROGRESS_MAX);
         for (node, client) in &self.clients {
             let env = self.sim.env(*node);
             self.sim.spawn(*node, "look around", client.clone().look_around(env));
         }
+    }
+
+    /// Spares that nobody has started yet are no part of anything.
+    fn has_lived(&self, name: &str) -> bool {
+        self.sim.node(name).is_some_and(|node| self.sim.has_lived(node))
+    }
+
+    /// What the operator was about when it was interrupted.
+    fn finish_removals(&mut self) {
+        let Some((node, _)) = self.clients.first().filter(|_| self.servers.have_spares()) else { return };
+        let (operator, env) = (self.operator.clone(), self.sim.env(*node));
+        self.sim.spawn(*node, "operator", async move { operator.finish(env).await });
     }
 
     /// A server that cannot start says what its operator has to do. It has to help.
@@ -228,7 +257,7 @@ impl<'a> Run<'a> {
         loop {
             let last = self.record.judge(|judge| (judge.log().last(), Ok(())));
             let replicas = self.servers.inspect(&mut self.sim);
-            let (now, all) = (self.sim.now(), replicas.len() == self.servers.names().len());
+            let (now, all) = (self.sim.now(), replicas.len() == self.servers.running(&self.sim));
             let settled =
                 |replica: &FinalReplica| replica.applied >= last && replica.tree.condemned.is_empty();
             let orphans = replicas.iter().map(|replica| replica.tree.orphans().count()).sum();
@@ -290,7 +319,10 @@ impl<'a> Run<'a> {
     fn is_settled(&mut self, kept: &[FinalChunkServer]) -> bool {
         let replicas = self.servers.inspect(&mut self.sim);
         kept.len() == self.chunk_servers.names().len()
-            && replicas.iter().all(|replica| unsettled(replica, kept).is_none())
+            && replicas
+                .iter()
+                .filter(|replica| replica.serving)
+                .all(|replica| unsettled(replica, kept).is_none())
     }
 
     /// The first client reads every file, as a mount that has just begun.
@@ -302,10 +334,10 @@ impl<'a> Run<'a> {
         let env = self.sim.env(node);
         let looked = self.sim.run(node, LAST_LOOK_MAX, client.look_into_files(env));
         if looked != Some(true) {
-            let (at, file, within) = (self.sim.now(), InodeId::ROOT, self.plan.budget == Budget::Within);
+            // What is lost has to be said, too.
+            let (at, file) = (self.sim.now(), InodeId::ROOT);
             let what = "the files cannot be looked into in time";
-            let sight =
-                Sight::Unreadable { client: 0, file, what, promised: within, lost: false, last: true };
+            let sight = Sight::Unreadable { client: 0, file, what, promised: true, lost: false, last: true };
             self.record.judge(|judge| ((), judge.tell(at, sight)));
         }
     }
@@ -316,10 +348,20 @@ impl<'a> Run<'a> {
         if self.is_over() || self.plan.budget == Budget::Beyond || names.is_empty() {
             return;
         }
-        let lost = chance::once(self.plan.seed, "server lost in the end", 0, 0) % names.len() as u64;
-        let node = names[lost as usize].clone();
-        self.sim.apply(&Fault::Crash { node, restart_ms: None }).expect("the node was added");
+        let mut names = names;
+        for number in 0..self.bearable_losses() as u64 {
+            let lost = chance::once(self.plan.seed, "server lost in the end", 0, number) % names.len() as u64;
+            let node = names.remove(lost as usize);
+            self.sim.apply(&Fault::Crash { node, restart_ms: None }).expect("the node was added");
+        }
         self.look_into_files();
+    }
+
+    /// How many servers every slice there is may lose, now that none has a deficit.
+    fn bearable_losses(&mut self) -> usize {
+        let replicas = self.servers.inspect(&mut self.sim);
+        let slices = replicas.iter().filter(|replica| replica.serving).flat_map(|replica| &replica.slices);
+        slices.map(|info| usize::from(info.class.parity())).min().unwrap_or(1)
     }
 
     fn judge(&mut self, replicas: &[FinalReplica], kept: &[FinalChunkServer]) -> Option<Failure> {

@@ -1,5 +1,6 @@
 //! The metadata servers of a run: how a plan's knobs become their configuration, their formatting,
-//! and a look at what each of them holds in the end.
+//! and a look at what each of them holds in the end. Spares are there with empty disks, and do not run
+//! before somebody starts them.
 
 use super::record::Record;
 use crate::machine::{Fault, NodeConfig, NodeId, Sim, SimEnv};
@@ -24,7 +25,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-const GROUP: GroupId = GroupId(1);
+pub(super) const GROUP: GroupId = GroupId(1);
 pub(super) const CLUSTER: ClusterId = ClusterId(0x6d6f_6f73_656e_6721);
 const PORT: u16 = 9421;
 /// Long enough for a disk to be formatted, and for a group's task to take its turn.
@@ -34,17 +35,20 @@ const LOOK_MAX: Duration = Duration::from_millis(100);
 /// How often it is looked at how much each server holds of what is limited.
 const MEASURED_EVERY: Duration = Duration::from_millis(200);
 
-type Handles = Arc<Mutex<BTreeMap<NodeId, (Handle, Rooms)>>>;
+/// The way to what each server that runs holds.
+pub(super) type Handles = Arc<Mutex<BTreeMap<NodeId, (Handle, Rooms)>>>;
 
 pub(super) struct Servers {
     nodes: Vec<NodeId>,
+    /// So many of them take part from the start.
+    voters: usize,
     configs: Vec<ServerConfig>,
     handles: Handles,
 }
 
 impl Servers {
     pub(super) fn add(sim: &mut Sim, plan: &Plan) -> Self {
-        let count = plan.topology.servers;
+        let count = plan.topology.servers + plan.topology.spares;
         let addresses: Vec<Address> = (1..=count).map(address).collect();
         let nodes: Vec<NodeId> =
             (1..=count).map(|number| sim.add_node(&name(number), node_config())).collect();
@@ -60,7 +64,16 @@ impl Servers {
             }
         });
         let configs = configs.collect();
-        Self { nodes, configs, handles }
+        Self { nodes, voters: plan.topology.servers as usize, configs, handles }
+    }
+
+    pub(super) fn handles(&self) -> Handles {
+        self.handles.clone()
+    }
+
+    /// Are there more of them than take part from the start?
+    pub(super) fn have_spares(&self) -> bool {
+        self.nodes.len() > self.voters
     }
 
     pub(super) fn names(&self) -> Vec<String> {
@@ -69,10 +82,10 @@ impl Servers {
 
     /// Makes every server's disk, before anything can go wrong.
     pub(super) fn format(&self, sim: &mut Sim, plan: &Plan) {
-        let voters: Vec<_> = (1..=self.nodes.len() as u32)
+        let voters: Vec<_> = (1..=self.voters as u32)
             .map(|number| (ReplicaId(u64::from(number)), ServerId(u64::from(number)), address(number)))
             .collect();
-        for (node, config) in self.nodes.iter().zip(&self.configs) {
+        for (node, config) in self.nodes.iter().zip(&self.configs).take(self.voters) {
             let format = FormatConfig {
                 cluster: CLUSTER,
                 server: config.server,
@@ -94,13 +107,16 @@ impl Servers {
         for (node, config) in self.nodes.iter().zip(&self.configs) {
             let (node, config) = (*node, config.clone());
             let (handles, record) = (self.handles.clone(), record.clone());
-            sim.boot(node, move |env| {
+            sim.install(node, move |env| {
                 // What an earlier life left behind says nothing about this one.
                 lock(&handles).remove(&node);
                 let measuring = measure(env.clone(), node, handles.clone(), record.clone());
                 env.spawn("measured", measuring);
                 serve(env, config.clone())
             });
+        }
+        for node in self.nodes.iter().take(self.voters) {
+            sim.start(*node);
         }
     }
 
@@ -123,6 +139,15 @@ impl Servers {
 
     pub(super) fn addresses(&self) -> Vec<Address> {
         self.configs.iter().map(|config| config.address.clone()).collect()
+    }
+
+    /// How many of them run, or should: spares do not, before somebody has started them, nor does who
+    /// was taken away.
+    pub(super) fn running(&self, sim: &Sim) -> usize {
+        let voters = self.nodes.iter().take(self.voters);
+        let switched_off = |node: &NodeId| self.have_spares() && !sim.is_up(*node);
+        let spares = self.nodes.iter().skip(self.voters).filter(|node| sim.is_up(**node));
+        voters.filter(|node| !switched_off(node)).count() + spares.count()
     }
 
     /// What every server that runs holds.
@@ -168,7 +193,7 @@ fn final_replica(number: u32, look: &Look, state: &State) -> Option<FinalReplica
     })
 }
 
-fn lock(handles: &Handles) -> MutexGuard<'_, BTreeMap<NodeId, (Handle, Rooms)>> {
+pub(super) fn lock(handles: &Handles) -> MutexGuard<'_, BTreeMap<NodeId, (Handle, Rooms)>> {
     handles.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -203,10 +228,10 @@ async fn serve(env: SimEnv, mut config: ServerConfig) {
 }
 
 fn name(number: u32) -> String {
-    format!("meta-{number}")
+    Member::Server(number).to_string()
 }
 
-fn address(number: u32) -> Address {
+pub(super) fn address(number: u32) -> Address {
     Address::new(format!("{}:{PORT}", name(number)))
 }
 

@@ -2,6 +2,7 @@
 //! service, writing down what it asked and what it was told. Knows nothing of faults.
 
 use super::files::{DataConfig, Files};
+use super::operator::Operator;
 use super::record::Record;
 use super::watch::Watch;
 use crate::history::{Asked, Ending, Request};
@@ -32,6 +33,7 @@ pub(super) struct Client {
     pub(super) steps: Vec<Step>,
     pub(super) config: SessionConfig,
     pub(super) watch: Arc<Watch>,
+    operator: Arc<Operator>,
     /// Where there are chunk servers.
     data: Option<DataConfig>,
     /// How many steps it does at once.
@@ -75,11 +77,12 @@ impl Client {
         config: SessionConfig,
         data: Option<DataConfig>,
         watch: Arc<Watch>,
+        operator: Arc<Operator>,
     ) -> Self {
         let steps = plan.clients[number].clone();
         let hands = plan.knobs.client_hands;
         let (progress, opening) = (Mutex::default(), futures::lock::Mutex::default());
-        Self { number, steps, config, watch, data, hands, progress, opening }
+        Self { number, steps, config, watch, operator, data, hands, progress, opening }
     }
 
     pub(super) fn session(&self) -> Option<SessionId> {
@@ -130,26 +133,34 @@ impl Client {
             if !step.wait.is_zero() {
                 sleep(env, step.wait).await;
             }
-            if step.action == Action::Leave {
-                self.leave().await;
-                continue;
-            }
-            let Ok(walker) = self.walker(env, step.caller.clone()).await else { continue };
-            let act = async {
-                match files {
-                    Some(files) if step.action.is_of_open_file() => files.act(&walker, &step.action).await,
-                    _ => walker.act(&step.action, step.label).await,
+            match step.action {
+                Action::Leave => self.leave().await,
+                Action::AddServer { .. } if self.watch.is_closed() => {}
+                Action::AddServer { server } => self.operator.add(server),
+                Action::RemoveServer { server } => {
+                    self.operator.remove(env, server, || self.watch.is_closed()).await;
                 }
-            };
-            // When everything is healed everything is waited for.
-            let acted = match step.within.filter(|_| !self.watch.is_closed()) {
-                None => act.await,
-                // Dropped, it is interrupted.
-                Some(within) => timeout(env, within, act).await.unwrap_or(Ok(())),
-            };
-            if let Err(Stop::Failed(ClientError::SessionLost)) = acted {
-                self.forget_session();
+                _ => self.carry_out(env, files, step).await,
             }
+        }
+    }
+
+    async fn carry_out(&self, env: &SimEnv, files: Option<&Files>, step: &Step) {
+        let Ok(walker) = self.walker(env, step.caller.clone()).await else { return };
+        let act = async {
+            match files {
+                Some(files) if step.action.is_of_open_file() => files.act(&walker, &step.action).await,
+                _ => walker.act(&step.action, step.label).await,
+            }
+        };
+        // When everything is healed everything is waited for.
+        let acted = match step.within.filter(|_| !self.watch.is_closed()) {
+            None => act.await,
+            // Dropped, it is interrupted.
+            Some(within) => timeout(env, within, act).await.unwrap_or(Ok(())),
+        };
+        if let Err(Stop::Failed(ClientError::SessionLost)) = acted {
+            self.forget_session();
         }
     }
 
@@ -364,6 +375,8 @@ impl Walker<'_> {
             | Action::Fsync { .. }
             | Action::CloseFile { .. }
             | Action::Cut { .. }
+            | Action::AddServer { .. }
+            | Action::RemoveServer { .. }
             | Action::Leave => unreachable!("what is no single change is done elsewhere"),
         })
     }

@@ -70,6 +70,11 @@ impl Control {
         self.shared.lock().node(node).up
     }
 
+    /// Has it ever been started?
+    pub fn has_lived(&self, node: NodeId) -> bool {
+        self.shared.lock().node(node).life > 0
+    }
+
     /// Why its server stopped itself, if it did and has not booted since.
     pub fn halted(&self, node: NodeId) -> Option<String> {
         self.shared.lock().node(node).halted.clone()

@@ -91,8 +91,16 @@ impl Sim {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.shared.lock().node_mut(node).boot = Some(Arc::new(move |env| process(env).boxed()));
+        self.install(node, process);
         self.start(node);
+    }
+
+    /// Keeps `process` for when somebody starts the node.
+    pub fn install<F>(&mut self, node: NodeId, process: impl Fn(SimEnv) -> F + Send + Sync + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.shared.lock().node_mut(node).boot = Some(Arc::new(move |env| process(env).boxed()));
     }
 
     /// Starts a process whose tasks come from outside, through [`Sim::spawn`]: a driver of the run.
@@ -202,7 +210,8 @@ impl Sim {
         self.shared.lock().take_stats()
     }
 
-    fn start(&mut self, node: NodeId) {
+    /// Starts a node that was installed and does not run.
+    pub fn start(&mut self, node: NodeId) {
         let (epoch, process) = {
             let mut world = self.shared.lock();
             if world.node(node).up {

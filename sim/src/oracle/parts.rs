@@ -1,6 +1,7 @@
 //! G8: no live file without its data, and no data kept for ever. When everything is healed and has
 //! settled, every part of every live slice lies whole on the server where its map has it, no two of a
-//! slice on one server, and no server keeps a part of a slice that is gone.
+//! slice on one server, and no server keeps a part of a slice that is gone, or one that its slice has
+//! elsewhere.
 
 use super::{End, Oracle, Promise, Violation};
 use mooseng_core::extent::SliceInfo;
@@ -24,7 +25,8 @@ impl Oracle for Parts {
         if end.chunk_servers.is_empty() {
             return Ok(());
         }
-        match end.replicas.iter().find_map(|replica| unsettled(replica, end.chunk_servers)) {
+        let mut serving = end.replicas.iter().filter(|replica| replica.serving);
+        match serving.find_map(|replica| unsettled(replica, end.chunk_servers)) {
             None => Ok(()),
             Some(what) => Err(self.violation(end.at, what)),
         }
@@ -37,14 +39,17 @@ pub fn unsettled(replica: &FinalReplica, chunk_servers: &[FinalChunkServer]) -> 
         .iter()
         .flat_map(|server| server.parts.iter().map(|(part, whole)| ((server.server, *part), *whole)))
         .collect();
-    let known: BTreeSet<SliceId> = replica.slices.iter().map(|info| info.slice).collect();
+    let known: BTreeMap<SliceId, &SliceInfo> = replica.slices.iter().map(|info| (info.slice, info)).collect();
     if let Some(why) = replica.slices.iter().find_map(|info| missing(info, &kept)) {
         return Some(why);
     }
     let pending: BTreeSet<SliceId> = replica.tree.pending.iter().map(|(slice, _)| *slice).collect();
-    let garbage =
-        kept.keys().find(|(_, part)| !known.contains(&part.slice) && !pending.contains(&part.slice));
-    garbage.map(|(server, part)| format!("{server} keeps {part:?}, and the slice is gone"))
+    kept.keys().find_map(|(server, part)| match known.get(&part.slice) {
+        None if pending.contains(&part.slice) => None,
+        None => Some(format!("{server} keeps {part:?}, and the slice is gone")),
+        Some(info) if info.parts.get(usize::from(part.index)) == Some(&Some(*server)) => None,
+        Some(_) => Some(format!("{server} keeps {part:?}, and the slice has it elsewhere")),
+    })
 }
 
 fn missing(info: &SliceInfo, kept: &BTreeMap<(ServerId, PartId), bool>) -> Option<String> {
@@ -100,6 +105,8 @@ mod tests {
         assert!(found([Some(2), Some(1)], &whole).unwrap().ends_with("does not"));
         let rotten = [server(1, &[(part(1, 0), false)]), server(2, &[(part(1, 1), true)])];
         assert!(found([Some(1), Some(2)], &rotten).unwrap().ends_with("is damaged"));
+        let twice = [server(1, &[(part(1, 0), true), (part(1, 1), true)]), whole[1].clone()];
+        assert!(found([Some(1), Some(2)], &twice).unwrap().ends_with("has it elsewhere"));
         let garbage = [whole[0].clone(), server(2, &[(part(1, 1), true), (part(3, 0), true)])];
         assert!(found([Some(1), Some(2)], &garbage).unwrap().ends_with("the slice is gone"));
     }

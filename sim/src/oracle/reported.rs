@@ -1,7 +1,8 @@
 //! G9, beyond the failures that a group is made for: what is lost is reported, and nobody waits for
 //! ever. A server that does not serve at the end has said why; where all of them serve, everything
 //! has to go on as if nothing had happened; and every call ends within its time, if only by saying
-//! that there was no answer.
+//! that there was no answer. Whoever is told in the end that a file is lost is not the first to hear of
+//! it: who looks after the parts has said that slices have too few of them.
 
 use super::progress::Progress;
 use super::{Down, End, Observation, Oracle, Promise, Sight, Violation, seconds};
@@ -20,11 +21,13 @@ pub struct Reported {
     /// `None` where losses may be invisible: then nobody can say why.
     progress: Option<Progress>,
     said_why: BTreeSet<Member>,
+    /// Did a server say that slices have too few parts?
+    said_lost: bool,
 }
 
 impl Reported {
     pub fn new(servers: u32, call_max: Duration, progress: Option<Progress>) -> Self {
-        Self { servers, call_max, progress, said_why: BTreeSet::new() }
+        Self { servers, call_max, progress, said_why: BTreeSet::new(), said_lost: false }
     }
 
     fn every_call_ended(&self, end: &End<'_>) -> Result<(), Violation> {
@@ -59,6 +62,13 @@ impl Oracle for Reported {
     fn observe(&mut self, seen: &Observation<'_>) -> Result<(), Violation> {
         match seen.sight {
             Sight::Event { node, event } if is_report(event) => drop(self.said_why.insert(node)),
+            Sight::Event { event: Event::Note(note), .. } if note.contains("too few parts to be read") => {
+                self.said_lost = true;
+            }
+            Sight::Unreadable { client, file, what, lost: true, last: true, .. } if !self.said_lost => {
+                let what = format!("client-{} cannot read {file:?} ({what}), and nobody said so", client + 1);
+                return Err(self.violation(seen.at, what));
+            }
             Sight::WentDown { node, how: Down::Halted } => drop(self.said_why.insert(node)),
             _ => {}
         }
@@ -86,7 +96,7 @@ impl Oracle for Reported {
 mod tests {
     use super::super::testing::{GROUP, Script, root_tree, see, verdict};
     use super::*;
-    use mooseng_core::id::ReplicaId;
+    use mooseng_core::id::{InodeId, ReplicaId};
 
     const LIMIT: Duration = Duration::from_secs(5);
 
@@ -106,6 +116,23 @@ mod tests {
         let sight = Sight::Event { node: Member::Server(1), event: &event };
         assert_eq!(see(&mut oracle, &script, sight), Ok(()));
         assert_eq!(verdict(oracle, &script, &[]), None);
+    }
+
+    #[test]
+    fn a_loss_that_nobody_spoke_of_before_is_found() {
+        let lost = |last| {
+            let (client, file, what) = (0, InodeId::ROOT, "too few parts");
+            Sight::Unreadable { client, file, what, promised: false, lost: true, last }
+        };
+        let script = Script::new();
+        let mut oracle = oracle();
+        assert_eq!(see(&mut oracle, &script, lost(false)), Ok(()), "it may be said soon");
+        let violation = see(&mut oracle, &script, lost(true)).unwrap_err();
+        assert!(violation.what.ends_with("and nobody said so"), "{violation}");
+        let event = Event::Note("2 slices have too few parts to be read, 7 among them".to_owned());
+        let said = Sight::Event { node: Member::Server(1), event: &event };
+        assert_eq!(see(&mut oracle, &script, said), Ok(()));
+        assert_eq!(see(&mut oracle, &script, lost(true)), Ok(()));
     }
 
     #[test]

@@ -4,9 +4,10 @@
 //! the run; everything else may happen to all of them. What no replica can detect runs only beyond
 //! it, where loss has to be reported and nothing wrong may be answered.
 
-use super::{Plan, PlannedFault};
+use super::{Action, Place, Plan, PlannedFault};
 use crate::machine::Fault;
 use crate::oracle::Hardship;
+use mooseng_core::class::StorageClass;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -41,8 +42,8 @@ pub const EXCLUDED: &[Exclusion] = &[
         why: "no quorum is left that remembers; a voter counts until it is replaced",
     },
     Exclusion {
-        what: "parts lost or damaged on more than one chunk server",
-        why: "a class that may lose one server is in use, and nothing says when repair has caught up",
+        what: "parts lost or damaged on more chunk servers than the least class in use is made for",
+        why: "nothing says when repair has caught up; beyond the budget only",
     },
     Exclusion {
         what: "sync-lies, rollback",
@@ -58,7 +59,8 @@ pub const EXCLUDED: &[Exclusion] = &[
     },
 ];
 
-/// Every class in use survives the loss of one server.
+/// Every class in use survives the loss of one server; while files are written, no more than that is
+/// sure, for a slice may be committed with less than its class asks for.
 pub(super) const CHUNK_SERVERS_DAMAGED_MAX: usize = 1;
 
 /// The documented bound on how fast a clock may be off, in parts per million.
@@ -130,6 +132,26 @@ pub(super) fn damaged_chunk_servers(faults: &[PlannedFault]) -> usize {
 }
 
 impl Plan {
+    /// How many chunk servers may lose parts that they had synced.
+    pub fn chunk_servers_damaged(&self) -> usize {
+        damaged_chunk_servers(&self.faults)
+    }
+
+    /// How many chunk servers any class that the plan names may lose; what no step gives a class has the
+    /// root's, or the usual one.
+    fn chunk_servers_bearable(&self) -> usize {
+        let of = |action: &Action| match action {
+            Action::SetClass { inode, class } => Some((inode == &Place::root(), usize::from(class.parity()))),
+            _ => None,
+        };
+        let named: Vec<(bool, usize)> =
+            self.clients.iter().flatten().filter_map(|step| of(&step.action)).collect();
+        let usual = usize::from(StorageClass::default().parity());
+        let root = named.iter().any(|(root, _)| *root);
+        let least = named.iter().map(|(_, parity)| *parity).min().unwrap_or(usual);
+        if root { least } else { least.min(usual) }
+    }
+
     /// What its faults may do, and so what is promised all the same.
     pub fn hardship(&self) -> Hardship {
         let undetectable = self.faults.iter().any(|planned| harm(&planned.fault) == Harm::Undetectable);
@@ -153,7 +175,7 @@ pub(super) fn check(plan: &Plan) -> Result<(), String> {
         }
     }
     let damaged = damaged_chunk_servers(&plan.faults);
-    if damaged > CHUNK_SERVERS_DAMAGED_MAX {
+    if damaged > plan.chunk_servers_bearable() {
         return Err(format!(
             "faults: they may damage {damaged} chunk servers; leave some out, or say `budget = \"beyond\"`"
         ));

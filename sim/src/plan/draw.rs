@@ -4,7 +4,9 @@
 mod faults;
 mod files;
 mod scenes;
+mod spares;
 mod steps;
+mod stripes;
 
 use super::{Budget, DataKnobs, Knobs, Plan, Topology, Weights};
 use crate::machine::MachineConfig;
@@ -19,7 +21,7 @@ impl Plan {
         let mut knob_dice = dice("plan: knobs");
         let mut machine_dice = dice("plan: machine");
         let mut plan = Self {
-            topology: Topology { servers, spares: weights.spares, ..chunk_servers(seed, weights) },
+            topology: Topology { servers, ..chunk_servers(seed, weights) },
             budget: weights.budget,
             schedules: vec![chance::once(seed, "plan: schedule", 0, 0)],
             faults_end: weights.faults_end,
@@ -46,6 +48,9 @@ impl Plan {
         }
         let clients = plan.clients.len() as u64;
         plan.knobs.draw_caching(clients, ordinary, &mut dice("plan: caching"));
+        if !ordinary {
+            spares::draw(&mut plan, weights);
+        }
         plan.knobs.sessions_max = sessions_max(&plan, &mut dice("plan: sessions"));
         plan.faults = faults::draw(seed, weights, &plan);
         plan

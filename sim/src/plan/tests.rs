@@ -84,6 +84,16 @@ fn every_drawn_plan_is_sound_and_comes_back_from_its_text() {
             kinds.extend(plan.faults.iter().map(|planned| planned.fault.kind()));
         }
     }
+    for seed in 0..200 {
+        for plan in [
+            Plan::draw(seed, &Weights::cluster()),
+            Plan::stripes(seed, Budget::Within),
+            Plan::stripes(seed, Budget::Beyond),
+        ] {
+            let again = Plan::from_text(&plan.to_text()).unwrap_or_else(|line| panic!("seed {seed}: {line}"));
+            assert_eq!(plan, again, "seed {seed}");
+        }
+    }
     for kind in ["crash", "partition", "empty", "sync-lies", "rollback", "wall-step", "bit-rot", "disk-full"]
     {
         assert!(kinds.contains(kind), "{kind} is never drawn");

@@ -3,9 +3,10 @@
 use super::budget::{self, Budget};
 use super::fault::{Milestone, Operations, PlannedFault, When};
 use super::knobs::{Differences, Knobs, Topology, merge};
-use super::workload::{Step, read_span, write_span};
+use super::workload::{Action, Step, read_span, write_span};
 use super::{Member, Plan, VERSION};
 use crate::machine::{Fault, MachineConfig, Moment, OperationKind};
+use mooseng_core::class::StorageClass;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
@@ -131,6 +132,9 @@ impl Plan {
                 .to_owned()
                 .into());
         }
+        if self.topology.chunk_servers > 0 {
+            self.check_classes()?;
+        }
         if self.clients.len() > CLIENTS_MAX || self.events() > EVENTS_MAX {
             return Err(format!("client: at most {CLIENTS_MAX}, and {EVENTS_MAX} steps and faults").into());
         }
@@ -151,6 +155,13 @@ impl Plan {
                 .map_err(|line| format!("faults.{number}: {line}"))?;
             }
         }
+        for action in self.clients.iter().flatten().map(|step| &step.action) {
+            let Some(server) = action.server() else { continue };
+            self.check_node(&Member::Server(server).to_string()).map_err(|line| format!("client: {line}"))?;
+            if matches!(action, Action::AddServer { .. }) && server <= self.topology.servers {
+                return Err(format!("client: `{action}`: it takes part from the start: name a spare").into());
+            }
+        }
         let mut labels = BTreeSet::new();
         for label in self.clients.iter().flatten().filter_map(|step| step.label) {
             if !labels.insert(label) {
@@ -158,6 +169,21 @@ impl Plan {
             }
         }
         Ok(budget::check(self)?)
+    }
+
+    /// Every part needs a server of its own.
+    fn check_classes(&self) -> Result<(), String> {
+        let classes = self.clients.iter().flatten().filter_map(|step| match step.action {
+            Action::SetClass { class, .. } => Some(class),
+            _ => None,
+        });
+        let usual = u32::from(StorageClass::default().parts());
+        let widest = classes.map(|class| u32::from(class.parts())).fold(usual, u32::max);
+        let has = self.topology.chunk_servers;
+        if has < widest {
+            return Err(format!("topology.chunk_servers: {has}, and a class has {widest} parts: add some"));
+        }
+        Ok(())
     }
 
     fn check_node(&self, name: &str) -> Result<(), String> {

@@ -85,7 +85,7 @@ const FAULTS: [(&str, u32); 42] = [
 ];
 
 /// What is done to files where their bytes matter; several steps each.
-const FILE_OPERATIONS: [(&str, u32); 10] = [
+const FILE_OPERATIONS: [(&str, u32); 13] = [
     ("hand-over", 10),
     ("put", 24),
     ("get", 20),
@@ -96,10 +96,13 @@ const FILE_OPERATIONS: [(&str, u32); 10] = [
     ("save", 5),
     ("storm", 3),
     ("remove", 2),
+    ("append", 4),
+    ("update", 4),
+    ("rewrite", 4),
 ];
 
 /// What may strike a whole cluster: `chunk-` before what strikes a chunk server.
-const CLUSTER_FAULTS: [(&str, u32); 39] = [
+const CLUSTER_FAULTS: [(&str, u32); 40] = [
     ("crash", 3),
     ("crash-leader", 5),
     ("crash-all", 2),
@@ -119,6 +122,7 @@ const CLUSTER_FAULTS: [(&str, u32); 39] = [
     ("kill-client", 4),
     ("chunk-crash", 12),
     ("chunk-crash-all", 8),
+    ("chunk-crash-at-commit", 5),
     ("chunk-crash-at-operation", 12),
     ("chunk-kill", 5),
     ("chunk-pause", 6),
@@ -153,7 +157,10 @@ pub struct Weights {
     pub budget: Budget,
     /// How many servers, with weights.
     pub servers: Vec<(u32, u32)>,
-    pub spares: u32,
+    /// How often, in millionths, there are spare servers, and an operator who exchanges them, and how
+    /// many at most.
+    pub spared: u32,
+    pub spares_max: u32,
     /// How many chunk servers, and where there are any, clients work with the bytes of files.
     pub chunk_servers_min: u32,
     pub chunk_servers_max: u32,
@@ -193,7 +200,8 @@ impl Weights {
             story: "swarm".to_owned(),
             budget: Budget::Within,
             servers: vec![(3, 8), (5, 2), (1, 1)],
-            spares: 0,
+            spared: 150_000,
+            spares_max: 2,
             chunk_servers_min: 0,
             chunk_servers_max: 0,
             clients_min: 2,
@@ -222,6 +230,7 @@ impl Weights {
         Self {
             story: "cluster".to_owned(),
             servers: vec![(3, 1)],
+            spared: 100_000,
             chunk_servers_min: 4,
             chunk_servers_max: 6,
             clients_min: 2,
@@ -243,7 +252,14 @@ impl Weights {
     /// What no replica can detect, clocks that break their bound, and too many losses.
     pub fn beyond() -> Self {
         let faults = FAULTS.iter().chain(&BEYOND).copied().collect();
-        Self { story: "beyond".to_owned(), budget: Budget::Beyond, faults_min: 1, faults, ..Self::swarm() }
+        Self {
+            story: "beyond".to_owned(),
+            budget: Budget::Beyond,
+            spared: 0,
+            faults_min: 1,
+            faults,
+            ..Self::swarm()
+        }
     }
 
     /// One failure at a time on a calm LAN with default settings, while everybody writes: what
@@ -253,6 +269,7 @@ impl Weights {
         Self {
             story: "failover".to_owned(),
             servers: vec![(3, 3), (5, 1)],
+            spared: 0,
             clients_min: 6,
             clients_max: 8,
             steps_min: 900,
@@ -296,6 +313,7 @@ impl Weights {
         Self {
             story: "stalls".to_owned(),
             servers: vec![(3, 3), (5, 1)],
+            spared: 0,
             clients_min: 2,
             clients_max: 4,
             steps_min: 10_000,

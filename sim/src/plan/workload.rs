@@ -1,5 +1,6 @@
 //! What clients do, one readable line per step: `12ms: mkdir /a mode=700 as @3`.
 
+use super::member::Member;
 use super::place::Place;
 use mooseng_core::class::{ClassUnknown, StorageClass};
 use mooseng_core::namespace::{
@@ -102,6 +103,15 @@ pub enum Action {
     },
     /// Gives its session up, and goes on in another one.
     Leave,
+    /// As an operator: starts a spare metadata server, which asks to take part.
+    AddServer {
+        server: u32,
+    },
+    /// As an operator: takes a metadata server out of its group, if enough others vote, and switches it
+    /// off for good.
+    RemoveServer {
+        server: u32,
+    },
     Map {
         file: Place,
         offset: u64,
@@ -186,6 +196,14 @@ impl Action {
                 | Action::CloseFile { .. }
                 | Action::Cut { .. }
         )
+    }
+
+    /// The metadata server that an operator is to add or take away.
+    pub fn server(&self) -> Option<u32> {
+        match self {
+            Action::AddServer { server } | Action::RemoveServer { server } => Some(*server),
+            _ => None,
+        }
     }
 
     /// Does it ask only?
@@ -316,6 +334,8 @@ impl fmt::Display for Action {
             }
             Action::Compact { file } => write!(f, "compact {file}"),
             Action::Leave => f.write_str("leave"),
+            Action::AddServer { server } => write!(f, "add-server {}", Member::Server(*server)),
+            Action::RemoveServer { server } => write!(f, "remove-server {}", Member::Server(*server)),
             Action::SetClass { inode, class } => write!(f, "set-class {inode} {class}"),
             Action::Map { file, offset, length } => write!(f, "map {file} offset={offset} length={length}"),
             Action::Lookup { at } => write!(f, "lookup {at}"),
@@ -371,6 +391,14 @@ impl<'a> Words<'a> {
 
     fn place(&mut self) -> Result<Place, String> {
         self.next("a place, as `/a/b`")?.parse()
+    }
+
+    fn server(&mut self) -> Result<u32, String> {
+        let name = self.next("a metadata server, as `meta-4`")?;
+        match name.parse()? {
+            Member::Server(number) => Ok(number),
+            _ => Err(format!("`{name}` is no metadata server: write `meta-4`")),
+        }
     }
 
     fn xattr_name(&mut self) -> Result<String, String> {
@@ -525,6 +553,8 @@ fn read_action(words: &mut Words<'_>) -> Result<Action, String> {
         "write" | "punch" | "map" | "compact" | "set-class" => read_data(words),
         "open-file" | "put" | "get" | "fsync" | "close-file" | "cut" => read_of_open_file(words),
         "leave" => Ok(Action::Leave),
+        "add-server" => Ok(Action::AddServer { server: words.server()? }),
+        "remove-server" => Ok(Action::RemoveServer { server: words.server()? }),
         "lookup" => Ok(Action::Lookup { at: words.named()? }),
         "getattr" => Ok(Action::GetAttr { inode: words.place()? }),
         "readdir" => {
@@ -538,7 +568,8 @@ fn read_action(words: &mut Words<'_>) -> Result<Action, String> {
             "`{verb}` is no operation: mkdir, create, unlink, rmdir, rename, rename-keep, exchange, link, \
              setattr, write, punch, compact, leave, set-class, symlink, mknod, set-xattr, create-xattr, \
              replace-xattr, remove-xattr, get-xattr, list-xattr, map, lookup, getattr, readdir, readlink, \
-             access, open, close, look-at-open, open-file, put, get, fsync, close-file and cut are"
+             access, open, close, look-at-open, open-file, put, get, fsync, close-file, cut, add-server and \
+             remove-server are"
         )),
     }
 }
@@ -605,6 +636,8 @@ mod tests {
             "punch /a/f offset=0 length=18446744073709551615",
             "compact @4",
             "5ms: leave",
+            "add-server meta-4",
+            "2ms: remove-server meta-1",
             "open-file @4",
             "put @4 offset=100 length=5000",
             "1ms: get /a/f offset=0 length=4096",
@@ -654,6 +687,8 @@ mod tests {
             ("set-class /f", "needs a storage class"),
             ("set-class /f copies=0", "is no storage class"),
             ("fly /a", "is no operation"),
+            ("add-server", "needs a metadata server"),
+            ("remove-server client-1", "is no metadata server"),
             ("mkdir /a by=me", "write `by=1001:1001`"),
             ("symlink /a", "what it says"),
             ("access /a bits=8", "4 reads"),

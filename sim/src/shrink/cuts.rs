@@ -1,12 +1,14 @@
 //! What can be taken out of a plan or made plainer in it. Pure: a plan goes in, another comes out,
 //! and whether that still fails is asked elsewhere.
 
-use crate::plan::{Member, Milestone, Operations, Plan, Step, When};
+use crate::plan::{Action, Member, Milestone, Operations, Plan, Step, When};
 use crate::run::Came;
 use mooseng_core::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+/// Places are many, and what happens at most of them goes in other ways.
+const PLACES_MAX: usize = 12;
 const LONGER: Duration = Duration::from_secs(2);
 
 /// Without a client; the ones behind it move up, and faults that name it are gone.
@@ -22,12 +24,37 @@ pub(super) fn without_client(plan: &Plan, client: usize) -> Plan {
     plan
 }
 
-/// With fewer servers; faults that name the ones left out are gone.
+/// With fewer servers; spares move up, and what names the ones left out is gone.
 pub(super) fn with_servers(plan: &Plan, servers: u32) -> Plan {
     let mut plan = plan.clone();
-    plan.topology.servers = servers;
+    let before = std::mem::replace(&mut plan.topology.servers, servers);
     rename(&mut plan, |member| match member {
+        Member::Server(number) if number > before => Some(Member::Server(number - before + servers)),
         Member::Server(number) if number > servers => None,
+        other => Some(other),
+    });
+    plan
+}
+
+/// With fewer spares; what names the ones left out is gone.
+pub(super) fn with_spares(plan: &Plan, spares: u32) -> Plan {
+    let mut plan = plan.clone();
+    plan.topology.spares = spares;
+    let last = plan.topology.servers + spares;
+    rename(&mut plan, |member| match member {
+        Member::Server(number) if number > last => None,
+        other => Some(other),
+    });
+    plan
+}
+
+/// With one chunk server less; the ones behind it move up, and faults that name it are gone.
+pub(super) fn without_chunk_server(plan: &Plan, gone: u32) -> Plan {
+    let mut plan = plan.clone();
+    plan.topology.chunk_servers -= 1;
+    rename(&mut plan, |member| match member {
+        Member::Chunk(number) if number == gone => None,
+        Member::Chunk(number) if number > gone => Some(Member::Chunk(number - 1)),
         other => Some(other),
     });
     plan
@@ -40,6 +67,18 @@ fn rename(plan: &mut Plan, new: impl Fn(Member) -> Option<Member>) {
         Err(_) => Some(name.to_owned()),
     };
     plan.faults = plan.faults.iter().filter_map(|planned| planned.renamed(&rename)).collect();
+    for steps in &mut plan.clients {
+        steps.retain_mut(|step| match &mut step.action {
+            Action::AddServer { server } | Action::RemoveServer { server } => {
+                match new(Member::Server(*server)) {
+                    Some(Member::Server(number)) => *server = number,
+                    _ => return false,
+                }
+                true
+            }
+            _ => true,
+        });
+    }
 }
 
 /// Without the events that have these numbers: faults come first, then each client's steps. The wait
@@ -152,6 +191,33 @@ pub(super) fn of_kind(plan: &Plan, kind: &str) -> BTreeSet<usize> {
     let steps = plan.clients.iter().flatten().map(|step| verb(step) == kind);
     let of_kind = faults.chain(steps).enumerate().filter(|(_, of_kind)| *of_kind);
     of_kind.map(|(number, _)| number).collect()
+}
+
+/// Places that several steps name, the most frequent first, and not too many.
+pub(super) fn places(plan: &Plan) -> Vec<String> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for step in plan.clients.iter().flatten() {
+        for place in places_of(step) {
+            *counts.entry(place).or_default() += 1;
+        }
+    }
+    let mut places: Vec<_> = counts.into_iter().filter(|(_, count)| *count > 1).collect();
+    places.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    places.into_iter().map(|(place, _)| place).take(PLACES_MAX).collect()
+}
+
+/// What a step names by path or by what made it, its own label included.
+fn places_of(step: &Step) -> BTreeSet<String> {
+    let line = step.action.to_string();
+    let words = line.split(' ').skip(1).filter(|word| word.starts_with(['/', '@']));
+    words.map(str::to_owned).chain(step.label.map(|label| format!("@{label}"))).collect()
+}
+
+/// The numbers of all steps that name a place.
+pub(super) fn at_place(plan: &Plan, place: &str) -> BTreeSet<usize> {
+    let steps = plan.clients.iter().flatten().enumerate();
+    let named = steps.filter(|(_, step)| places_of(step).contains(place));
+    named.map(|(number, _)| plan.faults.len() + number).collect()
 }
 
 /// Nobody waits for anything but answers.

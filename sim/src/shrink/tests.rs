@@ -1,7 +1,8 @@
 //! Made-up systems that fail on purpose: what is left is exactly what they need.
 
 use super::*;
-use crate::plan::{Action, Step};
+use crate::machine::Fault;
+use crate::plan::{Action, PlannedFault, Step, When};
 
 fn failure(oracle: &str) -> Failure {
     let (oracle, promise) = (oracle.to_owned(), "G1".to_owned());
@@ -181,4 +182,48 @@ fn what_no_run_comes_to_goes_first() {
     let cut = cuts::only_what_came(&plan, &came, Instant::from_nanos(1_000_000_001));
     assert_eq!((cut.faults.len(), cut.clients[0].len()), (1, 2));
     assert_eq!((cut.faults_end, cut.end), (Duration::from_millis(3_001), Duration::from_millis(13_001)));
+}
+
+fn steps(lines: &[&str]) -> Vec<Step> {
+    lines.iter().map(|line| line.parse().unwrap()).collect()
+}
+
+#[test]
+fn chunk_servers_that_do_not_matter_go_and_the_others_move_up() {
+    let mut plan = Plan::quiet("chunk servers", 1);
+    plan.topology = Topology { chunk_servers: 5, racks: 3, ..plan.topology };
+    let crash = |node: &str| Fault::Crash { node: node.to_owned(), restart_ms: Some(7) };
+    let at = |fault| PlannedFault { when: When::at(Duration::ZERO), fault };
+    plan.faults = vec![at(crash("chunk-2")), at(crash("chunk-4"))];
+    plan.clients = vec![steps(&["create /f", "put /f length=5", "put /g length=5", "get /g length=5"])];
+    let mut attempt = |plan: &Plan| {
+        let enough = plan.topology.chunk_servers >= 2 && plan.faults.len() == 2;
+        let written =
+            plan.clients.iter().flatten().any(|step| step.to_string() == "put /f offset=0 length=5");
+        report((enough && written).then(|| failure("parts")))
+    };
+    let small = shrink(&plan, &failure("parts"), &mut attempt);
+    assert_eq!((small.topology.chunk_servers, small.topology.racks), (2, 1));
+    let struck: Vec<&str> = small.faults.iter().flat_map(|planned| planned.fault.nodes()).collect();
+    assert_eq!(struck, ["chunk-1", "chunk-2"]);
+    assert_eq!(small.events(), 3, "{}", small.to_text());
+}
+
+#[test]
+fn spares_that_do_not_matter_go_with_what_is_done_to_them() {
+    let mut plan = Plan::quiet("spares", 1);
+    plan.topology.spares = 2;
+    plan.clients =
+        vec![steps(&["add-server meta-4", "remove-server meta-4", "add-server meta-5", "mkdir /a"])];
+    let mut attempt = |plan: &Plan| {
+        let made = plan.clients.iter().flatten().any(|step| step.to_string() == "mkdir /a");
+        report(made.then(|| failure("tree")))
+    };
+    let small = shrink(&plan, &failure("tree"), &mut attempt);
+    assert_eq!((small.topology.spares, small.topology.servers, small.events()), (0, 1, 1));
+    plan.topology.servers = 5;
+    plan.topology.spares = 1;
+    plan.clients = vec![steps(&["add-server meta-6"])];
+    let fewer = cuts::with_servers(&plan, 3);
+    assert_eq!(fewer.clients, [steps(&["add-server meta-4"])]);
 }

@@ -18,12 +18,13 @@ pub(super) fn draw(seed: u64, weights: &Weights, plan: &Plan) -> Vec<PlannedFaul
     for number in 0..count {
         let mut dice = chance::stream(seed, "plan: fault", 0, number);
         let kind = kinds[dice.weighted(&kind_weights)];
-        let (servers, clients) = (plan.topology.servers, plan.clients.len() as u32);
+        let (servers, spares) = (plan.topology.servers, plan.topology.spares);
+        let clients = plan.clients.len() as u32;
         let (kind, chunk_servers) = match kind.strip_prefix("chunk-") {
             Some(kind) => (kind, Some(plan.topology.chunk_servers)),
             None => (kind, None),
         };
-        let mut draw = FaultDraw { dice: &mut dice, weights, servers, chunk_servers, clients };
+        let mut draw = FaultDraw { dice: &mut dice, weights, servers, spares, chunk_servers, clients };
         for planned in draw.fault(kind, &plan.knobs) {
             let damages = harm(&planned.fault) == Harm::Damaged;
             faults.push(planned);
@@ -42,8 +43,9 @@ pub(super) struct FaultDraw<'a> {
     pub(super) dice: &'a mut ChaCha8Rng,
     weights: &'a Weights,
     pub(super) servers: u32,
+    spares: u32,
     /// It strikes one of so many chunk servers, and no metadata server.
-    chunk_servers: Option<u32>,
+    pub(super) chunk_servers: Option<u32>,
     pub(super) clients: u32,
 }
 
@@ -84,7 +86,7 @@ impl FaultDraw<'_> {
         if let Some(count) = self.chunk_servers {
             return Member::Chunk(self.dice.between(1, u64::from(count)) as u32).to_string();
         }
-        Member::Server(self.dice.between(1, u64::from(self.servers)) as u32).to_string()
+        Member::Server(self.dice.between(1, u64::from(self.servers + self.spares)) as u32).to_string()
     }
 
     /// A server by name, or the one that leads when it happens.

@@ -128,6 +128,9 @@ impl Draw {
             }
             "save" => self.save(client, file, number, dice),
             "storm" => self.storm(client, dice),
+            "append" => self.append(client, file, dice),
+            "update" => self.update(client, file, dice),
+            "rewrite" => self.rewrite(client, file, dice),
             _ => drop(self.push(client, Action::Unlink { at: named(&format!("s{}", dice.below(20))) })),
         }
     }
@@ -160,6 +163,42 @@ impl Draw {
         let rename = Action::Rename { source: other, target: file.clone(), mode: RenameMode::Replace };
         self.push(client, rename);
         self.push(client, Action::CloseFile { file: made });
+        self.push(client, Action::Get { file, offset: 0, length: length + 1 });
+    }
+
+    /// As a log is written: one run after the other, made durable each time or now and then.
+    fn append(&mut self, client: usize, file: Place, dice: &mut ChaCha8Rng) {
+        let mut offset = self.offset(dice);
+        let each = dice.chance(500_000);
+        for number in 0..dice.between(3, 8) {
+            let length = dice.between(1, 6_000) as u32;
+            self.push(client, Action::Put { file: file.clone(), offset, length });
+            offset += u64::from(length);
+            if each || number % 3 == 2 {
+                self.push(client, Action::Fsync { file: file.clone() });
+            }
+        }
+    }
+
+    /// As a database writes: pages here and there, over what is there, durable at once.
+    fn update(&mut self, client: usize, file: Place, dice: &mut ChaCha8Rng) {
+        let page = *dice.pick(&[512, 4_096, 16_384]);
+        for _ in 0..dice.between(2, 6) {
+            let offset = page * dice.below(12);
+            self.push(client, Action::Put { file: file.clone(), offset, length: page as u32 });
+            if dice.chance(700_000) {
+                self.push(client, Action::Fsync { file: file.clone() });
+            }
+        }
+        self.push(client, Action::Get { file, offset: 0, length: 600_000 });
+    }
+
+    /// As a shell redirects: cut to nothing, written anew from the beginning, closed.
+    fn rewrite(&mut self, client: usize, file: Place, dice: &mut ChaCha8Rng) {
+        self.push(client, Action::Cut { file: file.clone(), size: 0 });
+        let length = self.length(dice);
+        self.push(client, Action::Put { file: file.clone(), offset: 0, length });
+        self.push(client, Action::CloseFile { file: file.clone() });
         self.push(client, Action::Get { file, offset: 0, length: length + 1 });
     }
 

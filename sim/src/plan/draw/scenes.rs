@@ -25,6 +25,7 @@ impl FaultDraw<'_> {
             }
             "deaf-leader" => self.deaf_leader(when),
             "sleepy-leader" => self.sleepy_leader(knobs),
+            "crash-at-commit" => self.crash_at_commit(when),
             "almost-deposed-leader" => self.almost_deposed_leader(when, knobs),
             "kill-at-answer" => self.kill_at_answer(),
             "change-of-members" if self.servers > 1 => self.change_of_members(),
@@ -116,6 +117,23 @@ impl FaultDraw<'_> {
         let least = knobs.election_ms_min.saturating_sub(heartbeat_ms / 2);
         let for_ms = Some(self.dice.between(least, knobs.election_ms_min + heartbeat_ms / 2));
         vec![PlannedFault { when: when.clone(), fault: Fault::Isolate { node: "leader".to_owned(), for_ms } }]
+    }
+
+    /// The disks of all chunk servers are slow, and their power fails just when the metadata service has
+    /// answered: what it was told of had better be durable.
+    fn crash_at_commit(&mut self, when: &When) -> Vec<PlannedFault> {
+        let count = self.chunk_servers.unwrap_or(0);
+        let answered = When::after(Milestone::Answered, self.dice.between(1, 60) as u32);
+        let factor = *self.dice.pick(&[20, 100]);
+        let for_ms = Some(self.dice.between(500, 4_000));
+        let mut scene = Vec::new();
+        for node in (1..=count).map(|number| Member::Chunk(number).to_string()) {
+            let slow = Fault::DiskSlow { node: node.clone(), factor, for_ms };
+            scene.push(PlannedFault { when: When { after: None, then: None, ..when.clone() }, fault: slow });
+            let crash = Fault::Crash { node, restart_ms: Some(self.dice.between(1, 500)) };
+            scene.push(PlannedFault { when: answered.clone(), fault: crash });
+        }
+        scene
     }
 
     /// The leader's process dies as an answer leaves it.
