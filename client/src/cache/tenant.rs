@@ -16,8 +16,8 @@ pub trait Beyond: Send + Sync + 'static {
     /// waits.
     fn doubt(&self, inodes: &[InodeId]);
 
-    /// Nothing of this is kept when the future ends, or when it is dropped because it took too long nothing
-    /// that can be helped.
+    /// Nothing of this is kept any more when the future ends, which it does soon, whatever happens: others
+    /// wait for it.
     fn forget(&self, dropped: Dropped) -> BoxFuture<'static, ()>;
 }
 

@@ -28,7 +28,7 @@ const SILENT_FEW: u32 = 4;
 const WAIT: Duration = Duration::from_millis(10);
 /// How long to wait when the service knows no leases.
 const WAIT_WITHOUT: Duration = Duration::from_secs(5);
-/// How late recalls are asked for and dealt with, where a run wants that to be late.
+/// How late recalls are asked for and dealt with where a run wants that to be late; answers a fifth of it.
 const LATE: Duration = Duration::from_millis(700);
 
 /// Is it worth while to keep its answer?
@@ -175,6 +175,9 @@ impl<E: Env> Shared<E> {
         }
         let asking = tenant.ask();
         let (answered, granted) = Self::query(self, caller, query, true).await?;
+        if self.env.buggify("answer kept late") {
+            sleep(&self.env, LATE / 5).await;
+        }
         asking.learn(caller, query, &answered, &granted);
         Ok(answered)
     }
