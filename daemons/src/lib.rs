@@ -5,6 +5,7 @@
 pub mod calendar;
 pub mod cli;
 pub mod fuse;
+pub mod grpc;
 pub mod http;
 pub mod machine;
 pub mod settings;

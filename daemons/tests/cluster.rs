@@ -6,6 +6,7 @@
     reason = "processes are a matter of the real world"
 )]
 
+mod grpc;
 mod mount;
 mod support;
 
@@ -40,6 +41,11 @@ fn chunk_port(port: u32) -> u32 {
     port + SERVERS
 }
 
+/// And after them come those for gRPC.
+fn grpc_port(port: u32) -> u32 {
+    chunk_port(port) + CHUNKS_MAX
+}
+
 struct Cluster {
     directory: Option<Directory>,
     port: u32,
@@ -53,7 +59,8 @@ impl Cluster {
 
     /// Returns when the cluster serves.
     fn start_in(directory: Directory, port: u32) -> Self {
-        let options = ["--chunks", &CHUNKS.to_string(), "--mount", "none"];
+        let grpc = grpc_port(port).to_string();
+        let options = ["--chunks", &CHUNKS.to_string(), "--mount", "none", "--grpc-port", &grpc];
         Self::start_with(directory, port, &options, "ready: ")
     }
 
@@ -159,7 +166,7 @@ fn free_port() -> u32 {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     assert!(count < CASES_MAX, "ports for each case of this binary");
-    10_000 + (std::process::id() % 200 * CASES_MAX + count) * (SERVERS + CHUNKS_MAX)
+    10_000 + (std::process::id() % 150 * CASES_MAX + count) * (SERVERS + CHUNKS_MAX + SERVERS)
 }
 
 /// The process of this role that has this path among its arguments.
@@ -181,6 +188,7 @@ fn a_cluster_serves_its_verbs_and_survives_its_servers() {
     verbs_do_what_they_say(&cluster);
     chunk_servers_belong_to_the_cluster(&cluster);
     rubbish_is_cut_off(&cluster);
+    grpc::other_languages_are_served(&cluster);
     acknowledged_files_survive_kills(&cluster);
     cluster.stop();
 }
@@ -204,7 +212,8 @@ fn rubbish_is_cut_off(cluster: &Cluster) {
         &[0xff; 4_096],
         &noise,
     ];
-    for port in cluster.port..cluster.port + SERVERS + CHUNKS {
+    let grpc = grpc_port(cluster.port);
+    for port in (cluster.port..cluster.port + SERVERS + CHUNKS).chain(grpc..grpc + SERVERS) {
         for bytes in rubbish {
             let mut stream = TcpStream::connect(("127.0.0.1", port as u16)).expect("it listens");
             // It may be cut off before all of it is sent.

@@ -5,6 +5,7 @@ mod door;
 use super::failure::Failure;
 use super::output::say;
 use super::settings;
+use crate::grpc;
 use crate::http;
 use crate::machine::RealEnv;
 use crate::settings::{ByteSize, Key, Peer, Section, Settings};
@@ -16,6 +17,7 @@ use mooseng_core::id::{ClusterId, GroupId, ReplicaId, ServerId};
 use mooseng_meta::census::CensusConfig;
 use mooseng_meta::server::{self, FormatConfig, ServerConfig};
 use mooseng_meta::state::StateConfig;
+use mooseng_net::rpc::{Channel, ChannelConfig};
 use mooseng_storage::JournalConfig;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use std::path::{Path, PathBuf};
@@ -53,6 +55,12 @@ pub(super) static SECTION: Section = Section {
             "May it ask for another replica by itself when its own is lost?",
         ),
         key("http", "HOST:PORT", None, "Where /health, /ready and /metrics are served, if at all"),
+        key(
+            "grpc",
+            "HOST:PORT",
+            None,
+            "Where the services are offered as gRPC, with health and reflection, if at all",
+        ),
         key("session-lifetime", "TIME", Some("60s"), "How long a session lives that is not heard of"),
         key("snapshot-every", "NUMBER", Some("10000"), "Changes between two snapshots"),
         key("journal-segment", "SIZE", Some("64MiB"), "How much the journal preallocates at a time"),
@@ -94,11 +102,17 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         let env = RealEnv::start(&data)?;
         // Only to spread elections: nothing depends on what is drawn.
         config.driver.group.seed = env.rng("elections", 0).word();
+        let role = Arc::new(door::MetaRole::new(&env, &config.address));
         if let Some(http) = settings.find("http")? {
-            let role = Arc::new(door::MetaRole::new(&env, &config.address));
             let listener = http::listen(&http).await;
             let listener = listener.map_err(|error| Failure::Other(format!("http: {http}: {error}")))?;
-            tokio::spawn(http::serve(listener, role));
+            tokio::spawn(http::serve(listener, role.clone()));
+        }
+        if let Some(address) = settings.find("grpc")? {
+            let listener = http::listen(&address).await;
+            let listener = listener.map_err(|error| Failure::Other(format!("grpc: {address}: {error}")))?;
+            let channel = Channel::new(&env, config.address.clone(), ChannelConfig::default());
+            tokio::spawn(grpc::serve(listener, channel, env.clone(), role));
         }
         eprintln!(
             "mooseng: {} listens at {}, its data is in {}",

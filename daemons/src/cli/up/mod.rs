@@ -54,6 +54,12 @@ pub(super) static SECTION: Section = Section {
             default: Some("9431"),
             help: "The first chunk server's; the others' follow",
         },
+        Key {
+            name: "grpc-port",
+            form: "NUMBER",
+            default: None,
+            help: "The first metadata server's for gRPC, if at all; the others' follow",
+        },
         LOST_AFTER,
         Key {
             name: "mount",
@@ -132,6 +138,8 @@ struct Cluster {
     voters: Vec<Peer>,
     mount: Option<Place>,
     chunks: Vec<Peer>,
+    /// Where the first metadata server offers gRPC.
+    grpc_port: Option<u64>,
     /// As the metadata servers read it.
     lost_after: String,
 }
@@ -161,6 +169,7 @@ impl Cluster {
             data,
             voters: voters.collect(),
             chunks: Self::read_chunks(settings)?,
+            grpc_port: Self::read_grpc_port(settings, servers)?,
             lost_after: Self::read_lost_after(settings)?,
             mount,
         })
@@ -197,6 +206,14 @@ impl Cluster {
             address: Address::new(format!("127.0.0.1:{}", port + number)),
         };
         Ok((0..count).map(chunk).collect())
+    }
+
+    fn read_grpc_port(settings: &Settings, servers: u64) -> Result<Option<u64>, Failure> {
+        let port: Option<u64> = settings.find("grpc-port")?;
+        if port.is_some_and(|port| !(1..=65_536 - servers).contains(&port)) {
+            return Err(settings.refuse("grpc-port", "leaves no ports", "a port from 1 to 65531").into());
+        }
+        Ok(port)
     }
 
     fn read_lost_after(settings: &Settings) -> Result<String, Failure> {
@@ -255,7 +272,13 @@ impl Cluster {
             let others = self.voters.iter().filter(|other| other.server != peer.server);
             let others = others.map(|peer| peer.address.as_str()).collect::<Vec<_>>().join(",");
             let (segment, lost_after) = (SEGMENT_BYTES.to_string(), self.lost_after.clone());
-            let flags = [("--join", others), ("--journal-segment", segment), ("--lost-after", lost_after)];
+            let grpc = self.grpc_port.map(|port| format!("127.0.0.1:{}", port + peer.server.0 - 1));
+            let flags = [
+                ("--join", others),
+                ("--journal-segment", segment),
+                ("--lost-after", lost_after),
+                ("--grpc", grpc.unwrap_or_default()),
+            ];
             self.part(&program, "meta", peer, &flags)
         });
         let chunks = (0..).zip(&self.chunks).map(|(number, peer): (usize, &Peer)| {
