@@ -52,6 +52,12 @@ pub fn apply(state: &mut State, index: u64, command: &Command) -> Applied {
             }
             Reply::Done
         }
+        CommandKind::SetCaching { sessions, caches } => {
+            for session in sessions {
+                effects.extend(sessions::set_caching(state, *session, *caches));
+            }
+            Reply::Done
+        }
         CommandKind::Mutate { session, sequence, low_water, slot: _, op, caller } => {
             let (time, region) = (command.time, command.region);
             let moment = Moment { time, region, session: *session, caller };

@@ -39,6 +39,11 @@ pub enum CommandKind {
     ExpireSessions {
         sessions: Vec<SessionId>,
     },
+    /// Whether these may hold leases from now on.
+    SetCaching {
+        sessions: Vec<SessionId>,
+        caches: bool,
+    },
     Mutate {
         session: SessionId,
         /// The request's number in its session, from 1.
@@ -123,4 +128,6 @@ pub enum Reply {
 pub enum Effect {
     SessionOpened(SessionId),
     SessionEnded(SessionId),
+    SessionCaches(SessionId),
+    SessionRests(SessionId),
 }

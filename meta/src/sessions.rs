@@ -56,6 +56,18 @@ pub(crate) fn end(state: &mut State, session: SessionId) -> bool {
     true
 }
 
+/// Whether a session may hold leases from now on; nothing if there is none.
+pub(crate) fn set_caching(state: &mut State, session: SessionId, caches: bool) -> Option<Effect> {
+    state.sessions.get(&session)?;
+    if caches {
+        state.caching.insert(session, Caches);
+        Some(Effect::SessionCaches(session))
+    } else {
+        state.caching.remove(&session);
+        Some(Effect::SessionRests(session))
+    }
+}
+
 /// What a session did not commit is nobody's: no more than the session may have pending.
 fn forget_pending(state: &mut State, session: SessionId) {
     let slices: Vec<SliceId> = state.pending_slices(session).collect();

@@ -225,7 +225,7 @@ impl State {
         self.sessions.iter().map(|(id, _)| *id)
     }
 
-    /// Every session that keeps answers, in order.
+    /// Every session that may hold leases, in order.
     pub fn caching_sessions(&self) -> impl Iterator<Item = SessionId> + '_ {
         self.caching.iter().map(|(id, _)| *id)
     }

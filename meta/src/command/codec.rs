@@ -71,6 +71,10 @@ fn encode_kind(kind: &CommandKind) -> proto::command_record::Kind {
             let sessions = sessions.iter().map(|session| session.0).collect();
             Kind::ExpireSessions(proto::ExpireSessionsCommand { sessions })
         }
+        CommandKind::SetCaching { sessions, caches } => {
+            let sessions = sessions.iter().map(|session| session.0).collect();
+            Kind::SetCaching(proto::SetCachingCommand { sessions, caches: *caches })
+        }
         CommandKind::Mutate { session, sequence, low_water, slot, op, caller } => {
             Kind::Mutate(proto::MutateCommand {
                 session: session.0,
@@ -126,6 +130,11 @@ fn decode_kind(kind: proto::command_record::Kind) -> Result<CommandKind, Malform
         Kind::ExpireSessions(expire) => {
             let each = expire.sessions.into_iter().map(|raw| session("expire_sessions.sessions", raw));
             CommandKind::ExpireSessions { sessions: each.collect::<Result<Vec<SessionId>, Malformed>>()? }
+        }
+        Kind::SetCaching(set) => {
+            let each = set.sessions.into_iter().map(|raw| session("set_caching.sessions", raw));
+            let sessions = each.collect::<Result<Vec<SessionId>, Malformed>>()?;
+            CommandKind::SetCaching { sessions, caches: set.caches }
         }
         Kind::Mutate(mutate) => CommandKind::Mutate {
             session: session("mutate.session", mutate.session)?,

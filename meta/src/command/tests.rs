@@ -92,6 +92,8 @@ fn every_kind() -> Vec<CommandKind> {
         CommandKind::CloseSession { session: SessionId(u64::MAX) },
         CommandKind::ExpireSessions { sessions: vec![] },
         CommandKind::ExpireSessions { sessions: vec![SessionId(1), SessionId(2)] },
+        CommandKind::SetCaching { sessions: vec![SessionId(1), SessionId(2)], caches: true },
+        CommandKind::SetCaching { sessions: vec![SessionId(3)], caches: false },
         CommandKind::Collect { orphans: vec![inode, InodeId::from_raw(78).unwrap()] },
         CommandKind::AllotReplica { server: ServerId(8), nonce: [9; 16] },
         CommandKind::RegisterServer { server: ServerId(8), address: "a:1".into(), rack: "".into() },

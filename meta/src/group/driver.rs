@@ -389,10 +389,10 @@ impl<E: Env> Driver<E> {
                     return self.refuse_all();
                 }
             }
-            if !self.go_on() {
+            if !self.wake_up() && !self.go_on() {
                 self.finish_reads();
                 // What was given back with a question may be what a change waited for.
-                if !self.go_on() {
+                if !self.wake_up() && !self.go_on() {
                     break;
                 }
             }

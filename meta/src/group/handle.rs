@@ -46,8 +46,6 @@ pub enum Seen {
     /// The session has to attach: the leader does not know what it has open.
     Unattached(Box<Seen>),
     Recalls(Recalls),
-    /// The session waits for recalls, and was not opened as one that keeps answers.
-    NeverCaches,
     UnknownSession,
 }
 

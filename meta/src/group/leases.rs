@@ -87,8 +87,8 @@ pub enum Polled {
     Answer,
     /// There is nothing to tell it now.
     Wait,
-    /// It is none of the sessions that may hold leases.
-    Refuse,
+    /// It is none of the sessions that may hold leases: that has to be agreed on first.
+    Sleeps,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -97,8 +97,10 @@ struct Held {
     epoch: u64,
     /// It has asked under its epoch, so it has nothing of an earlier one.
     confirmed: bool,
-    /// When its leases end.
+    /// When its leases end; before it has any, how long it is waited for that it asks for them.
     until: Instant,
+    /// When it was proposed that it may hold none any more.
+    resting: Option<Instant>,
     /// Under which epoch each was granted.
     leases: BTreeMap<InodeId, u64>,
     /// Not acknowledged yet, by number and by inode.
@@ -184,14 +186,14 @@ impl Leases {
         };
     }
 
-    /// A session that keeps answers was opened; `here` says that this leader opened it, so it has no
-    /// leases of another. `last` is the end of the log: changes up to it were not looked at, if there
+    /// A session may hold leases from now on; `here` says that this leader let it, so it has no leases of
+    /// another. `last` is the end of the log: changes up to it were not looked at, if there
     /// was nobody to look at them for.
-    pub fn began(&mut self, session: SessionId, here: bool, last: u64) {
+    pub fn began(&mut self, session: SessionId, here: bool, last: u64, now: Instant) {
         if self.sessions.is_empty() {
             self.unwatched = self.unwatched.max(last);
         }
-        self.sessions.insert(session, Held::default());
+        self.sessions.insert(session, Held { until: now + self.config.lease, ..Held::default() });
         if !here {
             self.suspects.insert(session);
         }
@@ -217,13 +219,37 @@ impl Leases {
         suspect || self.sessions.get(&session).is_some_and(|held| held.epoch != 0 && now < held.until)
     }
 
+    /// Is it one of the sessions that may hold leases, and stays one?
+    pub fn knows(&self, session: SessionId) -> bool {
+        self.sessions.get(&session).is_some_and(|held| held.resting.is_none())
+    }
+
+    /// Sessions whose leases have run out, as those of the dead have: it is to be agreed on that they hold
+    /// none, so that whoever leads next does not wait for them. They are given none from now on.
+    pub fn rest(&mut self, now: Instant, count_max: usize) -> Vec<SessionId> {
+        let lease = self.config.lease;
+        let asleep = |(session, held): (&SessionId, &Held)| {
+            let over = plant!("session-rests-with-leases", now >= held.until, true)
+                && held.resting.is_none_or(|proposed| now >= proposed + lease);
+            let alive = plant!("session-rests-with-leases", self.is_alive(*session, now), false);
+            (over && !alive).then_some(*session)
+        };
+        let asleep: Vec<SessionId> = self.sessions.iter().filter_map(asleep).take(count_max).collect();
+        for session in &asleep {
+            if let Some(held) = self.sessions.get_mut(session) {
+                held.resting = Some(now);
+            }
+        }
+        asleep
+    }
+
     /// A session waits for recalls. It acknowledges those up to a number.
     pub fn poll(&mut self, session: SessionId, epoch: u64, acknowledged: u64, now: Instant) -> Polled {
-        if !self.sessions.contains_key(&session) {
-            return Polled::Refuse;
+        if !self.knows(session) {
+            return Polled::Sleeps;
         }
         self.lapse(session, now);
-        let Some(held) = self.sessions.get_mut(&session) else { return Polled::Refuse };
+        let Some(held) = self.sessions.get_mut(&session) else { return Polled::Sleeps };
         if epoch == 0 || epoch != held.epoch {
             probe!("a session begins a new epoch of leases");
             self.epoch += 1;

@@ -194,9 +194,6 @@ impl<E: Env> Metadata<E> for Service<E> {
                 let (epoch, number, lease_ms) = (recalls.epoch, recalls.number, milliseconds(recalls.lease));
                 Ok(RecallsReply { epoch, number, inodes, lease_ms })
             }
-            (Seen::NeverCaches, _) => {
-                Err(Status::new(Code::Invalid, "session: it was not opened as one that caches"))
-            }
             _ => Err(unknown_session()),
         }
     }

@@ -18,7 +18,7 @@ pub(crate) struct Session {
     pub(crate) low_water: u64,
 }
 
-/// A session that keeps answers, and may be given leases.
+/// A session that keeps answers, and may hold leases.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Caches;
 

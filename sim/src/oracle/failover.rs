@@ -15,6 +15,9 @@ use std::time::Duration;
 /// The group has to have been left in peace for this long before a failure counts as its only one.
 const CALM: Duration = Duration::from_secs(2);
 
+/// A client that went away this long before is no excuse: what it was lent has run out, and everybody knows.
+const MOURNED: Duration = Duration::from_secs(7);
+
 /// A change of leader is measured if somebody wanted to write this soon after the loss.
 const ASKED_WITHIN: Duration = Duration::from_millis(100);
 
@@ -48,6 +51,8 @@ pub struct Failover {
     down: BTreeMap<Member, Down>,
     /// Since when nothing else is wrong; `None` while something is.
     calm_since: Option<Instant>,
+    /// Until when a client's end is an excuse.
+    mourned: Instant,
     episode: Option<Episode>,
     /// Changes that were called and have not ended.
     writes: BTreeMap<usize, Instant>,
@@ -61,13 +66,19 @@ impl Failover {
             leader: None,
             down: BTreeMap::new(),
             calm_since: Some(Instant::ZERO),
+            mourned: Instant::ZERO,
             episode: None,
             writes: BTreeMap::new(),
         }
     }
 
     fn went_down(&mut self, at: Instant, node: Member, how: Down) {
-        let calm = self.calm_since.is_some_and(|since| at.since(since) >= CALM);
+        let calm = at >= self.mourned && self.calm_since.is_some_and(|since| at.since(since) >= CALM);
+        if let Member::Client(_) = node {
+            self.episode = None;
+            self.mourned = at + MOURNED;
+            return;
+        }
         let alone = self.episode.is_none() && self.down.is_empty();
         self.episode = (self.leader == Some(node) && calm && alone).then_some(Episode {
             since: at,
@@ -80,8 +91,7 @@ impl Failover {
     }
 
     fn came_up(&mut self, at: Instant, node: Member) {
-        self.down.remove(&node);
-        if self.down.is_empty() {
+        if self.down.remove(&node).is_some() && self.down.is_empty() {
             self.calm_since = Some(at);
         }
     }
@@ -108,10 +118,11 @@ impl Failover {
     }
 
     fn ended(&mut self, at: Instant, number: usize, answered: bool) {
-        let closes = answered && self.writes.contains_key(&number);
-        // An answer that was under way when the leader was lost says nothing of its place.
+        let called = self.writes.get(&number).copied().filter(|_| answered);
+        // An answer that was under way when the leader was lost says nothing of its place, nor does one to
+        // what was carried out before, and is asked again.
         if let Some(episode) = &self.episode
-            && closes
+            && called.is_some_and(|called| called >= episode.since)
             && (episode.replaced || !self.down.contains_key(&episode.leader))
         {
             // Where nobody asked for long, or nobody was replaced, nothing was measured.

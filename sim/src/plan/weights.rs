@@ -283,7 +283,12 @@ impl Weights {
             faults_begin: Duration::from_secs(4),
             faults_end: Duration::from_secs(12),
             end: Duration::from_secs(22),
-            faults: vec![("crash-leader", 2), ("pause-leader", 1), ("isolate-leader", 1)],
+            faults: vec![
+                ("crash-leader", 2),
+                ("pause-leader", 1),
+                ("isolate-leader", 1),
+                ("mourned-client", 1),
+            ],
             awaited: 0,
             ordinary: 1_000_000,
             ..Self::swarm()

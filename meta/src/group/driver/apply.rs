@@ -127,10 +127,14 @@ impl<E: Env> Driver<E> {
                     self.contacts.heard(*session, now);
                     let here = self.replica.leads() == Some(term);
                     self.opens.began(*session, here);
-                    if self.replica.leads().is_some() && self.state.caches(*session) {
-                        self.leasing.table.began(*session, here, self.replica.last().max(index));
+                    if self.state.caches(*session) {
+                        self.may_cache(*session, here, index);
                     }
                 }
+                Effect::SessionCaches(session) => {
+                    self.may_cache(*session, self.replica.leads() == Some(term), index);
+                }
+                Effect::SessionRests(session) => self.leasing.table.ended(*session),
                 Effect::SessionEnded(session) => {
                     self.contacts.ended(*session);
                     self.opens.ended(*session);

@@ -20,7 +20,7 @@ const ORPHANS_AT_ONCE_MAX: usize = 1_024;
 const ORPHAN_BYTES: usize = 16;
 /// How often what was proposed and is still there is proposed again.
 const PROPOSED_AGAIN_CHORES: u64 = 32;
-/// Sessions ended by one command.
+/// Sessions ended, or kept from holding leases, by one command.
 const SESSIONS_ENDED_MAX: usize = 256;
 /// Of so many ticks one at most is left out on a whim.
 const LEFT_OUT_ONE_IN: u64 = 5;
@@ -51,6 +51,7 @@ impl<E: Env> Driver<E> {
             self.offer_again();
             if self.replica.knows_all() {
                 self.end_sessions();
+                self.rest_sessions();
                 self.collect_orphans();
                 self.change_members();
             }
@@ -71,7 +72,7 @@ impl<E: Env> Driver<E> {
     }
 
     /// Proposes something nobody waits for.
-    fn propose_own(&mut self, kind: CommandKind) {
+    pub(super) fn propose_own(&mut self, kind: CommandKind) {
         let (reply, _) = oneshot::channel();
         let (dropped, change) = (Dropped::default(), Passage::UNTOLD);
         self.proposals.push(Proposal { kind, dropped, change, reply });
@@ -98,6 +99,17 @@ impl<E: Env> Driver<E> {
         if !sessions.is_empty() {
             probe!("sessions run out");
             self.propose_own(CommandKind::ExpireSessions { sessions });
+        }
+    }
+
+    fn rest_sessions(&mut self) {
+        if self.is_full() {
+            return;
+        }
+        let sessions = self.leasing.table.rest(self.now(), SESSIONS_ENDED_MAX);
+        if plant!("sessions-never-rest", !sessions.is_empty(), false) {
+            probe!("sessions hold leases no more");
+            self.propose_own(CommandKind::SetCaching { sessions, caches: false });
         }
     }
 

@@ -42,6 +42,15 @@ pub(super) struct Leasing {
     /// Some of them came before this leader knew everything.
     early: bool,
     waiting: BTreeMap<SessionId, Poll>,
+    /// They wait until it is agreed on that they may hold leases, or until this leader knows whether it is.
+    sleeping: BTreeMap<SessionId, Sleeper>,
+}
+
+struct Sleeper {
+    poll: Poll,
+    epoch: u64,
+    acknowledged: u64,
+    proposed: bool,
 }
 
 struct Poll {
@@ -51,7 +60,13 @@ struct Poll {
 
 impl Leasing {
     pub(super) fn new(table: Leases) -> Self {
-        Self { table, parked: VecDeque::new(), early: false, waiting: BTreeMap::new() }
+        Self {
+            table,
+            parked: VecDeque::new(),
+            early: false,
+            waiting: BTreeMap::new(),
+            sleeping: BTreeMap::new(),
+        }
     }
 
     pub(super) fn parked(&self) -> usize {
@@ -59,7 +74,7 @@ impl Leasing {
     }
 
     pub(super) fn polls(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() + self.sleeping.len()
     }
 
     /// Leadership is over: nothing of what waits was proposed.
@@ -69,7 +84,8 @@ impl Leasing {
         for proposal in std::mem::take(&mut self.parked) {
             let _ = proposal.reply.send(Err(denied.clone()));
         }
-        for poll in std::mem::take(&mut self.waiting).into_values() {
+        let sleeping = std::mem::take(&mut self.sleeping).into_values().map(|sleeper| sleeper.poll);
+        for poll in std::mem::take(&mut self.waiting).into_values().chain(sleeping) {
             let _ = poll.reply.send(Err(denied.clone()));
         }
     }
@@ -199,6 +215,13 @@ impl<E: Env> Driver<E> {
         reply: Answering<Seen>,
     ) {
         let now = self.now();
+        // Before it knows everything, it may be in the log that the session holds no leases.
+        if !self.replica.knows_all() || !self.leasing.table.knows(session) {
+            let until = now + self.leasing.table.config().hold();
+            let sleeper = Sleeper { poll: Poll { reply, until }, epoch, acknowledged, proposed: false };
+            self.fall_asleep(session, sleeper);
+            return;
+        }
         let polled = self.leasing.table.poll(session, epoch, acknowledged, now);
         if let Some(older) = self.leasing.waiting.remove(&session) {
             probe!("a session waits twice");
@@ -206,8 +229,7 @@ impl<E: Env> Driver<E> {
             let _ = older.reply.send(Ok(Seen::Recalls(nothing)));
         }
         match polled {
-            Polled::Refuse => drop(reply.send(Ok(Seen::NeverCaches))),
-            Polled::Answer => {
+            Polled::Answer | Polled::Sleeps => {
                 let recalls = self.leasing.table.answer(session, now);
                 let _ = reply.send(Ok(Seen::Recalls(recalls)));
             }
@@ -215,6 +237,54 @@ impl<E: Env> Driver<E> {
                 let until = now + self.leasing.table.config().hold();
                 self.leasing.waiting.insert(session, Poll { reply, until });
             }
+        }
+    }
+
+    fn fall_asleep(&mut self, session: SessionId, sleeper: Sleeper) {
+        let proposed = self.leasing.sleeping.get(&session).is_some_and(|older| older.proposed);
+        let older = self.leasing.sleeping.insert(session, Sleeper { proposed, ..sleeper });
+        if let Some(older) = older {
+            let _ = older.poll.reply.send(Err(not_awake()));
+        }
+    }
+
+    /// Has it agreed on that those who wait for leases may hold some, and goes on with those that may.
+    /// True if something is to be proposed.
+    pub(super) fn wake_up(&mut self) -> bool {
+        if self.leasing.sleeping.is_empty() || !self.replica.knows_all() {
+            return false;
+        }
+        let (awake, asleep): (Vec<SessionId>, Vec<SessionId>) =
+            self.leasing.sleeping.keys().partition(|session| self.leasing.table.knows(**session));
+        for session in awake {
+            if let Some(Sleeper { poll, epoch, acknowledged, .. }) = self.leasing.sleeping.remove(&session) {
+                self.polled(session, (epoch, acknowledged), poll.reply);
+            }
+        }
+        if self.is_full() {
+            return false;
+        }
+        let mut fresh = Vec::new();
+        for session in asleep {
+            if let Some(sleeper) = self.leasing.sleeping.get_mut(&session)
+                && !std::mem::replace(&mut sleeper.proposed, true)
+            {
+                fresh.push(session);
+            }
+        }
+        if fresh.is_empty() {
+            return false;
+        }
+        probe!("a session may hold leases again");
+        self.propose_own(CommandKind::SetCaching { sessions: fresh, caches: true });
+        true
+    }
+
+    /// A session may hold leases, by an entry of the log.
+    pub(super) fn may_cache(&mut self, session: SessionId, here: bool, index: u64) {
+        if self.replica.leads().is_some() {
+            let (last, now) = (self.replica.last().max(index), self.now());
+            self.leasing.table.began(session, here, last, now);
         }
     }
 
@@ -236,6 +306,10 @@ impl<E: Env> Driver<E> {
         for session in over {
             self.tell(session);
         }
+        let over = self.leasing.sleeping.extract_if(.., |_, sleeper| sleeper.poll.until <= now);
+        for (_, sleeper) in over {
+            let _ = sleeper.poll.reply.send(Err(not_awake()));
+        }
         if !self.leasing.parked.is_empty() {
             self.leasing.table.stir();
         }
@@ -251,8 +325,13 @@ impl<E: Env> Driver<E> {
     /// A session is over, and with it what it waits for.
     pub(super) fn lease_no_more(&mut self, session: SessionId) {
         self.leasing.table.ended(session);
-        if let Some(poll) = self.leasing.waiting.remove(&session) {
+        let sleeper = self.leasing.sleeping.remove(&session).map(|sleeper| sleeper.poll);
+        for poll in self.leasing.waiting.remove(&session).into_iter().chain(sleeper) {
             let _ = poll.reply.send(Ok(Seen::UnknownSession));
         }
     }
+}
+
+fn not_awake() -> Denied {
+    Denied::Unavailable("it is not agreed on yet that the session may hold leases".into())
 }

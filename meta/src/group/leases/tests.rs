@@ -39,7 +39,7 @@ fn led() -> Leases {
     let mut leases = Leases::new(config(), 0);
     leases.lead(3, std::iter::empty(), at(0));
     for session in [ONE, TWO] {
-        leases.began(session, true, 0);
+        leases.began(session, true, 0, at(0));
         confirm(&mut leases, session, 0);
     }
     leases
@@ -139,7 +139,7 @@ fn a_change_waits_no_longer_than_the_leases_last() {
 fn every_answer_renews_the_leases_and_the_drift_is_added() {
     let mut leases = Leases::new(config(), 10_000);
     leases.lead(3, std::iter::empty(), at(0));
-    leases.began(ONE, true, 0);
+    leases.began(ONE, true, 0, at(0));
     let epoch = confirm(&mut leases, ONE, 0);
     assert_eq!(leases.poll(ONE, epoch, 0, at(900)), Polled::Wait);
     leases.answer(ONE, at(950));
@@ -228,7 +228,7 @@ fn a_new_leader_waits_for_those_it_does_not_know() {
     let mut leases = led();
     let before = leases.epoch(TWO);
     leases.lead(4, [ONE, TWO].into_iter(), at(2_000));
-    leases.began(SessionId(3), true, 0);
+    leases.began(SessionId(3), true, 0, at(0));
     let op = set_xattr(a);
     let change = leases.enter(&op);
     assert!(!leases.may_go(change, &of(SessionId(3), &op), &state, at(2_010)));
@@ -249,7 +249,7 @@ fn a_new_leader_waits_no_longer_than_a_lease() {
     let (state, _, a, _) = state();
     let mut leases = led();
     leases.lead(4, [TWO].into_iter(), at(2_000));
-    leases.began(SessionId(9), false, 0);
+    leases.began(SessionId(9), false, 0, at(0));
     let op = set_xattr(a);
     let change = leases.enter(&op);
     assert!(!leases.may_go(change, &of(ONE, &op), &state, at(2_999)));
@@ -288,8 +288,8 @@ fn what_was_not_looked_at_is_waited_for_before_anything_is_granted() {
     let mut leases = Leases::new(config(), 0);
     leases.lead(3, std::iter::empty(), at(0));
     assert!(leases.is_idle());
-    leases.began(ONE, true, 40);
-    leases.began(TWO, true, 50);
+    leases.began(ONE, true, 40, at(0));
+    leases.began(TWO, true, 50, at(0));
     confirm(&mut leases, ONE, 0);
     assert_eq!(leases.grant(ONE, [inode(7)], 39, at(1)).inodes, []);
     assert_eq!(leases.grant(ONE, [inode(7)], 40, at(1)).inodes, [inode(7)]);
@@ -299,13 +299,35 @@ fn what_was_not_looked_at_is_waited_for_before_anything_is_granted() {
 fn nobody_is_given_a_lease_who_has_not_asked_or_is_not_known() {
     let mut leases = Leases::new(config(), 0);
     leases.lead(3, std::iter::empty(), at(0));
-    leases.began(ONE, true, 0);
+    leases.began(ONE, true, 0, at(0));
     assert!(!grant(&mut leases, ONE, 7, 0), "it has no epoch");
     assert!(!grant(&mut leases, TWO, 7, 0));
-    assert_eq!(leases.poll(TWO, 0, 0, at(0)), Polled::Refuse);
+    assert_eq!(leases.poll(TWO, 0, 0, at(0)), Polled::Sleeps);
     confirm(&mut leases, ONE, 0);
     assert!(grant(&mut leases, ONE, 7, 999));
     assert!(!grant(&mut leases, ONE, 8, 1_000), "its time is up");
+}
+
+#[test]
+fn who_has_no_leases_any_more_is_waited_for_by_nobody() {
+    let mut leases = led();
+    leases.began(SessionId(3), true, 0, at(600));
+    assert_eq!(leases.rest(at(999), 9), [], "they were heard of");
+    assert_eq!(leases.poll(ONE, leases.epoch(ONE), 0, at(999)), Polled::Wait);
+    leases.answer(ONE, at(999));
+    assert_eq!(leases.rest(at(1_000), 9), [TWO], "one polls, and the other has hardly begun");
+    assert_eq!(leases.rest(at(1_000), 9), [], "it is proposed already");
+    assert!(!leases.knows(TWO) && leases.knows(ONE));
+    let epoch = leases.epoch(TWO);
+    assert_eq!(leases.poll(TWO, epoch, 0, at(1_001)), Polled::Sleeps, "it has to be agreed on again");
+    assert_eq!(leases.rest(at(2_000), 9), [ONE, TWO, SessionId(3)], "what was proposed may have been lost");
+    leases.ended(TWO);
+    leases.began(TWO, true, 0, at(2_001));
+    confirm(&mut leases, TWO, 2_001);
+    assert!(grant(&mut leases, TWO, 7, 2_001));
+    leases.lead(4, [ONE].into_iter(), at(2_002));
+    assert_eq!(leases.rest(at(2_500), 9), [], "it may hold leases of an earlier leader");
+    assert_eq!(leases.rest(at(3_002), 9), [ONE]);
 }
 
 #[test]

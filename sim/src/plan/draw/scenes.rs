@@ -31,8 +31,22 @@ impl FaultDraw<'_> {
             "change-of-members" if self.servers > 1 => self.change_of_members(),
             "change-of-members" => Vec::new(),
             "rotten-snapshot" => self.rotten_snapshot(),
+            "mourned-client" => self.mourned_client(),
             _ => return None,
         })
+    }
+
+    /// A client is gone for good. When what it was lent has run out the leader is gone, too: nobody waits
+    /// for that client any more.
+    fn mourned_client(&mut self) -> Vec<PlannedFault> {
+        let first = Member::Client(1).to_string();
+        let gone = When::at(Duration::from_millis(self.dice.between(1_600, 2_000)));
+        let then = When::at(Duration::from_millis(self.dice.between(9_200, 9_900)));
+        let restart_ms = Some(self.millis());
+        vec![
+            PlannedFault { when: gone, fault: Fault::Kill { node: first, restart_ms: Some(60_000) } },
+            PlannedFault { when: then, fault: Fault::Crash { node: "leader".to_owned(), restart_ms } },
+        ]
     }
 
     fn client(&mut self) -> String {
