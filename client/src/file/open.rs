@@ -20,6 +20,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The most bytes taken in at once: a longer write lets others in between.
 const WRITE_BYTES_MAX: usize = 1 << 20;
+/// How often a file is read again that is cut each time meanwhile.
+const READS_MAX: u32 = 8;
 
 pub struct OpenFile<E: Env, S: FileService> {
     files: Files<E, S>,
@@ -74,6 +76,20 @@ impl<E: Env, S: FileService> OpenFile<E, S> {
 
     /// Up to `length` bytes; fewer only where the file ends.
     pub async fn read(&self, offset: u64, length: usize) -> Result<Bytes, FileError> {
+        let mut tries = READS_MAX;
+        loop {
+            let cuts = self.file.with(|state| state.cuts);
+            let bytes = self.read_once(offset, length).await?;
+            tries -= 1;
+            // What was written behind a cut while this read was under way may lie over nothing that it saw.
+            let cut = self.file.with(|state| state.cuts) != cuts;
+            if tries == 0 || !plant!("read-keeps-old-length", cut, false) {
+                return Ok(bytes);
+            }
+        }
+    }
+
+    async fn read_once(&self, offset: u64, length: usize) -> Result<Bytes, FileError> {
         let wanted_end = offset.saturating_add(length as u64);
         let (runs, size, generation) = self.file.with(|state| {
             let size = state.size();

@@ -40,6 +40,8 @@ pub(super) struct State {
     version: u64,
     /// Grows with whatever makes maps, and what was read by them, void.
     pub(super) generation: u64,
+    /// How often it was cut, here or elsewhere, as far as is known here.
+    pub(super) cuts: u64,
     pub(super) maps: Maps,
     errors: u64,
     error_last: Option<FileError>,
@@ -75,6 +77,7 @@ impl State {
                 plant!("open-keeps-old-map", self.void(), ());
             }
             let size = plant!("length-never-shrinks", size, size.max(self.size));
+            self.cuts += u64::from(size < self.size);
             (self.size, self.version) = (size, version);
         }
     }
@@ -130,6 +133,7 @@ impl State {
     /// The file is to be cut (or lengthened): what is dirty behind its new end is not written, and
     /// the change takes its turn behind what is on its way. Gives the turn and the bytes dropped.
     pub(super) fn depart_truncation(&mut self, size: u64) -> (u64, usize) {
+        self.cuts += 1;
         let before = self.dirty.bytes();
         plant!("cut-leaves-what-is-dirty", self.dirty.truncate(size), ());
         (self.queue(Vec::new()), before - self.dirty.bytes())
