@@ -8,8 +8,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Far less than a lease: nobody waited for one to run out.
-const STALL_MAX: Duration = Duration::from_millis(1_000);
+/// Half a lease: nobody waited for one to run out, however busy the machine is.
+const STALL_MAX: Duration = Duration::from_millis(2_500);
+/// What a round takes most of the time.
+const ROUND_MAX: Duration = Duration::from_millis(100);
 
 #[test]
 fn mounts_answer_from_what_they_were_told_and_agree() {
@@ -99,9 +101,9 @@ fn bytes_are_those_of_the_last_close(mounted: &Mounted, there: &Path) {
     }
 }
 
-/// Makes files of its own in a directory of both, and looks for the other's.
-fn work(own: &Path, other: &Path, who: &str, rounds: usize) -> Duration {
-    let mut longest = Duration::ZERO;
+/// Makes files in a directory of both and looks for them there: how long a round took, and the longest.
+fn work(own: &Path, other: &Path, who: &str, rounds: usize) -> (Duration, Duration) {
+    let mut took = Vec::new();
     for round in 0..rounds {
         let begun = Instant::now();
         let name = format!("{who}-{round}");
@@ -112,9 +114,10 @@ fn work(own: &Path, other: &Path, who: &str, rounds: usize) -> Duration {
             fs::remove_file(other.join(&name)).expect("it is there");
             assert_eq!(refused(fs::metadata(own.join(&name))), Some(2), "{name}: ENOENT");
         }
-        longest = longest.max(begun.elapsed());
+        took.push(begun.elapsed());
     }
-    longest
+    took.sort_unstable();
+    (took[rounds / 2], took[rounds - 1])
 }
 
 fn two_mounts_work_in_one_directory(mounted: &Mounted, there: &Path, kill_the_leader: bool) {
@@ -122,7 +125,7 @@ fn two_mounts_work_in_one_directory(mounted: &Mounted, there: &Path, kill_the_le
     let name = format!("shared-{kill_the_leader}");
     let (here, there) = (mounted.path(&name), there.join(&name));
     fs::create_dir(&here).expect("it is made");
-    let longest = std::thread::scope(|scope| {
+    let took = std::thread::scope(|scope| {
         let one = scope.spawn(|| work(&here, &there, "one", ROUNDS));
         let two = scope.spawn(|| work(&there, &here, "two", ROUNDS));
         if kill_the_leader {
@@ -132,8 +135,10 @@ fn two_mounts_work_in_one_directory(mounted: &Mounted, there: &Path, kill_the_le
         }
         [one, two].map(|worker| worker.join().expect("all of it works"))
     });
-    eprintln!("longest rounds: {longest:?}; leader killed: {kill_the_leader}");
-    assert!(kill_the_leader || longest.iter().all(|longest| *longest < STALL_MAX), "{longest:?}");
+    eprintln!("a round, and the longest: {took:?}; leader killed: {kill_the_leader}");
+    for (median, longest) in took {
+        assert!(median < ROUND_MAX && (kill_the_leader || longest < STALL_MAX), "{median:?}, {longest:?}");
+    }
     let left = ROUNDS - ROUNDS.div_ceil(3);
     assert_eq!(fs::read_dir(&here).expect("it is there").count(), 2 * left);
     assert_eq!(fs::read_dir(&there).expect("it is there").count(), 2 * left);
