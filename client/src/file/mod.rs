@@ -34,6 +34,7 @@ use mooseng_core::class::StorageClass;
 use mooseng_core::env::Env;
 use mooseng_core::id::InodeId;
 use shared::{Mounted, Shared};
+use state::Known;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -83,7 +84,51 @@ impl Default for FileConfig {
     }
 }
 
-type Open<E, S> = BTreeMap<InodeId, Weak<Shared<E, S>>>;
+/// So many files are remembered that are open no more: what an answer says of one that was asked for before
+/// the last handle went is older than what was known then.
+const CLOSED_MAX: usize = 16_384;
+
+struct Entry<E: Env, S: FileService> {
+    file: Weak<Shared<E, S>>,
+    known: Known,
+}
+
+struct Open<E: Env, S: FileService> {
+    entries: BTreeMap<InodeId, Entry<E, S>>,
+    /// With so many, those that are open no more are forgotten.
+    full: usize,
+}
+
+impl<E: Env, S: FileService> Default for Open<E, S> {
+    fn default() -> Self {
+        Self { entries: BTreeMap::new(), full: CLOSED_MAX }
+    }
+}
+
+impl<E: Env, S: FileService> Open<E, S> {
+    fn find(&self, inode: InodeId) -> Option<Arc<Shared<E, S>>> {
+        self.entries.get(&inode)?.file.upgrade()
+    }
+
+    fn add(
+        &mut self,
+        mounted: &Arc<Mounted<E, S>>,
+        inode: InodeId,
+        class: StorageClass,
+        size: Size,
+    ) -> Arc<Shared<E, S>> {
+        let known = self.entries.get(&inode).map(|entry| entry.known.size());
+        let size = known.filter(|known| known.version > size.version).unwrap_or(size);
+        if self.entries.len() >= self.full {
+            self.entries.retain(|_, entry| entry.file.strong_count() > 0);
+            self.full = (self.entries.len() * 2).max(CLOSED_MAX);
+        }
+        let file = Arc::new(Shared::new(mounted.clone(), inode, class, size));
+        let known = file.with(|state| state.known());
+        self.entries.insert(inode, Entry { file: Arc::downgrade(&file), known });
+        file
+    }
+}
 
 /// The open files of a mount. A handle; clones share them.
 pub struct Files<E: Env, S: FileService> {
@@ -121,17 +166,12 @@ impl<E: Env, S: FileService> Files<E, S> {
     pub fn open(&self, inode: InodeId, class: StorageClass, size: Size) -> OpenFile<E, S> {
         let file = {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            match open.get(&inode).and_then(Weak::upgrade) {
+            match open.find(inode) {
                 Some(file) => {
                     file.learn(class, size);
                     file
                 }
-                None => {
-                    open.retain(|_, file| file.strong_count() > 0);
-                    let file = Arc::new(Shared::new(self.mounted.clone(), inode, class, size));
-                    open.insert(inode, Arc::downgrade(&file));
-                    file
-                }
+                None => open.add(&self.mounted, inode, class, size),
             }
         };
         OpenFile::new(self.clone(), file)
@@ -154,14 +194,14 @@ impl<E: Env, S: FileService> Files<E, S> {
     }
 
     fn find(&self, inode: InodeId) -> Option<Arc<Shared<E, S>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).get(&inode).and_then(Weak::upgrade)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).find(inode)
     }
 
     /// Sends whatever is dirty in any file on its way: somebody waits for room.
     fn depart_all(&self) {
         let files: Vec<Arc<Shared<E, S>>> = {
             let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            open.values().filter_map(Weak::upgrade).collect()
+            open.entries.values().filter_map(|entry| entry.file.upgrade()).collect()
         };
         for file in files {
             file.depart();

@@ -8,7 +8,7 @@ use mooseng_core::time::WallTime;
 use std::future::Future;
 
 /// How long a file is, and the version of its inode that says so.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Size {
     pub bytes: u64,
     pub version: u64,

@@ -14,10 +14,12 @@
 use super::dirty::{Dirty, Run};
 use super::error::FileError;
 use super::map::Maps;
+use super::service::Size;
 use futures::channel::oneshot;
 use mooseng_core::extent::{COMMIT_EXTENTS_MAX, COMMIT_SLICES_MAX};
 use mooseng_core::{plant, probe};
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// More runs than this do not wait for more: a batch of them fits a commit, cut at chunks or not.
 pub(super) const RUNS_MAX: usize = 128;
@@ -30,6 +32,20 @@ struct Batch {
     runs: Vec<Run>,
 }
 
+/// How long a file is, as far as this mount knows, open or not.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known(Arc<Mutex<Size>>);
+
+impl Known {
+    pub(super) fn size(&self) -> Size {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, size: Size) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = size;
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct State {
     dirty: Dirty,
@@ -38,6 +54,8 @@ pub(super) struct State {
     /// The length that was committed last, as far as is known, and the version that said so.
     size: u64,
     version: u64,
+    /// The same, for whoever opens the file when all this is gone.
+    known: Known,
     /// Grows with whatever makes maps, and what was read by them, void.
     pub(super) generation: u64,
     /// How often it was cut, here or elsewhere, as far as is known here.
@@ -51,7 +69,14 @@ pub(super) struct State {
 impl State {
     pub(super) fn new(size: u64, version: u64) -> Self {
         const { assert!(RUNS_MAX < COMMIT_SLICES_MAX && 2 * RUNS_MAX < COMMIT_EXTENTS_MAX) };
-        Self { size, version, ..Self::default() }
+        let known = Known::default();
+        known.tell(Size { bytes: size, version });
+        Self { size, version, known, ..Self::default() }
+    }
+
+    /// What is known of the file's length, which outlives this.
+    pub(super) fn known(&self) -> Known {
+        self.known.clone()
     }
 
     /// How long the file is to whoever looks through this mount.
@@ -79,6 +104,7 @@ impl State {
             let size = plant!("length-never-shrinks", size, size.max(self.size));
             self.cuts += u64::from(size < self.size);
             (self.size, self.version) = (size, version);
+            self.known.tell(Size { bytes: size, version });
         }
     }
 

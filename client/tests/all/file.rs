@@ -458,3 +458,29 @@ fn numbers_that_lie_idle_are_given_back() {
     });
     assert!(cluster.books.lock().unwrap().abandoned.len() > 20);
 }
+
+/// One hand asks to open a file, another closes it, and only then is the first one answered: what that
+/// answer says is older than what the mount knows.
+#[test]
+fn an_open_that_was_answered_late_sees_what_was_closed_here() {
+    let mut cluster = Cluster::new(21, 3, small());
+    let mount = cluster.mount.clone();
+    cluster.run(&mount, |mount| async move {
+        let asked = Size { bytes: 0, version: 0 };
+        let file = mount.open(1, "copies=2");
+        file.write(0, &[1; 500]).await.unwrap();
+        file.flush().await.unwrap();
+        drop(file);
+        let late = mount.files.open(inode(1), "copies=2".parse().unwrap(), asked);
+        assert_eq!(late.read(0, 1_000).await.unwrap(), [1; 500][..]);
+        drop(late);
+        let cut_elsewhere = {
+            let mut books = mount.books.lock().unwrap();
+            let file = books.files.get_mut(&inode(1)).unwrap();
+            (file.size, file.version) = (0, file.version + 1);
+            Size { bytes: 0, version: file.version }
+        };
+        let cut = mount.files.open(inode(1), "copies=2".parse().unwrap(), cut_elsewhere);
+        assert!(cut.read(0, 1_000).await.unwrap().is_empty(), "what is newer counts");
+    });
+}
