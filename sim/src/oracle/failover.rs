@@ -15,7 +15,8 @@ use std::time::Duration;
 /// The group has to have been left in peace for this long before a failure counts as its only one.
 const CALM: Duration = Duration::from_secs(2);
 
-/// A client that went away this long before is no excuse: what it was lent has run out, and everybody knows.
+/// A client that went away this long before is no excuse: what it was lent has run out, and the log says so.
+/// A leader that has led for less may have had to wait for that itself.
 const MOURNED: Duration = Duration::from_secs(7);
 
 /// A change of leader is measured if somebody wanted to write this soon after the loss.
@@ -51,8 +52,9 @@ pub struct Failover {
     down: BTreeMap<Member, Down>,
     /// Since when nothing else is wrong; `None` while something is.
     calm_since: Option<Instant>,
-    /// Until when a client's end is an excuse.
+    /// Until when a client's end is an excuse, and whether there was one.
     mourned: Instant,
+    mourns: bool,
     episode: Option<Episode>,
     /// Changes that were called and have not ended.
     writes: BTreeMap<usize, Instant>,
@@ -67,6 +69,7 @@ impl Failover {
             down: BTreeMap::new(),
             calm_since: Some(Instant::ZERO),
             mourned: Instant::ZERO,
+            mourns: false,
             episode: None,
             writes: BTreeMap::new(),
         }
@@ -77,6 +80,7 @@ impl Failover {
         if let Member::Client(_) = node {
             self.episode = None;
             self.mourned = at + MOURNED;
+            self.mourns = true;
             return;
         }
         let alone = self.episode.is_none() && self.down.is_empty();
@@ -151,6 +155,9 @@ impl Oracle for Failover {
         match seen.sight {
             Sight::Event { node, event: Event::Elected { .. } } => {
                 self.leader = Some(node);
+                if self.mourns {
+                    self.mourned = self.mourned.max(seen.at + MOURNED);
+                }
                 if let Some(episode) = &mut self.episode {
                     episode.replaced |= episode.leader != node;
                 }
