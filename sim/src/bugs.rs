@@ -30,7 +30,6 @@ pub const BUGS: &[Bug] = &[
     },
     Bug { name: "append-without-term-check", oracles: &["leaders", "replicas", "durable", "linearizable"] },
     Bug { name: "apply-reads-ambient-counter", oracles: &["tree", "linearizable", "replicas", "durable"] },
-    Bug { name: "cache-outlives-its-leases", oracles: &["linearizable"] },
     Bug { name: "call-number-reused", oracles: &["durable", "linearizable", "exactly-once"] },
     Bug { name: "commit-accepts-condemned-slice", oracles: &["data", "linearizable", "replicas", "durable"] },
     Bug { name: "chown-keeps-setuid", oracles: &["tree", "linearizable", "replicas", "durable"] },
@@ -290,6 +289,7 @@ const CACHE: &str = "client/src/cache/tests.rs";
 pub const BUGS_ELSEWHERE: &[(&str, &str)] = &[
     ("commit-before-parts-durable", "client/tests/all/plants.rs"),
     ("fsync-forgets-failed-flush", "client/tests/all/plants.rs"),
+    ("cache-outlives-its-leases", CACHE),
     ("cached-listing-shown-to-all", CACHE),
     ("lease-that-was-recalled-kept", CACHE),
     ("pages-outlive-their-version", "client/src/mount/pages.rs"),
