@@ -21,12 +21,10 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 use tokio::runtime;
 
-/// For how long the kernel may believe a name of which nobody would tell it that it changes: not at all. So
-/// it is looked up again in every path, and its attributes come with it.
-const NAME_BELIEVED: Duration = Duration::ZERO;
-/// For how long it may believe such attributes: for the rest of the system call that looked the path up. The
-/// kernel rounds it up to a tick of its clock or two, 8 ms at most. Without it each call asks twice.
-const ATTR_BELIEVED: Duration = Duration::from_nanos(1);
+/// For how long the kernel may believe a name or attributes of which nobody would tell it that they change:
+/// not at all. It asks once more in one system call than it must, then: the shortest time that it could be
+/// given instead is a tick of its clock or two, in which another mount can change a file and close it.
+const NOT_BELIEVED: Duration = Duration::ZERO;
 /// Inode numbers are never used again.
 const GENERATION: Generation = Generation(0);
 
@@ -163,7 +161,7 @@ impl Teller {
             Ok(attr) => {
                 let mut telling = self.kernel.tell();
                 let lifetime = self.attr_lifetime(&mut telling, &attr);
-                reply.attr(&lifetime.unwrap_or(ATTR_BELIEVED), &attributes(&attr));
+                reply.attr(&lifetime.unwrap_or(NOT_BELIEVED), &attributes(&attr));
             }
             Err(error) => reply.error(error),
         }
@@ -198,7 +196,7 @@ impl Teller {
                     (lifetimes.0.min(lifetimes.1), attributes(attr))
                 }
                 // The kernel looks at nothing but the name of these.
-                None => (NAME_BELIEVED, FileAttr { ino: inode, kind: FileType::Directory, ..NOTHING }),
+                None => (NOT_BELIEVED, FileAttr { ino: inode, kind: FileType::Directory, ..NOTHING }),
             };
             if reply.add(inode, line.offset, name, &lifetime, &attr, GENERATION) {
                 break;
@@ -209,8 +207,8 @@ impl Teller {
 
     /// Of attributes, and of the name that led to them.
     fn lifetimes(&self, telling: &mut Telling<'_>, place: &Place, attr: &Attr) -> (Duration, Duration) {
-        let attributes = self.attr_lifetime(telling, attr).unwrap_or(ATTR_BELIEVED);
-        let name = self.name_lifetime(telling, place, Some(attr.inode)).unwrap_or(NAME_BELIEVED);
+        let attributes = self.attr_lifetime(telling, attr).unwrap_or(NOT_BELIEVED);
+        let name = self.name_lifetime(telling, place, Some(attr.inode)).unwrap_or(NOT_BELIEVED);
         (attributes, name)
     }
 

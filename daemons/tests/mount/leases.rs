@@ -1,9 +1,10 @@
 //! What mounts keep under leases, and that others notice nothing of it.
 
 use super::{Mounted, Second, refused};
+use mooseng_core::chance::{self, Dice};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ fn mounts_answer_from_what_they_were_told_and_agree() {
         let second = Second::start(&mounted.cluster, &[]);
         changes_are_seen_at_once(&mounted, second.point.path());
         bytes_are_those_of_the_last_close(&mounted, second.point.path());
+        lengths_are_those_of_the_last_close(&mounted, second.point.path());
         two_mounts_work_in_one_directory(&mounted, second.point.path(), false);
         two_mounts_work_in_one_directory(&mounted, second.point.path(), true);
     }
@@ -97,6 +99,29 @@ fn bytes_are_those_of_the_last_close(mounted: &Mounted, there: &Path) {
         if let Some(open) = &mut open_here {
             let mut some = [0; 100];
             let _ = open.read(&mut some).expect("it is read");
+        }
+    }
+}
+
+/// Also where mounts take turns so fast that nothing is leased, and nobody looks before he reads or appends.
+fn lengths_are_those_of_the_last_close(mounted: &Mounted, there: &Path) {
+    let paths = [mounted.path("lengths"), there.join("lengths")];
+    fs::write(&paths[0], "").expect("it is made");
+    let mut dice = chance::stream(1, "lengths", 0, 0);
+    let mut length = 0;
+    for round in 0..400 {
+        let path = dice.pick(&paths);
+        if dice.chance(500_000) {
+            let mut open = fs::OpenOptions::new().append(true).open(path).expect("it is there");
+            open.write_all(&[b'x'; 100]).expect("it is written");
+            length += 100;
+        } else {
+            let mut found = String::new();
+            fs::File::open(path).expect("it is there").read_to_string(&mut found).expect("it is read");
+            assert_eq!((found.len(), found.find('\0')), (length, None), "round {round}");
+        }
+        if dice.chance(200_000) {
+            assert_eq!(fs::metadata(dice.pick(&paths)).expect("it is there").len(), length as u64);
         }
     }
 }
