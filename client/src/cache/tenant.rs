@@ -10,7 +10,8 @@ use mooseng_core::time::Instant;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Whoever keeps answers beyond the session, for as long as the [`Cache`] confirms them.
+/// Whoever keeps answers beyond the session, for as long as the [`Cache`] confirms them. It may ask the cache
+/// under a lock of its own, so it is told nothing while the cache is locked.
 pub trait Beyond: Send + Sync + 'static {
     /// The attributes of these are about to change: nothing is kept of them that was told before now. Never
     /// waits.
@@ -24,11 +25,7 @@ pub trait Beyond: Send + Sync + 'static {
 /// A handle; clones share the cache.
 #[derive(Clone)]
 pub struct Cache {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    inner: Mutex<Inner>,
+    inner: Arc<Mutex<Inner>>,
 }
 
 struct Inner {
@@ -41,12 +38,12 @@ struct Inner {
 impl Cache {
     pub(crate) fn new(config: CacheConfig) -> Self {
         let inner = Inner { table: Table::new(config), tenancy: 0, beyond: None };
-        Self { shared: Arc::new(Shared { inner: Mutex::new(inner) }) }
+        Self { inner: Arc::new(Mutex::new(inner)) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing panics while it holds the lock; if something did, the table is whole all the same.
-        self.shared.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on this is told of what is dropped.
@@ -72,13 +69,13 @@ impl Cache {
 
     /// A session begins: what the last one learned is forgotten. The future ends when everybody has.
     pub(crate) fn let_to(&self) -> (Tenant, BoxFuture<'static, ()>) {
-        let (tenancy, dropped) = {
+        let tenancy = {
             let mut inner = self.lock();
             inner.tenancy += 1;
-            (inner.tenancy, inner.table.forget())
+            inner.tenancy
         };
         let tenant = Tenant { cache: self.clone(), tenancy };
-        let forgotten = tenant.forget_beyond(dropped);
+        let forgotten = tenant.forget();
         (tenant, forgotten)
     }
 }
@@ -96,9 +93,21 @@ impl Tenant {
     }
 
     /// `None` if it is another session's.
+    fn lock(&self) -> Option<MutexGuard<'_, Inner>> {
+        Some(self.cache.lock()).filter(|inner| inner.tenancy == self.tenancy)
+    }
+
     fn with<R>(&self, work: impl FnOnce(&mut Table) -> R) -> Option<R> {
-        let mut inner = self.cache.lock();
-        (inner.tenancy == self.tenancy).then(|| work(&mut inner.table))
+        self.lock().map(|mut inner| work(&mut inner.table))
+    }
+
+    /// The future ends when everybody has forgotten what is dropped.
+    fn dropping(&self, drop: impl FnOnce(&mut Table) -> Dropped) -> BoxFuture<'static, ()> {
+        let dropped = self.lock().map(|mut inner| (drop(&mut inner.table), inner.beyond.clone()));
+        match dropped {
+            Some((dropped, Some(beyond))) if dropped != Dropped::These(Vec::new()) => beyond.forget(dropped),
+            _ => ready(()).boxed(),
+        }
     }
 
     pub(crate) fn answer(&self, caller: &Caller, query: &Query, now: Instant) -> Option<Answered> {
@@ -112,8 +121,8 @@ impl Tenant {
 
     /// A change is about to be sent.
     pub(crate) fn begin(&self, op: &Op) -> Option<Changing> {
-        let changing = self.with(|table| table.begin(op))?;
-        let beyond = self.cache.lock().beyond.clone();
+        let (changing, beyond) =
+            self.lock().map(|mut inner| (inner.table.begin(op), inner.beyond.clone()))?;
         if let Some(beyond) = beyond {
             beyond.doubt(&changing.touched);
         }
@@ -130,19 +139,13 @@ impl Tenant {
 
     #[must_use]
     pub(crate) fn change_given_up(&self, changing: Changing) -> BoxFuture<'static, ()> {
-        match self.with(|table| table.change_given_up(changing)) {
-            Some(dropped) => self.forget_beyond(dropped),
-            None => ready(()).boxed(),
-        }
+        self.dropping(|table| table.change_given_up(changing))
     }
 
     /// Everything is forgotten, and the leases are given up with it.
     #[must_use]
     pub(crate) fn forget(&self) -> BoxFuture<'static, ()> {
-        match self.with(Table::forget) {
-            Some(dropped) => self.forget_beyond(dropped),
-            None => ready(()).boxed(),
-        }
+        self.dropping(Table::forget)
     }
 
     /// What the next poll says, and whether leases are held for nothing; `None` if there is nothing to poll
@@ -154,22 +157,11 @@ impl Tenant {
     /// A poll was answered. When the future ends everybody has forgotten what is to be forgotten.
     #[must_use]
     pub(crate) fn polled(&self, asked: Instant, epoch: u64, told: &Recalled) -> BoxFuture<'static, ()> {
-        match self.with(|table| table.polled(asked, epoch, told)) {
-            Some(dropped) => self.forget_beyond(dropped),
-            None => ready(()).boxed(),
-        }
+        self.dropping(|table| table.polled(asked, epoch, told))
     }
 
     pub(crate) fn dealt_with(&self, epoch: u64, number: u64) {
         self.with(|table| table.dealt_with(epoch, number));
-    }
-
-    fn forget_beyond(&self, dropped: Dropped) -> BoxFuture<'static, ()> {
-        let beyond = self.cache.lock().beyond.clone();
-        match beyond {
-            Some(beyond) if dropped != Dropped::These(Vec::new()) => beyond.forget(dropped),
-            _ => ready(()).boxed(),
-        }
     }
 }
 
