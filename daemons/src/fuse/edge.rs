@@ -88,6 +88,41 @@ impl Edge {
             answer(done);
         });
     }
+
+    /// The same with what the work needs, of which it has a copy each time that it is done. What makes no sense
+    /// is answered at once.
+    pub(super) fn serve_with<A, T, F>(
+        &self,
+        request: &Request,
+        needed: Result<A, FsError>,
+        work: impl Fn(Shared, Caller, A) -> F + Send + Sync + 'static,
+        answer: impl FnOnce(Result<T, Errno>) + Send + 'static,
+    ) where
+        A: Clone + Send + Sync + 'static,
+        T: Send,
+        F: Future<Output = Result<T, FsError>> + Send + 'static,
+    {
+        match needed {
+            Ok(needed) => {
+                self.serve(request, move |mount, caller| work(mount, caller, needed.clone()), answer);
+            }
+            Err(error) => answer(Err(errno(&error))),
+        }
+    }
+
+    /// The same, and tells the kernel what the name leads to then.
+    pub(super) fn serve_entry<F>(
+        &self,
+        request: &Request,
+        place: Place,
+        work: impl Fn(Shared, Caller, (InodeId, Name)) -> F + Send + Sync + 'static,
+        reply: ReplyEntry,
+    ) where
+        F: Future<Output = Result<Attr, FsError>> + Send + 'static,
+    {
+        let (teller, at) = (self.teller(), place.clone());
+        self.serve_with(request, place, work, move |done| teller.entry(reply, &at, done));
+    }
 }
 
 /// The kernel does not say which supplementary groups a process has, and they seldom matter: they are

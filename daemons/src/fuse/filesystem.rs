@@ -57,16 +57,10 @@ impl Filesystem for Edge {
     }
 
     fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let place = place(parent, name);
-        let (teller, at) = (self.teller(), place.clone());
-        let work = move |mount: Shared, caller| {
-            let place = place.clone();
-            async move {
-                let (parent, name) = place?;
-                mount.lookup(&caller, parent, name).await
-            }
+        let work = move |mount: Shared, caller, (parent, name)| async move {
+            mount.lookup(&caller, parent, name).await
         };
-        self.serve(request, work, move |done| teller.entry(reply, &at, done));
+        self.serve_entry(request, place(parent, name), work, reply);
     }
 
     fn getattr(&self, request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
@@ -133,17 +127,11 @@ impl Filesystem for Edge {
         rdev: u32,
         reply: ReplyEntry,
     ) {
-        let place = place(parent, name);
-        let (teller, at) = (self.teller(), place.clone());
-        let work = move |mount: Shared, caller| {
-            let place = place.clone();
-            async move {
-                let (parent, name) = place?;
-                let kind = kind_of(mode).ok_or(FsError::Refused(Refusal::Invalid))?;
-                mount.mknod(&caller, parent, name, NewInode { kind, mode: permissions(mode), rdev }).await
-            }
+        let work = move |mount: Shared, caller, (parent, name)| async move {
+            let kind = kind_of(mode).ok_or(FsError::Refused(Refusal::Invalid))?;
+            mount.mknod(&caller, parent, name, NewInode { kind, mode: permissions(mode), rdev }).await
         };
-        self.serve(request, work, move |done| teller.entry(reply, &at, done));
+        self.serve_entry(request, place(parent, name), work, reply);
     }
 
     fn mkdir(
@@ -155,40 +143,24 @@ impl Filesystem for Edge {
         _umask: u32,
         reply: ReplyEntry,
     ) {
-        let place = place(parent, name);
-        let (teller, at) = (self.teller(), place.clone());
-        let work = move |mount: Shared, caller| {
-            let place = place.clone();
-            async move {
-                let (parent, name) = place?;
-                mount.mkdir(&caller, parent, name, permissions(mode)).await
-            }
+        let work = move |mount: Shared, caller, (parent, name)| async move {
+            mount.mkdir(&caller, parent, name, permissions(mode)).await
         };
-        self.serve(request, work, move |done| teller.entry(reply, &at, done));
+        self.serve_entry(request, place(parent, name), work, reply);
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let place = place(parent, name);
-        let work = move |mount: Shared, caller| {
-            let place = place.clone();
-            async move {
-                let (parent, name) = place?;
-                mount.unlink(&caller, parent, name).await
-            }
+        let work = move |mount: Shared, caller, (parent, name)| async move {
+            mount.unlink(&caller, parent, name).await
         };
-        self.serve(request, work, |done| empty(reply, done));
+        self.serve_with(request, place(parent, name), work, |done| empty(reply, done));
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let place = place(parent, name);
-        let work = move |mount: Shared, caller| {
-            let place = place.clone();
-            async move {
-                let (parent, name) = place?;
-                mount.rmdir(&caller, parent, name).await
-            }
+        let work = move |mount: Shared, caller, (parent, name)| async move {
+            mount.rmdir(&caller, parent, name).await
         };
-        self.serve(request, work, |done| empty(reply, done));
+        self.serve_with(request, place(parent, name), work, |done| empty(reply, done));
     }
 
     fn symlink(
@@ -199,17 +171,12 @@ impl Filesystem for Edge {
         target: &Path,
         reply: ReplyEntry,
     ) {
-        let place = place(parent, link_name);
         let target = Target::new(Bytes::copy_from_slice(target.as_os_str().as_bytes()));
-        let (teller, at) = (self.teller(), place.clone());
-        let work = move |mount: Shared, caller| {
-            let (place, target) = (place.clone(), target.clone());
-            async move {
-                let (parent, name) = place?;
-                mount.symlink(&caller, parent, name, target?).await
-            }
+        let work = move |mount: Shared, caller, (parent, name)| {
+            let target = target.clone();
+            async move { mount.symlink(&caller, parent, name, target?).await }
         };
-        self.serve(request, work, move |done| teller.entry(reply, &at, done));
+        self.serve_entry(request, place(parent, link_name), work, reply);
     }
 
     fn rename(
@@ -222,7 +189,6 @@ impl Filesystem for Edge {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let (source, target) = (place(parent, name), place(newparent, newname));
         let mode = match flags {
             flags if flags.is_empty() => Ok(RenameMode::Replace),
             RenameFlags::RENAME_NOREPLACE => Ok(RenameMode::Keep),
@@ -230,24 +196,18 @@ impl Filesystem for Edge {
             // RENAME_WHITEOUT makes devices for overlays to find; and no two flags go together.
             _ => Err(FsError::Refused(Refusal::Invalid)),
         };
-        let work = move |mount: Shared, caller| {
-            let (source, target, mode) = (source.clone(), target.clone(), mode.clone());
-            async move { mount.rename(&caller, source?, target?, mode?).await }
+        let needed = || Ok((place(parent, name)?, place(newparent, newname)?, mode?));
+        let work = move |mount: Shared, caller, (source, target, mode)| async move {
+            mount.rename(&caller, source, target, mode).await
         };
-        self.serve(request, work, |done| empty(reply, done));
+        self.serve_with(request, needed(), work, |done| empty(reply, done));
     }
 
     fn link(&self, request: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {
-        let place = place(newparent, newname);
-        let (teller, at) = (self.teller(), place.clone());
-        let work = move |mount: Shared, caller| {
-            let place = place.clone();
-            async move {
-                let (parent, name) = place?;
-                mount.link(&caller, known(ino)?, parent, name).await
-            }
+        let work = move |mount: Shared, caller, (parent, name)| async move {
+            mount.link(&caller, known(ino)?, parent, name).await
         };
-        self.serve(request, work, move |done| teller.entry(reply, &at, done));
+        self.serve_entry(request, place(newparent, newname), work, reply);
     }
 
     fn setxattr(
@@ -260,28 +220,22 @@ impl Filesystem for Edge {
         _position: u32,
         reply: ReplyEmpty,
     ) {
-        let name = XattrName::new(Bytes::copy_from_slice(name.as_bytes()));
-        let value = Bytes::copy_from_slice(value);
-        let work = move |mount: Shared, caller| {
-            let (name, value) = (name.clone(), value.clone());
-            async move {
-                let mode = xattr_mode(flags).ok_or(FsError::Refused(Refusal::Invalid))?;
-                mount.setxattr(&caller, known(ino)?, name?, value, mode).await
-            }
+        let needed = || {
+            let mode = xattr_mode(flags).ok_or(FsError::Refused(Refusal::Invalid))?;
+            let name = XattrName::new(Bytes::copy_from_slice(name.as_bytes()))?;
+            Ok((name, Bytes::copy_from_slice(value), mode))
         };
-        self.serve(request, work, |done| empty(reply, done));
+        let work = move |mount: Shared, caller, (name, value, mode)| async move {
+            mount.setxattr(&caller, known(ino)?, name, value, mode).await
+        };
+        self.serve_with(request, needed(), work, |done| empty(reply, done));
     }
 
     fn getxattr(&self, request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
-        let name = match xattr_there(name.as_bytes()) {
-            Ok(name) => name,
-            Err(error) => return reply.error(errno(&error)),
+        let work = move |mount: Shared, caller, name| async move {
+            mount.getxattr(&caller, known(ino)?, name).await
         };
-        let work = move |mount: Shared, caller| {
-            let name = name.clone();
-            async move { mount.getxattr(&caller, known(ino)?, name).await }
-        };
-        self.serve(request, work, move |done| sized(reply, size, done));
+        self.serve_with(request, xattr_there(name.as_bytes()), work, move |done| sized(reply, size, done));
     }
 
     fn listxattr(&self, request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
@@ -290,12 +244,10 @@ impl Filesystem for Edge {
     }
 
     fn removexattr(&self, request: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let name = xattr_there(name.as_bytes());
-        let work = move |mount: Shared, caller| {
-            let name = name.clone();
-            async move { mount.removexattr(&caller, known(ino)?, name?).await }
+        let work = move |mount: Shared, caller, name| async move {
+            mount.removexattr(&caller, known(ino)?, name).await
         };
-        self.serve(request, work, |done| empty(reply, done));
+        self.serve_with(request, xattr_there(name.as_bytes()), work, |done| empty(reply, done));
     }
 
     fn access(&self, request: &Request, ino: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
@@ -329,14 +281,11 @@ impl Filesystem for Edge {
     ) {
         let place = place(parent, name);
         let (teller, at) = (self.teller(), place.clone());
-        let work = move |mount: Shared, caller| {
-            let place = place.clone();
-            async move {
-                let exclusive = flags & O_EXCL != 0;
-                mount.create(&caller, place?, permissions(mode), open_mode(flags), exclusive).await
-            }
+        let exclusive = flags & O_EXCL != 0;
+        let work = move |mount: Shared, caller, place| async move {
+            mount.create(&caller, place, permissions(mode), open_mode(flags), exclusive).await
         };
-        self.serve(request, work, move |done| teller.created(reply, &at, done));
+        self.serve_with(request, place, work, move |done| teller.created(reply, &at, done));
     }
 
     fn read(
@@ -379,12 +328,10 @@ impl Filesystem for Edge {
             Some(Err(error)) => return reply.error(errno(&error)),
             None => {}
         }
-        let data = Bytes::copy_from_slice(data);
-        let work = move |mount: Shared, _| {
-            let data = data.clone();
-            async move { mount.write(handle, offset, &data, drops).await }
+        let work = move |mount: Shared, _, data: Bytes| async move {
+            mount.write(handle, offset, &data, drops).await
         };
-        self.serve(request, work, move |done| match done {
+        self.serve_with(request, Ok(Bytes::copy_from_slice(data)), work, move |done| match done {
             Ok(()) => reply.written(length),
             Err(error) => reply.error(error),
         });
