@@ -4,7 +4,7 @@
 
 use super::workload::{Client, Stop, Walker};
 use crate::machine::SimEnv;
-use crate::model::contents::{Change, Read, bytes_of};
+use crate::model::contents::{Change, Ledger, Moment, Read, bytes_of};
 use crate::oracle::Sight;
 use crate::plan::{Action, Budget, Plan};
 use mooseng_client::ClientError;
@@ -105,8 +105,8 @@ struct Open {
     file: OpenFile<SimEnv, Asking>,
     /// Tells it from whatever else was opened in the run.
     handle: u64,
-    /// When the opening began, in true time.
-    opened: Instant,
+    /// When the opening began.
+    opened: Moment,
     /// As many servers as the faults of this run may damage, its class may lose.
     survives: bool,
 }
@@ -135,6 +135,10 @@ impl Files {
 
     fn now(&self) -> Instant {
         self.client.watch.record.now()
+    }
+
+    fn moment(&self) -> Moment {
+        self.client.watch.record.ledger(Ledger::moment)
     }
 
     fn say(&self, what: impl FnOnce() -> String) {
@@ -200,7 +204,7 @@ impl Files {
     }
 
     async fn open(&self, walker: &Walker<'_>, inode: InodeId) -> Result<Arc<Open>, Stop> {
-        let opened = self.now();
+        let opened = self.moment();
         let access = Access::READ.and(Access::WRITE);
         match walker.ask(Query::Access { inode, access }).await?.outcome {
             Ok(Answer::Attr(attr)) if inode.kind() == mooseng_core::id::IdKind::File => {
@@ -210,7 +214,7 @@ impl Files {
         }
     }
 
-    fn add(&self, attr: &Attr, opened: Instant) -> Arc<Open> {
+    fn add(&self, attr: &Attr, opened: Moment) -> Arc<Open> {
         let file = self.files.open(attr.inode, attr.class, attr.into());
         let handle = self.client.watch.record.handle();
         self.say(|| format!("opens {:?}, {} bytes, as handle {handle}", attr.inode, attr.size));
@@ -228,14 +232,14 @@ impl Files {
     }
 
     async fn put(&self, open: &Open, offset: u64, length: u32) {
-        let (file, begun, record) = (open.file.inode(), self.now(), &self.client.watch.record);
+        let (file, begun, record) = (open.file.inode(), self.moment(), &self.client.watch.record);
         let change = Change::Write { offset, length: u64::from(length) };
         let number = self.client.number;
         let stamp = record.ledger(|ledger| ledger.begin(file, number, open.handle, change, begun));
         self.say(|| format!("handle {}: change {stamp} writes {length} bytes at {offset}", open.handle));
         match open.file.write(offset, &bytes_of(stamp, offset, length as usize)).await {
             Ok(()) => {
-                let now = self.now();
+                let now = self.moment();
                 record.ledger(|ledger| ledger.taken(file, stamp, now));
             }
             Err(error) => self.give_up(open, "write", &error),
@@ -243,11 +247,11 @@ impl Files {
     }
 
     async fn keep(&self, open: &Open, verb: &str) {
-        let (file, begun, record) = (open.file.inode(), self.now(), &self.client.watch.record);
+        let (file, begun, record) = (open.file.inode(), self.moment(), &self.client.watch.record);
         let kept = if verb == "close" { open.file.flush().await } else { open.file.fsync().await };
         match kept {
             Ok(()) => {
-                let now = self.now();
+                let now = self.moment();
                 record.ledger(|ledger| ledger.kept(file, open.handle, begun, now));
                 self.say(|| format!("{verb} of handle {} is acknowledged", open.handle));
             }
@@ -256,14 +260,14 @@ impl Files {
     }
 
     async fn cut(&self, open: &Open, size: u64) {
-        let (file, begun, record) = (open.file.inode(), self.now(), &self.client.watch.record);
+        let (file, begun, record) = (open.file.inode(), self.moment(), &self.client.watch.record);
         let number = self.client.number;
         let change = Change::Cut { size };
         let stamp = record.ledger(|ledger| ledger.begin(file, number, open.handle, change, begun));
         self.say(|| format!("handle {}: change {stamp} cuts at {size}", open.handle));
         match open.file.truncate(size).await {
             Ok(()) => {
-                let now = self.now();
+                let now = self.moment();
                 record.ledger(|ledger| ledger.cut(file, stamp, now));
             }
             Err(error) => self.give_up(open, "cut", &error),
@@ -272,14 +276,15 @@ impl Files {
 
     /// Reads, and shows the judge what came of it.
     async fn get(&self, open: &Open, offset: u64, wanted: u64, last: bool) -> Result<(), FileError> {
-        let (file, began) = (open.file.inode(), self.now());
+        let (file, began) = (open.file.inode(), self.moment());
         let result = open.file.read(offset, wanted as usize).await;
-        let (ended, record, client) = (self.now(), &self.client.watch.record, self.client.number);
+        let (ended, record, client) = (self.moment(), &self.client.watch.record, self.client.number);
         match &result {
             Ok(bytes) => {
                 self.say(|| format!("handle {}: reads {} bytes at {offset}", open.handle, bytes.len()));
                 let read = Read { file, client, opened: open.opened, began, ended, offset, wanted, bytes };
-                record.judge(|judge| ((), judge.read(ended, client, &read, last)));
+                let at = self.now();
+                record.judge(|judge| ((), judge.read(at, client, &read, last)));
             }
             // Whoever removed it may have done so.
             Err(FileError::Refused(_) | FileError::SessionLost) if !last => {}
@@ -305,7 +310,7 @@ impl Files {
         let record = &self.client.watch.record;
         let files: Vec<InodeId> = record.ledger(|ledger| ledger.files().collect());
         for inode in files {
-            let opened = self.now();
+            let opened = self.moment();
             let attr = match walker.ask(Query::GetAttr { inode }).await?.outcome {
                 Ok(Answer::Attr(attr)) => attr,
                 _ => continue,

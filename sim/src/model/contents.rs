@@ -9,11 +9,14 @@
 
 use mooseng_core::chance::mix;
 use mooseng_core::id::InodeId;
-use mooseng_core::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which change of all that were made, from 1.
 pub type Stamp = u64;
+
+/// A place in the order in which everything happened, also of what happened at one instant.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Moment(u64);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Change {
@@ -54,11 +57,11 @@ struct Entry {
     /// What was open when it was asked for: it answers for what went through it.
     handle: u64,
     change: Change,
-    begun: Instant,
+    begun: Moment,
     /// When its caller went on. A write is then taken in, and no more than that.
-    taken: Option<Instant>,
+    taken: Option<Moment>,
     /// Since when it is known to be durable and seen by whoever opens the file.
-    kept: Option<Instant>,
+    kept: Option<Moment>,
 }
 
 impl Entry {
@@ -81,9 +84,9 @@ pub struct Read<'a> {
     pub file: InodeId,
     pub client: usize,
     /// When the opening began through which it went, and when it began itself.
-    pub opened: Instant,
-    pub began: Instant,
-    pub ended: Instant,
+    pub opened: Moment,
+    pub began: Moment,
+    pub ended: Moment,
     pub offset: u64,
     /// So many bytes were asked for; fewer came where the file ended.
     pub wanted: u64,
@@ -104,6 +107,7 @@ pub enum Verdict {
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     last: Stamp,
+    moments: u64,
     files: BTreeMap<InodeId, Vec<Entry>>,
 }
 
@@ -121,6 +125,12 @@ pub fn bytes_of(stamp: Stamp, offset: u64, length: usize) -> Vec<u8> {
 }
 
 impl Ledger {
+    /// Now: after all that was given before.
+    pub fn moment(&mut self) -> Moment {
+        self.moments += 1;
+        Moment(self.moments)
+    }
+
     /// A change is asked for.
     pub fn begin(
         &mut self,
@@ -128,7 +138,7 @@ impl Ledger {
         client: usize,
         handle: u64,
         change: Change,
-        begun: Instant,
+        begun: Moment,
     ) -> Stamp {
         self.last += 1;
         let entry = Entry { stamp: self.last, client, handle, change, begun, taken: None, kept: None };
@@ -137,14 +147,14 @@ impl Ledger {
     }
 
     /// Its caller goes on: a write is taken in.
-    pub fn taken(&mut self, file: InodeId, stamp: Stamp, at: Instant) {
+    pub fn taken(&mut self, file: InodeId, stamp: Stamp, at: Moment) {
         if let Some(entry) = self.entry(file, stamp) {
             entry.taken = Some(at);
         }
     }
 
     /// A cut was acknowledged.
-    pub fn cut(&mut self, file: InodeId, stamp: Stamp, at: Instant) {
+    pub fn cut(&mut self, file: InodeId, stamp: Stamp, at: Moment) {
         if let Some(entry) = self.entry(file, stamp) {
             (entry.taken, entry.kept) = (Some(at), Some(at));
         }
@@ -152,7 +162,7 @@ impl Ledger {
 
     /// An fsync or a close that began at `begun` was acknowledged: what went through the handle before
     /// is kept.
-    pub fn kept(&mut self, file: InodeId, handle: u64, begun: Instant, at: Instant) {
+    pub fn kept(&mut self, file: InodeId, handle: u64, begun: Moment, at: Moment) {
         for entry in self.files.get_mut(&file).into_iter().flatten() {
             let before = entry.taken.is_some_and(|taken| taken <= begun);
             if entry.handle == handle && before && entry.kept.is_none() {

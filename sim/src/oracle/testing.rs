@@ -3,7 +3,7 @@
 
 use super::{End, FinalChunkServer, FinalReplica, Observation, Oracle, Sight, Violation};
 use crate::history::{Asked, CommitLog, Committed, Ending, History, Request};
-use crate::model::contents::{Change, Ledger, Read, Stamp, Verdict, bytes_of};
+use crate::model::contents::{Change, Ledger, Moment, Read, Stamp, Verdict, bytes_of};
 use crate::model::{Tree, TreeEntry};
 use crate::plan::Member;
 use mooseng_core::class::StorageClass;
@@ -242,16 +242,21 @@ pub(crate) struct Kept {
     ledger: Ledger,
     stamp: Stamp,
     length: u64,
+    /// When it is opened after that, and when it has been read.
+    looked: [Moment; 2],
 }
 
 impl Kept {
     pub(crate) fn new(length: u64) -> Self {
         let (file, mut ledger) = (file(1), Ledger::default());
         let change = Change::Write { offset: 0, length };
-        let stamp = ledger.begin(file, 0, 1, change, Instant::ZERO);
-        ledger.taken(file, stamp, Instant::ZERO);
-        ledger.kept(file, 1, Instant::ZERO, Instant::ZERO);
-        Self { file, ledger, stamp, length }
+        let begun = ledger.moment();
+        let stamp = ledger.begin(file, 0, 1, change, begun);
+        ledger.taken(file, stamp, begun);
+        let kept = ledger.moment();
+        ledger.kept(file, 1, kept, kept);
+        let looked = [ledger.moment(), ledger.moment()];
+        Self { file, ledger, stamp, length, looked }
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
@@ -260,7 +265,7 @@ impl Kept {
 
     /// What is to be said of a read of all of it that brought these bytes.
     pub(crate) fn read(&self, bytes: &[u8]) -> Verdict {
-        let (opened, ended) = (Instant::ZERO + STEP, Instant::ZERO + 2 * STEP);
+        let [opened, ended] = self.looked;
         let (file, wanted) = (self.file, self.length);
         self.ledger.judge(&Read { file, client: 1, opened, began: opened, ended, offset: 0, wanted, bytes })
     }

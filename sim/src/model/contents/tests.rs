@@ -7,8 +7,8 @@ fn file() -> InodeId {
     InodeId::new(0, IdKind::File, Slot::default(), 7).unwrap()
 }
 
-fn at(moment: u64) -> Instant {
-    Instant::from_nanos(moment)
+fn at(moment: u64) -> Moment {
+    Moment(moment)
 }
 
 fn put(ledger: &mut Ledger, client: usize, moment: u64, offset: u64, length: u64) -> Stamp {
