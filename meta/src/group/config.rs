@@ -117,6 +117,9 @@ impl GroupConfig {
             check_quorum: true,
             pre_vote: true,
             read_only_option: raft::ReadOnlyOption::Safe,
+            // Followers learn what is committed with the next entries or the next heartbeat: a message to each
+            // of them, and its answer, for every change alone cost more than they are worth.
+            skip_bcast_commit: true,
             ..raft::Config::default()
         }
     }

@@ -211,7 +211,9 @@ fn a_lost_server_comes_back_as_another_replica() {
     }
     t.crash(2);
     t.put(1, "b");
-    assert_eq!(t.state(4), "a b", "the newcomer counts");
+    assert_eq!(t.state(1), "a b", "the newcomer counts");
+    t.ticks(4);
+    assert_eq!(t.state(4), "a b");
 }
 
 /// What raft-rs drops without a word nobody may be told of as done.

@@ -166,5 +166,6 @@ fn what_only_a_lost_voter_had_keeps_nobody_from_electing() {
     t.inquire();
     let leader = t.elect();
     t.put(leader, "b");
+    t.ticks(4);
     assert_eq!((t.state(2), t.state(3)), ("a b".into(), "a b".into()));
 }
