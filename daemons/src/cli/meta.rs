@@ -20,9 +20,11 @@ use mooseng_meta::state::StateConfig;
 use mooseng_net::rpc::{Channel, ChannelConfig};
 use mooseng_storage::JournalConfig;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -130,8 +132,12 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     end
 }
 
+/// Half of the processors, and the other half for what they hand on to the disks and the kernel: a request
+/// is little work, and to be handed from thread to thread takes it longer than to wait for its turn.
 pub(super) fn runtime() -> Result<Runtime, Failure> {
+    let processors = available_parallelism().map_or(1, NonZero::get);
     Builder::new_multi_thread()
+        .worker_threads(processors.div_ceil(2))
         .enable_all()
         .build()
         .map_err(|error| Failure::Other(format!("no runtime: {error}")))
