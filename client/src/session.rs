@@ -6,7 +6,7 @@ mod holding;
 
 pub use holding::Hold;
 
-use crate::cache::{Cache, CacheConfig, Tenant};
+use crate::cache::{Cache, CacheConfig, Granted, Tenant};
 use crate::error::ClientError;
 use crate::holds::Holds;
 use crate::window::Window;
@@ -329,8 +329,12 @@ impl<E: Env> Change<E> {
         let Asked { reply, attempts, .. } = asked?;
         let answered = answered(reply.outcome, reply.index)?;
         // Asked again it may have been answered as of long ago.
-        let leased = if attempts == 1 { reply.leased } else { Vec::new() };
-        touching.changed(op, &answered, &caching::granted(reply.lease_epoch, leased));
+        let mut granted = Granted::default();
+        if attempts == 1 {
+            granted = caching::granted(reply.lease_epoch, reply.leased);
+            granted.attrs = reply.attrs.into_iter().filter_map(|attr| attr.try_into().ok()).collect();
+        }
+        touching.changed(op, &answered, &granted);
         Ok(answered)
     }
 }

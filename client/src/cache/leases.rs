@@ -12,6 +12,7 @@
 //! ```
 
 use mooseng_core::id::InodeId;
+use mooseng_core::namespace::Attr;
 use mooseng_core::time::Instant;
 use mooseng_core::{plant, probe};
 use std::collections::BTreeMap;
@@ -37,6 +38,8 @@ pub struct Recalled {
 pub struct Granted {
     pub epoch: u64,
     pub inodes: Vec<InodeId>,
+    /// What those of them are like that the answer itself does not tell of, as far as it came with that.
+    pub attrs: Vec<Attr>,
 }
 
 /// Where a request stands among everything that happens to leases.

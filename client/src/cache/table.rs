@@ -282,6 +282,12 @@ impl Table {
             self.edit(parent, *index, |known| known.directory().learn(name, leads_to));
         }
         self.learn_attr(&answered.outcome, *index, &kept);
+        for attr in &granted.attrs {
+            if plant!("told-beside-and-kept-anyway", kept.contains(&attr.inode), true) {
+                probe!("attributes come with the answer to a change");
+                self.edit(attr.inode, *index, |known| known.learn_attr(attr));
+            }
+        }
         if let Some(made) = leads_to
             && makes(op)
             && kept.contains(&made)

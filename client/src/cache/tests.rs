@@ -61,7 +61,7 @@ fn answered(outcome: Outcome, index: u64) -> Answered {
 }
 
 fn granted(inodes: &[InodeId]) -> Granted {
-    Granted { epoch: EPOCH, inodes: inodes.to_vec() }
+    Granted { epoch: EPOCH, inodes: inodes.to_vec(), attrs: Vec::new() }
 }
 
 fn told(number: u64, inodes: &[InodeId]) -> Recalled {
@@ -127,7 +127,7 @@ fn what_came_without_a_lease_is_not_kept() {
     assert_eq!(seen(&mut table, &Caller::ROOT, &lookup(parent, "a")), None);
     assert!(seen(&mut table, &Caller::ROOT, &Query::GetAttr { inode: child }).is_some());
     let sent = table.ask();
-    let foreign = Granted { epoch: EPOCH + 1, inodes: vec![parent] };
+    let foreign = Granted { epoch: EPOCH + 1, ..granted(&[parent]) };
     let there = answered(Ok(Answer::Attr(attr(parent))), 10);
     table.learn(sent, &Caller::ROOT, &Query::GetAttr { inode: parent }, &there, &foreign);
     assert_eq!(seen(&mut table, &Caller::ROOT, &Query::GetAttr { inode: parent }), None, "another epoch");
@@ -171,7 +171,7 @@ fn another_epoch_drops_everything_and_so_does_forgetting() {
     assert_eq!(table.poll(), (EPOCH + 1, 1));
     assert_eq!(seen(&mut table, &Caller::ROOT, &Query::GetAttr { inode: child }), None);
     let there = answered(Ok(Answer::Attr(attr(child))), 12);
-    let leased = Granted { epoch: EPOCH + 1, inodes: vec![child] };
+    let leased = Granted { epoch: EPOCH + 1, ..granted(&[child]) };
     let query = Query::GetAttr { inode: child };
     table.learn(sent, &Caller::ROOT, &query, &there, &leased);
     assert_eq!(seen(&mut table, &Caller::ROOT, &query), None, "asked for before");
@@ -254,6 +254,26 @@ fn a_change_of_our_own_drops_what_it_changes_and_keeps_the_rest() {
     assert_eq!(seen(&mut table, &Caller::ROOT, &Query::GetAttr { inode: parent }), None);
     let known = table.answer(&owner, &lookup(parent, "b"), at(1)).unwrap();
     assert_eq!(known.index, 20, "it is true where the change took effect, too");
+}
+
+/// A directory whose change was answered with what it is like now, and recalled meanwhile if so wanted.
+fn told_beside(recalled: bool) -> Option<Outcome> {
+    let (mut table, parent, _) = with_a_file();
+    let op = Op::Unlink { parent, name: name("a") };
+    let changing = table.begin(&op);
+    if recalled {
+        table.polled(at(10), EPOCH, &told(4, &[parent]));
+    }
+    let now = Granted { attrs: vec![Attr { version: 7, ..attr(parent) }], ..granted(&[parent]) };
+    table.changed(changing, &op, &answered(Ok(Answer::Done), 20), &now);
+    seen(&mut table, &Caller::ROOT, &Query::GetAttr { inode: parent })
+}
+
+#[test]
+fn what_a_directory_is_like_after_our_own_change_is_kept_with_its_lease() {
+    let now = Attr { version: 7, ..attr(directory(5)) };
+    assert_eq!(told_beside(false), Some(Ok(Answer::Attr(now))));
+    assert_eq!(told_beside(true), None, "the lease may be the one that was recalled");
 }
 
 #[test]
@@ -444,6 +464,7 @@ const PLANTED: &[(&str, Look)] = &[
         table.begin(&Op::Unlink { parent, name: name("a") });
         seen(&mut table, &Caller::ROOT, &lookup(parent, "a")).is_none()
     }),
+    ("told-beside-and-kept-anyway", || told_beside(true).is_none()),
     ("recalled-lease-kept", || {
         let (mut table, _, child) = with_a_file();
         table.polled(at(10), EPOCH, &told(4, &[child]));

@@ -38,7 +38,7 @@ pub(super) fn is_kept(query: &Query) -> bool {
 
 pub(super) fn granted(epoch: u64, leased: Vec<u64>) -> Granted {
     let inodes = leased.into_iter().filter_map(InodeId::from_raw).collect();
-    Granted { epoch, inodes }
+    Granted { epoch, inodes, attrs: Vec::new() }
 }
 
 /// A change on its way, and what it may touch. Dropped before it was answered, it may yet take effect.

@@ -25,6 +25,7 @@ pub use changes::Changer;
 
 use changes::Changes;
 use mooseng_core::id::{InodeId, SessionId};
+use mooseng_core::namespace::Attr;
 use mooseng_core::time::Instant;
 use mooseng_core::{plant, probe};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -68,6 +69,8 @@ pub struct Lent {
     /// 0 with no inodes.
     pub epoch: u64,
     pub inodes: Vec<InodeId>,
+    /// What those of them are like that the answer itself does not tell of.
+    pub attrs: Vec<Attr>,
 }
 
 /// What a session that waits is answered.
@@ -304,7 +307,7 @@ impl Leases {
         if held.epoch == 0 || now >= held.until || applied < self.unwatched {
             return Lent::default();
         }
-        let mut lent = Lent { epoch: held.epoch, inodes: Vec::new() };
+        let mut lent = Lent { epoch: held.epoch, ..Lent::default() };
         for inode in inodes {
             let changing = plant!("lease-granted-while-changing", self.changes.touch(inode), false);
             let full = held.leases.len() >= LEASES_MAX && !held.leases.contains_key(&inode);

@@ -137,7 +137,8 @@ impl<E: Env> Metadata<E> for Service<E> {
         match self.group()?.change(kind, dropped).await.map_err(status)? {
             Done { reply: Reply::Outcome { outcome, index }, lent, .. } => {
                 let (lease_epoch, leased) = leased(&lent);
-                Ok(MutateReply { outcome: Some((&outcome).into()), index, lease_epoch, leased })
+                let attrs = lent.attrs.iter().map(Into::into).collect();
+                Ok(MutateReply { outcome: Some((&outcome).into()), index, lease_epoch, leased, attrs })
             }
             Done { reply, .. } => Err(refused(&reply)),
         }

@@ -175,11 +175,14 @@ impl<E: Env> Driver<E> {
         if change.epoch != self.leasing.table.epoch(change.session) {
             return Lent::default();
         }
-        let made = if let Answer::Attr(attr) = answer { Some(attr.inode) } else { None };
-        let made = made.filter(|made| !touched.contains(made));
+        let told = if let Answer::Attr(attr) = answer { Some(attr.inode) } else { None };
+        let made = told.filter(|told| !touched.contains(told));
         let mut inodes: Vec<InodeId> = touched.into_iter().chain(made).collect();
         inodes.retain(|inode| self.state.attr(*inode).is_some());
-        self.lend(change.session, inodes)
+        let mut lent = self.lend(change.session, inodes);
+        let untold = lent.inodes.iter().filter(|inode| told != Some(**inode));
+        lent.attrs = untold.filter_map(|inode| self.state.attr(*inode)).collect();
+        lent
     }
 
     /// Leases on what an answer tells of.
