@@ -236,6 +236,37 @@ impl Op {
             Op::AbandonSlices { .. } => [None, None],
         }
     }
+
+    /// The names that it gives or takes, each with the directory it is in: of a rename the source first.
+    pub fn names(&self) -> [Option<(InodeId, &Name)>; 2] {
+        match self {
+            Op::Mkdir { parent, name, .. }
+            | Op::Create { parent, name, .. }
+            | Op::Symlink { parent, name, .. }
+            | Op::Mknod { parent, name, .. }
+            | Op::Link { parent, name, .. }
+            | Op::Unlink { parent, name }
+            | Op::Rmdir { parent, name } => [Some((*parent, name)), None],
+            Op::Rename { source_parent, source_name, target_parent, target_name, .. } => {
+                [Some((*source_parent, source_name)), Some((*target_parent, target_name))]
+            }
+            Op::SetAttr { .. }
+            | Op::GrantSlices { .. }
+            | Op::AbandonSlices { .. }
+            | Op::Commit { .. }
+            | Op::Compact { .. }
+            | Op::Punch { .. }
+            | Op::SetClass { .. }
+            | Op::SetXattr { .. }
+            | Op::RemoveXattr { .. } => [None, None],
+        }
+    }
+
+    /// Does it change nothing that anybody is told of? Slices that are pending are nobody's but the
+    /// session's.
+    pub fn is_of_pending(&self) -> bool {
+        matches!(self, Op::GrantSlices { .. } | Op::AbandonSlices { .. })
+    }
 }
 
 /// The most inodes one session may have open.

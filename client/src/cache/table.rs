@@ -224,12 +224,11 @@ impl Table {
     /// A change is about to be sent: what it may change is dropped.
     pub fn begin(&mut self, op: &Op) -> Changing {
         let mut touched = Vec::new();
-        // These change nothing that anybody is told of.
-        if !matches!(op, Op::GrantSlices { .. } | Op::AbandonSlices { .. }) {
+        if !op.is_of_pending() {
             touched.extend(op.inodes().into_iter().flatten());
         }
         let led_to: Vec<InodeId> =
-            names(op).into_iter().flatten().filter_map(|at| self.leads_to(at)).collect();
+            op.names().into_iter().flatten().filter_map(|at| self.leads_to(at)).collect();
         plant!("own-change-drops-nothing", self.doubt(op, &touched, &led_to), {});
         touched.extend(led_to);
         touched.sort_unstable();
@@ -249,7 +248,7 @@ impl Table {
         for inode in named {
             self.change(*inode, |known| known.doubt(op));
         }
-        for (parent, name) in names(op).into_iter().flatten() {
+        for (parent, name) in op.names().into_iter().flatten() {
             self.change(parent, |known| {
                 if let Some(directory) = &mut known.directory {
                     directory.doubt(name);
@@ -414,31 +413,6 @@ fn shown(outcome: &Outcome) -> Option<InodeId> {
     }
 }
 
-/// The names that a change gives or takes.
-fn names(op: &Op) -> [Option<(InodeId, &Name)>; 2] {
-    match op {
-        Op::Mkdir { parent, name, .. }
-        | Op::Create { parent, name, .. }
-        | Op::Symlink { parent, name, .. }
-        | Op::Mknod { parent, name, .. }
-        | Op::Link { parent, name, .. }
-        | Op::Unlink { parent, name }
-        | Op::Rmdir { parent, name } => [Some((*parent, name)), None],
-        Op::Rename { source_parent, source_name, target_parent, target_name, .. } => {
-            [Some((*source_parent, source_name)), Some((*target_parent, target_name))]
-        }
-        Op::SetAttr { .. }
-        | Op::GrantSlices { .. }
-        | Op::AbandonSlices { .. }
-        | Op::Commit { .. }
-        | Op::Compact { .. }
-        | Op::Punch { .. }
-        | Op::SetClass { .. }
-        | Op::SetXattr { .. }
-        | Op::RemoveXattr { .. } => [None, None],
-    }
-}
-
 /// Does the change make an inode?
 fn makes(op: &Op) -> bool {
     matches!(op, Op::Mkdir { .. } | Op::Create { .. } | Op::Symlink { .. } | Op::Mknod { .. })
@@ -447,7 +421,7 @@ fn makes(op: &Op) -> bool {
 /// A name as it is after a change that was carried out, as far as that tells. Of a rename it does not: a name
 /// that is renamed to another of the same inode stays.
 fn entry_after(op: &Op, made: Option<InodeId>) -> Option<(InodeId, &Name, Option<InodeId>)> {
-    let [Some((parent, name)), None] = names(op) else { return None };
+    let [Some((parent, name)), None] = op.names() else { return None };
     match op {
         Op::Unlink { .. } | Op::Rmdir { .. } => Some((parent, name, None)),
         _ => made.map(|made| (parent, name, Some(made))),

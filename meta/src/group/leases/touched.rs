@@ -9,63 +9,28 @@ use mooseng_core::plant;
 /// A name in a directory, as far as it decides what a change is about.
 pub type Key = (InodeId, Name);
 
-/// The names whose meaning decides what the change touches, or that it gives a meaning.
+/// The names whose meaning decides what the change touches, or that it gives a meaning; each once.
 pub fn keys(op: &Op) -> Vec<Key> {
-    match op {
-        Op::Mkdir { parent, name, .. }
-        | Op::Create { parent, name, .. }
-        | Op::Symlink { parent, name, .. }
-        | Op::Mknod { parent, name, .. }
-        | Op::Unlink { parent, name }
-        | Op::Rmdir { parent, name }
-        | Op::Link { parent, name, .. } => vec![(*parent, name.clone())],
-        Op::Rename { source_parent, source_name, target_parent, target_name, .. } => {
-            let source = (*source_parent, source_name.clone());
-            let target = (*target_parent, target_name.clone());
-            if source == target { vec![source] } else { vec![source, target] }
-        }
-        Op::SetAttr { .. }
-        | Op::GrantSlices { .. }
-        | Op::AbandonSlices { .. }
-        | Op::Commit { .. }
-        | Op::Compact { .. }
-        | Op::Punch { .. }
-        | Op::SetClass { .. }
-        | Op::SetXattr { .. }
-        | Op::RemoveXattr { .. } => Vec::new(),
-    }
+    let names = op.names().into_iter().flatten();
+    let mut keys: Vec<Key> = names.map(|(parent, name)| (parent, name.clone())).collect();
+    keys.dedup();
+    keys
 }
 
 /// The inodes whose attributes, entries, extended attributes or contents the change may change, each
 /// once.
 pub fn touched(state: &State, op: &Op) -> Vec<InodeId> {
-    let found = |parent: &InodeId, name: &Name| state.find(*parent, name).ok().map(|(_, inode)| inode);
-    let mut touched = match op {
-        Op::Mkdir { parent, .. }
-        | Op::Create { parent, .. }
-        | Op::Symlink { parent, .. }
-        | Op::Mknod { parent, .. } => vec![*parent],
-        Op::Unlink { parent, name } | Op::Rmdir { parent, name } => {
-            [*parent].into_iter().chain(found(parent, name)).collect()
-        }
-        Op::Rename { source_parent, source_name, target_parent, target_name, .. } => {
-            let target = found(target_parent, target_name);
-            let target = plant!("replaced-inode-not-recalled", target, None);
-            let inodes = [*source_parent, *target_parent].into_iter();
-            inodes.chain(found(source_parent, source_name)).chain(target).collect()
-        }
-        Op::Link { inode, parent, .. } => vec![*inode, *parent],
-        // The bytes stay the same; what it counts of them does not.
-        Op::Compact { inode, .. }
-        | Op::SetAttr { inode, .. }
-        | Op::Commit { inode, .. }
-        | Op::Punch { inode, .. }
-        | Op::SetClass { inode, .. }
-        | Op::SetXattr { inode, .. }
-        | Op::RemoveXattr { inode, .. } => vec![*inode],
-        // Slices that are pending are nobody's but the session's.
-        Op::GrantSlices { .. } | Op::AbandonSlices { .. } => Vec::new(),
-    };
+    if op.is_of_pending() {
+        return Vec::new();
+    }
+    let mut touched: Vec<InodeId> = op.inodes().into_iter().flatten().collect();
+    // What is there already when a name is given stays as it is: the change is refused.
+    if let Op::Unlink { .. } | Op::Rmdir { .. } | Op::Rename { .. } = op {
+        let [source, target] = op.names();
+        let target = plant!("replaced-inode-not-recalled", target, None);
+        let led_to = |(parent, name): (InodeId, &Name)| state.find(parent, name).ok().map(|(_, inode)| inode);
+        touched.extend([source, target].into_iter().flatten().filter_map(led_to));
+    }
     touched.sort_unstable();
     touched.dedup();
     touched
