@@ -248,11 +248,9 @@ impl Leases {
 
     /// A session waits for recalls. It acknowledges those up to a number.
     pub fn poll(&mut self, session: SessionId, epoch: u64, acknowledged: u64, now: Instant) -> Polled {
-        if !self.knows(session) {
-            return Polled::Sleeps;
-        }
         self.lapse(session, now);
-        let Some(held) = self.sessions.get_mut(&session) else { return Polled::Sleeps };
+        let held = self.sessions.get_mut(&session).filter(|held| held.resting.is_none());
+        let Some(held) = held else { return Polled::Sleeps };
         if epoch == 0 || epoch != held.epoch {
             probe!("a session begins a new epoch of leases");
             self.epoch += 1;

@@ -218,28 +218,24 @@ impl<E: Env> Driver<E> {
         reply: Answering<Seen>,
     ) {
         let now = self.now();
+        let until = now + self.leasing.table.config().hold();
         // Before it knows everything, it may be in the log that the session holds no leases.
-        if !self.replica.knows_all() || !self.leasing.table.knows(session) {
-            let until = now + self.leasing.table.config().hold();
+        let polled = match self.replica.knows_all() {
+            true => self.leasing.table.poll(session, epoch, acknowledged, now),
+            false => Polled::Sleeps,
+        };
+        if polled == Polled::Sleeps {
             let sleeper = Sleeper { poll: Poll { reply, until }, epoch, acknowledged, proposed: false };
-            self.fall_asleep(session, sleeper);
-            return;
+            return self.fall_asleep(session, sleeper);
         }
-        let polled = self.leasing.table.poll(session, epoch, acknowledged, now);
         if let Some(older) = self.leasing.waiting.remove(&session) {
             probe!("a session waits twice");
             let nothing = self.leasing.table.answer(session, now).empty();
             let _ = older.reply.send(Ok(Seen::Recalls(nothing)));
         }
-        match polled {
-            Polled::Answer | Polled::Sleeps => {
-                let recalls = self.leasing.table.answer(session, now);
-                let _ = reply.send(Ok(Seen::Recalls(recalls)));
-            }
-            Polled::Wait => {
-                let until = now + self.leasing.table.config().hold();
-                self.leasing.waiting.insert(session, Poll { reply, until });
-            }
+        self.leasing.waiting.insert(session, Poll { reply, until });
+        if polled == Polled::Answer {
+            self.tell(session);
         }
     }
 
@@ -304,17 +300,15 @@ impl<E: Env> Driver<E> {
     /// Those that have waited long enough are answered, and changes look whether leases have run out.
     pub(super) fn wait_no_longer(&mut self) {
         let now = self.now();
-        let over = self.leasing.waiting.iter().filter(|(_, poll)| poll.until <= now);
-        let over: Vec<SessionId> = over.map(|(session, _)| *session).collect();
-        for session in over {
-            self.tell(session);
+        let Leasing { table, parked, waiting, sleeping, .. } = &mut self.leasing;
+        for (session, poll) in waiting.extract_if(.., |_, poll| poll.until <= now) {
+            let _ = poll.reply.send(Ok(Seen::Recalls(table.answer(session, now))));
         }
-        let over = self.leasing.sleeping.extract_if(.., |_, sleeper| sleeper.poll.until <= now);
-        for (_, sleeper) in over {
+        for (_, sleeper) in sleeping.extract_if(.., |_, sleeper| sleeper.poll.until <= now) {
             let _ = sleeper.poll.reply.send(Err(not_awake()));
         }
-        if !self.leasing.parked.is_empty() {
-            self.leasing.table.stir();
+        if !parked.is_empty() {
+            table.stir();
         }
     }
 
