@@ -1,12 +1,11 @@
 //! `mooseng class`: how new data of a file, or of what is made in a directory, is stored.
 
-use super::client::{self, ClientSettings};
+use super::client::{read_verb, verbs};
 use super::failure::Failure;
 use super::ns::path::Path;
 use super::ns::{Tree, with_tree};
 use super::output::say;
-use super::settings;
-use clap::{ArgMatches, Command, FromArgMatches, Subcommand};
+use clap::{ArgMatches, Command, Subcommand};
 use mooseng_core::class::StorageClass;
 use mooseng_core::namespace::Op;
 use serde_json::json;
@@ -30,13 +29,11 @@ enum Verb {
 }
 
 pub(super) fn command() -> Command {
-    let command = Command::new("class").about("Choose how data is stored: in copies, or erasure coded");
-    Verb::augment_subcommands(client::SECTION.flags(command)).subcommand_required(true)
+    verbs::<Verb>("class", "Choose how data is stored: in copies, or erasure coded")
 }
 
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
-    let settings = ClientSettings::read(&settings(&client::SECTION, matches)?)?;
-    let verb = Verb::from_arg_matches(matches).map_err(|error| Failure::Other(error.to_string()))?;
+    let (settings, verb) = read_verb(matches)?;
     with_tree(settings, async |tree| carry_out(tree, verb).await)
 }
 

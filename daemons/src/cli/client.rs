@@ -1,9 +1,12 @@
 //! What every verb needs that talks to a cluster.
 
 use super::failure::Failure;
+use super::settings;
 use crate::machine::RealEnv;
-use crate::settings::{Key, Section, Settings};
+use crate::settings::{Key, Section};
+use clap::{ArgMatches, Command, FromArgMatches, Subcommand};
 use mooseng_core::env::Address;
+use mooseng_net::proto::cluster::ChunkServerLife;
 use std::time::Duration;
 
 pub(super) static SECTION: Section = Section {
@@ -25,8 +28,31 @@ pub(super) struct ClientSettings {
 }
 
 impl ClientSettings {
-    pub(super) fn read(settings: &Settings) -> Result<Self, Failure> {
+    pub(super) fn read(matches: &ArgMatches) -> Result<Self, Failure> {
+        let settings = settings(&SECTION, matches)?;
         Ok(Self { servers: settings.get("servers")?, timeout: settings.get("timeout")? })
+    }
+}
+
+/// A verb that has verbs of its own.
+pub(super) fn verbs<V: Subcommand>(name: &'static str, about: &'static str) -> Command {
+    V::augment_subcommands(SECTION.flags(Command::new(name).about(about))).subcommand_required(true)
+}
+
+/// Which of them it is.
+pub(super) fn read_verb<V: FromArgMatches>(matches: &ArgMatches) -> Result<(ClientSettings, V), Failure> {
+    let settings = ClientSettings::read(matches)?;
+    let verb = V::from_arg_matches(matches).map_err(|error| Failure::Other(error.to_string()))?;
+    Ok((settings, verb))
+}
+
+/// How a chunk server fares, in a word.
+pub(super) fn life_name(life: ChunkServerLife) -> &'static str {
+    match life {
+        ChunkServerLife::Alive => "alive",
+        ChunkServerLife::Silent => "silent",
+        ChunkServerLife::Lost => "lost",
+        ChunkServerLife::Unspecified => "unknown",
     }
 }
 

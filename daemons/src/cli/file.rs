@@ -1,12 +1,11 @@
 //! `mooseng file info`: what a file is made of, and where that is.
 
-use super::client::{self, ClientSettings};
+use super::client::{life_name, read_verb, verbs};
 use super::failure::Failure;
 use super::ns::path::Path;
 use super::ns::{Tree, senseless, with_tree};
 use super::output::say;
-use super::settings;
-use clap::{ArgMatches, Command, FromArgMatches, Subcommand};
+use clap::{ArgMatches, Command, Subcommand};
 use mooseng_core::class::CHUNK_BYTES;
 use mooseng_core::extent::{FileExtent, SliceInfo};
 use mooseng_core::id::{ServerId, SliceId};
@@ -26,14 +25,11 @@ enum Verb {
 }
 
 pub(super) fn command() -> Command {
-    let command = Command::new("file").about("Look at what a file is made of");
-    Verb::augment_subcommands(client::SECTION.flags(command)).subcommand_required(true)
+    verbs::<Verb>("file", "Look at what a file is made of")
 }
 
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
-    let settings = ClientSettings::read(&settings(&client::SECTION, matches)?)?;
-    let verb = Verb::from_arg_matches(matches).map_err(|error| Failure::Other(error.to_string()))?;
-    let Verb::Info { path, json } = verb;
+    let (settings, Verb::Info { path, json }) = read_verb(matches)?;
     with_tree(settings, async |tree| {
         let info = Info::ask(tree, &path).await?;
         if json { say(format_args!("{:#}", info.json())) } else { info.lines().iter().try_for_each(say) }
@@ -70,17 +66,12 @@ impl Info {
         Ok(info)
     }
 
-    fn life(&self, server: ServerId) -> &'static str {
-        match self.servers.get(&server).map(ChunkServerStatus::life) {
-            Some(ChunkServerLife::Alive) => "alive",
-            Some(ChunkServerLife::Silent) => "silent",
-            Some(ChunkServerLife::Lost) => "lost",
-            Some(ChunkServerLife::Unspecified) | None => "unknown",
-        }
+    fn life(&self, server: ServerId) -> ChunkServerLife {
+        self.servers.get(&server).map_or(ChunkServerLife::Unspecified, ChunkServerStatus::life)
     }
 
     fn parts_alive(&self, slice: &SliceInfo) -> usize {
-        slice.parts.iter().flatten().filter(|server| self.life(**server) == "alive").count()
+        slice.parts.iter().flatten().filter(|server| self.life(**server) == ChunkServerLife::Alive).count()
     }
 
     fn lines(&self) -> Vec<String> {
@@ -110,7 +101,7 @@ impl Info {
             let rack = if status.rack.is_empty() { "-" } else { &status.rack };
             format!(" at {} in rack {rack}", status.address)
         });
-        format!("  part {index} is on chunk server {}{place}, {}", server.0, self.life(server))
+        format!("  part {index} is on chunk server {}{place}, {}", server.0, life_name(self.life(server)))
     }
 
     /// Numbers of slices are text: they do not fit the numbers that many readers of JSON have.
@@ -131,7 +122,7 @@ impl Info {
                 "server": server.map(|server| server.0),
                 "address": status.map(|status| status.address.as_str()),
                 "rack": status.map(|status| status.rack.as_str()),
-                "life": server.map(|server| self.life(server)),
+                "life": server.map(|server| life_name(self.life(server))),
             })
         };
         let slices = self.slices.values().map(|slice| {

@@ -6,7 +6,6 @@ mod chunks;
 use super::client::{self, ClientSettings, run_on_machine};
 use super::failure::Failure;
 use super::output::say;
-use super::settings;
 use crate::machine::RealEnv;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use futures::future::join_all;
@@ -26,7 +25,7 @@ pub(super) fn command() -> Command {
 type Answer = Result<StatusReply, CallError>;
 
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
-    let settings = ClientSettings::read(&settings(&client::SECTION, matches)?)?;
+    let settings = ClientSettings::read(matches)?;
     run_on_machine(async |env| {
         let answers = join_all(settings.servers.iter().map(|server| ask(&env, server, &settings))).await;
         let answers: Vec<(&Address, Answer)> = settings.servers.iter().zip(answers).collect();

@@ -3,16 +3,15 @@
 pub(super) mod path;
 mod show;
 
-use super::client::{self, ClientSettings, run_on_machine};
+use super::client::{ClientSettings, read_verb, run_on_machine, verbs};
 use super::failure::Failure;
 use super::output::say;
-use super::settings;
 use crate::machine::RealEnv;
-use clap::{ArgMatches, Args, Command, FromArgMatches, Subcommand};
+use clap::{ArgMatches, Args, Command, Subcommand};
 use mooseng_client::{Session, SessionConfig};
 use mooseng_core::id::InodeId;
 use mooseng_core::namespace::{
-    Answer, Attr, AttrChange, DirEntry, FileKind, Op, Query, Refusal, RenameMode, Target,
+    Answer, Attr, AttrChange, DirEntry, FileKind, Name, Op, Query, Refusal, RenameMode, Target,
 };
 use path::Path;
 use std::ffi::OsString;
@@ -90,13 +89,11 @@ struct MoveMode {
 }
 
 pub(super) fn command() -> Command {
-    let command = Command::new("ns").about("Look at the namespace and change it, without a mount");
-    Verb::augment_subcommands(client::SECTION.flags(command)).subcommand_required(true)
+    verbs::<Verb>("ns", "Look at the namespace and change it, without a mount")
 }
 
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
-    let settings = ClientSettings::read(&settings(&client::SECTION, matches)?)?;
-    let verb = Verb::from_arg_matches(matches).map_err(|error| Failure::Other(error.to_string()))?;
+    let (settings, verb) = read_verb(matches)?;
     with_tree(settings, async |tree| tree.carry_out(verb).await)
 }
 
@@ -155,8 +152,7 @@ impl Tree {
                 self.change(&path, Op::Link { inode, parent, name }).await?;
             }
             Verb::Symlink { target, path } => {
-                let refused = |refusal| Failure::Refused { path: path.to_string(), refusal };
-                let target = Target::new(target.into_vec()).map_err(refused)?;
+                let target = Target::new(target.into_vec()).map_err(|refusal| refused(&path, refusal))?;
                 let (parent, name) = self.place(&path).await?;
                 let (uid, gid) = own();
                 self.change(&path, Op::Symlink { parent, name, target, uid, gid }).await?;
@@ -247,9 +243,9 @@ impl Tree {
     }
 
     /// The directory that a path's last name is in, and that name.
-    async fn place(&self, path: &Path) -> Result<(InodeId, mooseng_core::namespace::Name), Failure> {
+    async fn place(&self, path: &Path) -> Result<(InodeId, Name), Failure> {
         let Some((parent, name)) = path.split_last() else {
-            return Err(Failure::Refused { path: path.to_string(), refusal: Refusal::Invalid });
+            return Err(refused(path, Refusal::Invalid));
         };
         Ok((self.find(&parent).await?.inode, name))
     }
@@ -257,21 +253,23 @@ impl Tree {
     async fn must_be_directory(&self, path: &Path) -> Result<(), Failure> {
         match self.find(path).await?.kind {
             FileKind::Directory => Ok(()),
-            _ => Err(Failure::Refused { path: path.to_string(), refusal: Refusal::NotDirectory }),
+            _ => Err(refused(path, Refusal::NotDirectory)),
         }
     }
 
     pub(super) async fn ask(&self, path: &Path, query: Query) -> Result<Answer, Failure> {
         let answered = self.session.query(&query).await?;
-        answered.outcome.map_err(|refusal| Failure::Refused { path: path.to_string(), refusal })
+        answered.outcome.map_err(|refusal| refused(path, refusal))
     }
 
     pub(super) async fn change(&self, path: &Path, op: Op) -> Result<(), Failure> {
         let answered = self.session.mutate(&op).await?;
-        let outcome =
-            answered.outcome.map_err(|refusal| Failure::Refused { path: path.to_string(), refusal });
-        outcome.map(|_| ())
+        answered.outcome.map(|_| ()).map_err(|refusal| refused(path, refusal))
     }
+}
+
+fn refused(path: &Path, refusal: Refusal) -> Failure {
+    Failure::Refused { path: path.to_string(), refusal }
 }
 
 /// Who asks.

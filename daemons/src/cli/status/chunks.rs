@@ -1,6 +1,6 @@
 //! What the leader knows of the chunk servers, and what those that live say of themselves.
 
-use super::super::client::ClientSettings;
+use super::super::client::{ClientSettings, life_name};
 use crate::machine::RealEnv;
 use futures::future::join_all;
 use mooseng_core::env::{Address, Clock, Env};
@@ -43,15 +43,6 @@ pub(super) async fn ask(env: &RealEnv, settings: &ClientSettings) -> Kept {
     Kept { servers: join_all(asked).await, slices, leaderless: false }
 }
 
-fn life(status: &ChunkServerStatus) -> &'static str {
-    match status.life() {
-        ChunkServerLife::Alive => "alive",
-        ChunkServerLife::Silent => "silent",
-        ChunkServerLife::Lost => "lost",
-        ChunkServerLife::Unspecified => "unknown",
-    }
-}
-
 impl Kept {
     pub(super) fn lines(&self) -> Vec<String> {
         if self.leaderless {
@@ -87,8 +78,10 @@ impl Kept {
 fn line((status, told): &Seen) -> String {
     let ChunkServerStatus { server, address, rack, total, free, .. } = status;
     let place = if rack.is_empty() { String::new() } else { format!(" in rack {rack}") };
-    let seen =
-        format!("{address}  chunk server {server}{place} {}; {free} of {total} bytes free", life(status));
+    let seen = format!(
+        "{address}  chunk server {server}{place} {}; {free} of {total} bytes free",
+        life_name(status.life())
+    );
     match told {
         None => seen,
         Some(Err(error)) => format!("{seen}; it does not answer: {error}"),
@@ -103,7 +96,7 @@ fn entry((status, told): &Seen) -> Value {
         "server": status.server,
         "address": status.address,
         "rack": status.rack,
-        "life": life(status),
+        "life": life_name(status.life()),
         "total": status.total,
         "free": status.free,
     });
