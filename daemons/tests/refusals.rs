@@ -136,7 +136,7 @@ fn files_that_are_no_settings() {
         ),
         (
             b"[up]\nport = 70000\n",
-            format!("port: \"70000\", from {path}, leaves no ports; write a port from 1 to 65531"),
+            format!("port: \"70000\", from {path}, leaves no ports; write a port from 1 to 65533"),
         ),
         (
             b"[up]\nport = -1\n",

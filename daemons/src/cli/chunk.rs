@@ -3,17 +3,15 @@
 mod door;
 
 use super::failure::Failure;
-use super::meta::{at_least, die_with, key, runtime, told_to_stop};
+use super::process::{follow_parent, listen, parent_argument, runtime, until_told_to_stop};
 use super::settings;
 use crate::http;
 use crate::machine::RealEnv;
-use crate::settings::{ByteSize, Section, Settings};
-use clap::{Arg, ArgMatches, Command, value_parser};
-use futures::future::{Either, select};
+use crate::settings::{ByteSize, Section, Settings, key};
+use clap::{ArgMatches, Command};
 use mooseng_chunk::{ChunkServerConfig, run as serve};
 use rustix::process::Signal;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,35 +44,25 @@ pub(super) static SECTION: Section = Section {
 };
 
 pub(super) fn command() -> Command {
-    let parent =
-        Arg::new("parent").long("parent").value_name("PID").hide(true).value_parser(value_parser!(i32));
-    SECTION.flags(Command::new("chunk").about("Run a chunk server").arg(parent))
+    SECTION.flags(Command::new("chunk").about("Run a chunk server").arg(parent_argument()))
 }
 
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let settings = settings(&SECTION, matches)?;
     let data: PathBuf = settings.get("data")?;
     let config = server_config(&settings)?;
-    if let Some(parent) = matches.get_one::<i32>("parent") {
-        die_with(*parent, Signal::KILL)?;
-    }
+    follow_parent(matches, Signal::KILL)?;
     std::fs::create_dir_all(&data).map_err(|error| Failure::Other(format!("{}: {error}", data.display())))?;
     let runtime = runtime()?;
     let end = runtime.block_on(async {
         let env = RealEnv::start(&data)?;
-        if let Some(http) = settings.find("http")? {
+        if let Some(listener) = listen(&settings, "http").await? {
             let role = Arc::new(door::ChunkRole::new(&env, &config.address));
-            let listener = http::listen(&http).await;
-            let listener = listener.map_err(|error| Failure::Other(format!("http: {http}: {error}")))?;
             tokio::spawn(http::serve(listener, role));
         }
         let (server, address) = (config.server, &config.address);
         eprintln!("mooseng: chunk server {server} listens at {address}, its data is in {}", data.display());
-        match select(pin!(serve(env, config)), pin!(told_to_stop()?)).await {
-            Either::Left((ended, _)) => ended.map_err(|error| Failure::Other(error.to_string())),
-            // What was acknowledged is on the disk, so there is nothing to finish.
-            Either::Right(((), _)) => Ok(()),
-        }
+        until_told_to_stop(serve(env, config)).await
     });
     runtime.shutdown_background();
     end
@@ -107,6 +95,6 @@ fn server_config(settings: &Settings) -> Result<ChunkServerConfig, Failure> {
             .refuse("scrub-rate", "leaves rot to be found by readers", "1KiB or more")
             .into());
     }
-    config.scrub_pause = at_least(settings, "scrub-pause", Duration::from_secs(1))?;
+    config.scrub_pause = settings.at_least("scrub-pause", Duration::from_secs(1))?;
     Ok(config)
 }

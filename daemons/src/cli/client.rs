@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use super::settings;
 use crate::machine::RealEnv;
-use crate::settings::{Key, Section};
+use crate::settings::{Section, key};
 use clap::{ArgMatches, Command, FromArgMatches, Subcommand};
 use mooseng_core::env::Address;
 use mooseng_net::proto::cluster::ChunkServerLife;
@@ -12,13 +12,13 @@ use std::time::Duration;
 pub(super) static SECTION: Section = Section {
     name: "client",
     keys: &[
-        Key {
-            name: "servers",
-            form: "HOST:PORT,…",
-            default: Some("127.0.0.1:9421,127.0.0.1:9422,127.0.0.1:9423"),
-            help: "Where the metadata servers listen",
-        },
-        Key { name: "timeout", form: "TIME", default: Some("10s"), help: "How long to wait for an answer" },
+        key(
+            "servers",
+            "HOST:PORT,…",
+            Some("127.0.0.1:9421,127.0.0.1:9422,127.0.0.1:9423"),
+            "Where the metadata servers listen",
+        ),
+        key("timeout", "TIME", Some("10s"), "How long to wait for an answer"),
     ],
 };
 

@@ -4,13 +4,13 @@ mod door;
 
 use super::failure::Failure;
 use super::output::say;
+use super::process::{follow_parent, listen, parent_argument, runtime, until_told_to_stop};
 use super::settings;
 use crate::grpc;
 use crate::http;
 use crate::machine::RealEnv;
-use crate::settings::{ByteSize, Key, Peer, Section, Settings};
-use clap::{Arg, ArgMatches, Command, value_parser};
-use futures::future::{Either, select};
+use crate::settings::{ByteSize, Key, Peer, Section, Settings, SettingsError, key};
+use clap::{ArgMatches, Command};
 use mooseng_core::chance::Dice;
 use mooseng_core::env::{Address, Env};
 use mooseng_core::id::{ClusterId, GroupId, ReplicaId, ServerId};
@@ -19,24 +19,10 @@ use mooseng_meta::server::{self, FormatConfig, ServerConfig};
 use mooseng_meta::state::StateConfig;
 use mooseng_net::rpc::{Channel, ChannelConfig};
 use mooseng_storage::JournalConfig;
-use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
-use std::num::NonZero;
+use rustix::process::Signal;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
-
-pub(super) const fn key(
-    name: &'static str,
-    form: &'static str,
-    default: Option<&'static str>,
-    help: &'static str,
-) -> Key {
-    Key { name, form, default, help }
-}
 
 pub(super) static SECTION: Section = Section {
     name: "meta",
@@ -87,32 +73,21 @@ pub(super) fn command() -> Command {
     SECTION.flags(Command::new("meta").about("Run a metadata server").arg(parent_argument()))
 }
 
-/// Who started this process, so that it does not outlive it.
-pub(super) fn parent_argument() -> Arg {
-    Arg::new("parent").long("parent").value_name("PID").hide(true).value_parser(value_parser!(i32))
-}
-
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let settings = settings(&SECTION, matches)?;
     let data: PathBuf = settings.get("data")?;
     let mut config = server_config(&settings)?;
-    if let Some(parent) = matches.get_one::<i32>("parent") {
-        die_with(*parent, Signal::KILL)?;
-    }
+    follow_parent(matches, Signal::KILL)?;
     let runtime = runtime()?;
     let end = runtime.block_on(async {
         let env = RealEnv::start(&data)?;
         // Only to spread elections: nothing depends on what is drawn.
         config.driver.group.seed = env.rng("elections", 0).word();
         let role = Arc::new(door::MetaRole::new(&env, &config.address));
-        if let Some(http) = settings.find("http")? {
-            let listener = http::listen(&http).await;
-            let listener = listener.map_err(|error| Failure::Other(format!("http: {http}: {error}")))?;
+        if let Some(listener) = listen(&settings, "http").await? {
             tokio::spawn(http::serve(listener, role.clone()));
         }
-        if let Some(address) = settings.find("grpc")? {
-            let listener = http::listen(&address).await;
-            let listener = listener.map_err(|error| Failure::Other(format!("grpc: {address}: {error}")))?;
+        if let Some(listener) = listen(&settings, "grpc").await? {
             let channel = Channel::new(&env, config.address.clone(), ChannelConfig::default());
             tokio::spawn(grpc::serve(listener, channel, env.clone(), role));
         }
@@ -122,25 +97,10 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
             config.address,
             data.display()
         );
-        match select(pin!(server::run(env, config)), pin!(told_to_stop()?)).await {
-            Either::Left((ended, _)) => ended.map_err(|error| Failure::Other(error.to_string())),
-            // What was acknowledged is on the disk, so there is nothing to finish.
-            Either::Right(((), _)) => Ok(()),
-        }
+        until_told_to_stop(server::run(env, config)).await
     });
     runtime.shutdown_background();
     end
-}
-
-/// Half of the processors, and the other half for what they hand on to the disks and the kernel: a request
-/// is little work, and to be handed from thread to thread takes it longer than to wait for its turn.
-pub(super) fn runtime() -> Result<Runtime, Failure> {
-    let processors = available_parallelism().map_or(1, NonZero::get);
-    Builder::new_multi_thread()
-        .worker_threads(processors.div_ceil(2))
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Other(format!("no runtime: {error}")))
 }
 
 fn server_config(settings: &Settings) -> Result<ServerConfig, Failure> {
@@ -149,28 +109,16 @@ fn server_config(settings: &Settings) -> Result<ServerConfig, Failure> {
     let mut config = ServerConfig::new(server, address);
     config.join = settings.find("join")?;
     config.rejoin = settings.get("rejoin")?;
-    config.driver.session_lifetime = at_least(settings, "session-lifetime", Duration::from_secs(1))?;
-    config.driver.snapshot_every_entries = at_least(settings, "snapshot-every", 1)?;
+    config.driver.session_lifetime = settings.at_least("session-lifetime", Duration::from_secs(1))?;
+    config.driver.snapshot_every_entries = settings.at_least("snapshot-every", 1)?;
     config.journal = journal_config(settings)?;
     config.census.lost_after = lost_after(settings)?;
     Ok(config)
 }
 
 /// A server is silent before it is lost.
-pub(super) fn lost_after(settings: &Settings) -> Result<Duration, Failure> {
-    at_least(settings, LOST_AFTER.name, CensusConfig::default().silent_after)
-}
-
-pub(super) fn at_least<T: crate::settings::FromText + PartialOrd + std::fmt::Debug>(
-    settings: &Settings,
-    key: &'static str,
-    least: T,
-) -> Result<T, Failure> {
-    let value: T = settings.get(key)?;
-    if value < least {
-        return Err(settings.refuse(key, "is too little", &format!("{least:?} or more")).into());
-    }
-    Ok(value)
+pub(super) fn lost_after(settings: &Settings) -> Result<Duration, SettingsError> {
+    settings.at_least(LOST_AFTER.name, CensusConfig::default().silent_after)
 }
 
 fn journal_config(settings: &Settings) -> Result<JournalConfig, Failure> {
@@ -183,25 +131,6 @@ fn journal_config(settings: &Settings) -> Result<JournalConfig, Failure> {
     }
     config.segment_bytes = bytes;
     Ok(config)
-}
-
-/// Resolves when the process is asked to end.
-pub(super) fn told_to_stop() -> Result<impl Future<Output = ()>, Failure> {
-    let listen = |kind| signal(kind).map_err(|error| Failure::Other(format!("signals: {error}")));
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-    Ok(async move {
-        select(pin!(interrupt.recv()), pin!(terminate.recv())).await;
-    })
-}
-
-/// What `mooseng up` has started does not outlive it.
-pub(super) fn die_with(parent: i32, signal: Signal) -> Result<(), Failure> {
-    let failed = |what: String| Failure::Other(format!("--parent: {what}"));
-    set_parent_process_death_signal(Some(signal)).map_err(|error| failed(error.to_string()))?;
-    if getppid() != Pid::from_raw(parent) {
-        return Err(failed(format!("process {parent} did not start this one, or is gone")));
-    }
-    Ok(())
 }
 
 pub(super) fn format_command() -> Command {

@@ -16,6 +16,7 @@ mod meta;
 mod mount;
 mod ns;
 mod output;
+mod process;
 mod status;
 mod up;
 

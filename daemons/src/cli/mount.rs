@@ -3,13 +3,13 @@
 mod door;
 
 use super::failure::Failure;
-use super::meta::{die_with, parent_argument, runtime, told_to_stop};
 use super::output::mention;
+use super::process::{follow_parent, listen, parent_argument, runtime, told_to_stop};
 use super::settings;
 use crate::fuse::{Mounted, Place};
 use crate::http;
 use crate::machine::RealEnv;
-use crate::settings::{Key, Section, Settings};
+use crate::settings::{Section, Settings, key};
 use clap::{Arg, ArgMatches, Command, value_parser};
 use door::MountRole;
 use futures::future::{Either, select};
@@ -24,30 +24,25 @@ use std::time::Duration;
 pub(super) static SECTION: Section = Section {
     name: "mount",
     keys: &[
-        Key {
-            name: "meta",
-            form: "HOST:PORT,…",
-            default: Some("127.0.0.1:9421,127.0.0.1:9422,127.0.0.1:9423"),
-            help: "Where the metadata servers listen",
-        },
-        Key {
-            name: "timeo",
-            form: "TIME",
-            default: Some("60s"),
-            help: "How long an operation waits for the cluster before it ends in ETIMEDOUT",
-        },
-        Key {
-            name: "hard",
-            form: "true|false",
-            default: Some("false"),
-            help: "Wait for the cluster for ever; a signal still ends the wait",
-        },
-        Key {
-            name: "http",
-            form: "HOST:PORT",
-            default: None,
-            help: "Where /health, /ready and /metrics are served, if at all",
-        },
+        key(
+            "meta",
+            "HOST:PORT,…",
+            Some("127.0.0.1:9421,127.0.0.1:9422,127.0.0.1:9423"),
+            "Where the metadata servers listen",
+        ),
+        key(
+            "timeo",
+            "TIME",
+            Some("60s"),
+            "How long an operation waits for the cluster before it ends in ETIMEDOUT",
+        ),
+        key(
+            "hard",
+            "true|false",
+            Some("false"),
+            "Wait for the cluster for ever; a signal still ends the wait",
+        ),
+        key("http", "HOST:PORT", None, "Where /health, /ready and /metrics are served, if at all"),
     ],
 };
 
@@ -69,17 +64,13 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let config = mount_config(&settings)?;
     let point: &PathBuf = matches.get_one("point").expect("clap asks for it");
     let place = Place::prepare(point)?;
-    if let Some(parent) = matches.get_one::<i32>("parent") {
-        // Asked rather than killed, so that nothing stays mounted.
-        die_with(*parent, Signal::TERM)?;
-    }
+    // Asked rather than killed, so that nothing stays mounted.
+    follow_parent(matches, Signal::TERM)?;
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let env = RealEnv::without_disk()?;
         let role = Arc::new(MountRole::new(place.clone()));
-        if let Some(address) = settings.find("http")? {
-            let listener = http::listen(&address).await;
-            let listener = listener.map_err(|error| Failure::Other(format!("http: {address}: {error}")))?;
+        if let Some(listener) = listen(&settings, "http").await? {
             tokio::spawn(http::serve(listener, role.clone()));
         }
         let stop = told_to_stop()?;
@@ -102,10 +93,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
 }
 
 fn mount_config(settings: &Settings) -> Result<MountConfig, Failure> {
-    let timeout: Duration = settings.get("timeo")?;
-    if timeout < Duration::from_secs(1) {
-        return Err(settings.refuse("timeo", "is too little", "1s or more").into());
-    }
+    let timeout = settings.at_least("timeo", Duration::from_secs(1))?;
     let operation_timeout = if settings.get("hard")? { HARD } else { timeout };
     let session = SessionConfig { operation_timeout, ..SessionConfig::new(settings.get("meta")?) };
     Ok(MountConfig::new(session))

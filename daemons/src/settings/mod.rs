@@ -30,6 +30,16 @@ pub struct Key {
     pub help: &'static str,
 }
 
+/// So that a table of them reads as one.
+pub const fn key(
+    name: &'static str,
+    form: &'static str,
+    default: Option<&'static str>,
+    help: &'static str,
+) -> Key {
+    Key { name, form, default, help }
+}
+
 /// A section of the file, and the keys it may have.
 #[derive(Clone, Copy, Debug)]
 pub struct Section {
@@ -134,6 +144,19 @@ impl Settings {
                 Err(SettingsError::Missing { key, section: self.section.name, flag, variable })
             }
         }
+    }
+
+    /// The same, of a value that is not to be less than this.
+    pub fn at_least<T: FromText + PartialOrd + fmt::Debug>(
+        &self,
+        key: &'static str,
+        least: T,
+    ) -> Result<T, SettingsError> {
+        let value: T = self.get(key)?;
+        if value < least {
+            return Err(self.refuse(key, "is too little", &format!("{least:?} or more")));
+        }
+        Ok(value)
     }
 
     /// The value of a key that may be missing.

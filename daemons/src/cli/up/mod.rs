@@ -8,12 +8,13 @@
 mod supervisor;
 
 use super::failure::Failure;
-use super::meta::{Format, LOST_AFTER, lost_after, runtime, told_to_stop};
+use super::meta::{Format, LOST_AFTER, lost_after};
 use super::output::mention;
+use super::process::{runtime, told_to_stop};
 use super::settings;
 use crate::fuse::Place;
 use crate::machine::RealEnv;
-use crate::settings::{Key, Peer, Section, Settings};
+use crate::settings::{Peer, Section, Settings, SettingsError, key};
 use clap::{ArgMatches, Command};
 use mooseng_client::{Session, SessionConfig};
 use mooseng_core::env::Address;
@@ -29,44 +30,24 @@ use supervisor::{Part, Patience, Supervisor};
 pub(super) static SECTION: Section = Section {
     name: "up",
     keys: &[
-        Key {
-            name: "data",
-            form: "DIRECTORY",
-            default: Some("mooseng-data"),
-            help: "Where everything is kept",
-        },
-        Key {
-            name: "port",
-            form: "NUMBER",
-            default: Some("9421"),
-            help: "The first server's; the others' follow",
-        },
-        Key {
-            name: "servers",
-            form: "NUMBER",
-            default: Some("3"),
-            help: "How many metadata servers: 1, 3 or 5",
-        },
-        Key { name: "chunks", form: "NUMBER", default: Some("6"), help: "How many chunk servers" },
-        Key {
-            name: "chunk-port",
-            form: "NUMBER",
-            default: Some("9431"),
-            help: "The first chunk server's; the others' follow",
-        },
-        Key {
-            name: "grpc-port",
-            form: "NUMBER",
-            default: None,
-            help: "The first metadata server's for gRPC, if at all; the others' follow",
-        },
+        key("data", "DIRECTORY", Some("mooseng-data"), "Where everything is kept"),
+        key("port", "NUMBER", Some("9421"), "The first server's; the others' follow"),
+        key("servers", "NUMBER", Some("3"), "How many metadata servers: 1, 3 or 5"),
+        key("chunks", "NUMBER", Some("6"), "How many chunk servers"),
+        key("chunk-port", "NUMBER", Some("9431"), "The first chunk server's; the others' follow"),
+        key(
+            "grpc-port",
+            "NUMBER",
+            None,
+            "The first metadata server's for gRPC, if at all; the others' follow",
+        ),
         LOST_AFTER,
-        Key {
-            name: "mount",
-            form: "DIRECTORY",
-            default: None,
-            help: "Where to mount the file system, or `none`; by itself in the data directory, where root and FUSE are there",
-        },
+        key(
+            "mount",
+            "DIRECTORY",
+            None,
+            "Where to mount the file system, or `none`; by itself in the data directory, where root and FUSE are there",
+        ),
     ],
 };
 
@@ -133,6 +114,15 @@ async fn report(servers: Vec<Address>, place: Option<Place>) {
     }
 }
 
+/// So many servers have to find ports from this one on.
+fn in_a_row(settings: &Settings, key: &'static str, port: u64, servers: u64) -> Result<u64, SettingsError> {
+    let last = 65_536 - servers.max(1);
+    if (1..=last).contains(&port) {
+        return Ok(port);
+    }
+    Err(settings.refuse(key, "leaves no ports", &format!("a port from 1 to {last}")))
+}
+
 struct Cluster {
     data: PathBuf,
     voters: Vec<Peer>,
@@ -150,10 +140,7 @@ impl Cluster {
         if ![1, 3, 5].contains(&servers) {
             return Err(settings.refuse("servers", "makes no good majority", "1, 3 or 5").into());
         }
-        let port: u64 = settings.get("port")?;
-        if !(1..=65_536 - servers).contains(&port) {
-            return Err(settings.refuse("port", "leaves no ports", "a port from 1 to 65531").into());
-        }
+        let port = in_a_row(settings, "port", settings.get("port")?, servers)?;
         let voters = (1..=servers).map(|number| Peer {
             server: ServerId(number),
             address: Address::new(format!("127.0.0.1:{}", port + number - 1)),
@@ -165,11 +152,12 @@ impl Cluster {
             Some(point) => Some(Place::prepare(&point)?),
             None => Self::own_place(&data)?,
         };
+        let grpc_port = settings.find("grpc-port")?;
         Ok(Self {
             data,
             voters: voters.collect(),
             chunks: Self::read_chunks(settings)?,
-            grpc_port: Self::read_grpc_port(settings, servers)?,
+            grpc_port: grpc_port.map(|port| in_a_row(settings, "grpc-port", port, servers)).transpose()?,
             lost_after: Self::read_lost_after(settings)?,
             mount,
         })
@@ -197,23 +185,12 @@ impl Cluster {
         if count > CHUNKS_MAX {
             return Err(settings.refuse("chunks", "are too many for one computer", "0 to 64").into());
         }
-        let port: u64 = settings.get("chunk-port")?;
-        if !(1..=65_536 - count).contains(&port) {
-            return Err(settings.refuse("chunk-port", "leaves no ports", "a port from 1 to 65471").into());
-        }
+        let port = in_a_row(settings, "chunk-port", settings.get("chunk-port")?, count)?;
         let chunk = |number| Peer {
             server: ServerId(CHUNK_FIRST + number),
             address: Address::new(format!("127.0.0.1:{}", port + number)),
         };
         Ok((0..count).map(chunk).collect())
-    }
-
-    fn read_grpc_port(settings: &Settings, servers: u64) -> Result<Option<u64>, Failure> {
-        let port: Option<u64> = settings.find("grpc-port")?;
-        if port.is_some_and(|port| !(1..=65_536 - servers).contains(&port)) {
-            return Err(settings.refuse("grpc-port", "leaves no ports", "a port from 1 to 65531").into());
-        }
-        Ok(port)
     }
 
     fn read_lost_after(settings: &Settings) -> Result<String, Failure> {
