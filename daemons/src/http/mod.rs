@@ -1,7 +1,10 @@
 //! The HTTP door of a role: `/health`, `/ready` and `/metrics`, for whoever watches over it. One request
 //! a connection; it knows what pages there are, and leaves to the [`Role`] what they say.
 
+mod metrics;
 mod request;
+
+pub use metrics::Metrics;
 
 use futures::future::BoxFuture;
 use mooseng_core::env::Address;

@@ -1,14 +1,13 @@
 //! What a chunk server says at its HTTP door: its own `Status`, asked over its own port, so that what is
 //! said is what clients meet.
 
-use crate::http::Role;
+use crate::http::{Metrics, Role};
 use crate::machine::RealEnv;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use mooseng_core::env::{Address, Clock, Env};
 use mooseng_net::proto::chunk::{ChunkClient, ChunkStatusReply, ChunkStatusRequest};
 use mooseng_net::rpc::{CallError, Channel, ChannelConfig};
-use std::fmt::Write;
 use std::time::Duration;
 
 /// How long the server may take to say how it is.
@@ -59,15 +58,13 @@ const NUMBERS: [(&str, &str, Number); 8] = [
 ];
 
 fn metrics(reply: Option<&ChunkStatusReply>) -> String {
-    let mut text = String::from("# TYPE mooseng_chunk_answers gauge\n");
-    let _ = writeln!(text, "mooseng_chunk_answers {}", u8::from(reply.is_some()));
+    let mut metrics = Metrics::default();
+    metrics.gauge("mooseng_chunk_answers", [u64::from(reply.is_some())]);
     for (name, kind, number) in NUMBERS {
-        let _ = writeln!(text, "# TYPE mooseng_chunk_{name} {kind}");
-        if let Some(reply) = reply {
-            let _ = writeln!(text, "mooseng_chunk_{name} {}", number(reply));
-        }
+        let values = reply.map(|reply| (String::new(), number(reply)));
+        metrics.tell(&format!("mooseng_chunk_{name}"), kind, values);
     }
-    text
+    metrics.into_text()
 }
 
 #[cfg(test)]

@@ -1,14 +1,13 @@
 //! What a metadata server says at its HTTP door: its own `Status`, asked over its own port, so that what is
 //! said is what clients meet.
 
-use crate::http::Role;
+use crate::http::{Metrics, Role};
 use crate::machine::RealEnv;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use mooseng_core::env::{Address, Clock, Env};
 use mooseng_net::proto::cluster::{ClusterClient, GroupStatus, StatusReply, StatusRequest};
 use mooseng_net::rpc::{CallError, Channel, ChannelConfig};
-use std::fmt::Write;
 use std::time::Duration;
 
 /// How long the server may take to say how it is.
@@ -59,26 +58,25 @@ fn ready(reply: &StatusReply) -> Result<(), String> {
 
 type Number = fn(&GroupStatus) -> u64;
 
-const NUMBERS: [(&str, &str, Number); 7] = [
-    ("term", "gauge", |group| group.term),
-    ("leads", "gauge", |group| u64::from(group.leader != 0 && group.leader == group.replica)),
-    ("log_last_index", "gauge", |group| group.last_index),
-    ("log_commit_index", "gauge", |group| group.commit),
-    ("log_applied_index", "gauge", |group| group.applied),
-    ("snapshot_index", "gauge", |group| group.snapshot_index),
-    ("sessions", "gauge", |group| group.sessions),
+const GAUGES: [(&str, Number); 7] = [
+    ("term", |group| group.term),
+    ("leads", |group| u64::from(group.leader != 0 && group.leader == group.replica)),
+    ("log_last_index", |group| group.last_index),
+    ("log_commit_index", |group| group.commit),
+    ("log_applied_index", |group| group.applied),
+    ("snapshot_index", |group| group.snapshot_index),
+    ("sessions", |group| group.sessions),
 ];
 
 fn metrics(reply: Option<&StatusReply>) -> String {
-    let mut text = String::from("# TYPE mooseng_meta_answers gauge\n");
-    let _ = writeln!(text, "mooseng_meta_answers {}", u8::from(reply.is_some()));
-    for (name, kind, number) in NUMBERS {
-        let _ = writeln!(text, "# TYPE mooseng_group_{name} {kind}");
-        for group in reply.iter().flat_map(|reply| &reply.groups) {
-            let _ = writeln!(text, "mooseng_group_{name}{{group=\"{}\"}} {}", group.group, number(group));
-        }
+    let mut metrics = Metrics::default();
+    metrics.gauge("mooseng_meta_answers", [u64::from(reply.is_some())]);
+    for (name, number) in GAUGES {
+        let groups = reply.iter().flat_map(|reply| &reply.groups);
+        let values = groups.map(|group| (format!("{{group=\"{}\"}}", group.group), number(group)));
+        metrics.tell(&format!("mooseng_group_{name}"), "gauge", values);
     }
-    text
+    metrics.into_text()
 }
 
 #[cfg(test)]

@@ -1,14 +1,13 @@
 //! What a mount says at its HTTP door: whether it is mounted and the metadata service answers it.
 
 use crate::fuse::Place;
-use crate::http::Role;
+use crate::http::{Metrics, Role};
 use crate::machine::RealEnv;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use mooseng_client::mount::{Figures, Mount};
 use mooseng_core::id::InodeId;
 use mooseng_core::namespace::Caller;
-use std::fmt::Write;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -58,22 +57,19 @@ impl Role for MountRole {
 
 type Number = fn(&Figures) -> u64;
 
-const NUMBERS: [(&str, Number); 3] = [
+const GAUGES: [(&str, Number); 3] = [
     ("open_files", |figures| figures.open_files),
     ("open_directories", |figures| figures.open_directories),
     ("unwritten_bytes", |figures| figures.unwritten_bytes),
 ];
 
 fn metrics(answered: bool, figures: Option<Figures>) -> String {
-    let mut text = String::from("# TYPE mooseng_mount_answered gauge\n");
-    let _ = writeln!(text, "mooseng_mount_answered {}", u8::from(answered));
-    for (name, number) in NUMBERS {
-        let _ = writeln!(text, "# TYPE mooseng_mount_{name} gauge");
-        if let Some(figures) = &figures {
-            let _ = writeln!(text, "mooseng_mount_{name} {}", number(figures));
-        }
+    let mut metrics = Metrics::default();
+    metrics.gauge("mooseng_mount_answered", [u64::from(answered)]);
+    for (name, number) in GAUGES {
+        metrics.gauge(&format!("mooseng_mount_{name}"), figures.as_ref().map(number));
     }
-    text
+    metrics.into_text()
 }
 
 #[cfg(test)]
