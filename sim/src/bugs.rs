@@ -12,7 +12,7 @@ pub struct Bug {
 
 /// The bug or control with this name.
 pub fn find(name: &str) -> Option<&'static Bug> {
-    let others = BUGS_OF_SCENARIOS.iter().map(|(_, bug)| bug);
+    let others = BUGS_OF_SCENARIOS.iter().chain(BUGS_OF_PLANS).map(|(_, bug)| bug);
     BUGS.iter().chain(CONTROLS).chain(others).find(|bug| bug.name == name)
 }
 
@@ -172,6 +172,12 @@ pub const BUGS_OF_SCENARIOS: &[(&str, Bug)] = &[
     ("cluster", Bug { name: "chunk-index-forgets-large-part", oracles: DATA_ORACLES }),
     ("cluster", Bug { name: "chunk-large-part-named-before-sync", oracles: DATA_ORACLES }),
 ];
+
+/// Bugs that runs are too seldom caught by, each with the plan in `scenarios/corpus/` that fails with it.
+pub const BUGS_OF_PLANS: &[(&str, Bug)] = &[(
+    "learner-has-more-than-all-voters.toml",
+    Bug { name: "learner-claims-its-log", oracles: &["progress"] },
+)];
 
 /// What watches over the bytes of files and the parts they are kept in.
 const DATA_ORACLES: &[&str] = &["contents", "close-to-open", "fsynced", "parts"];

@@ -33,7 +33,13 @@
 //! 4. A claim may be let go when its voter is lost: that voter is then one of the failed ones, and
 //!    whatever was acknowledged is claimed by another, or is held here after all. If it were not
 //!    let go, an entry that only a dead voter ever had would keep the others from electing.
-//! 5. That this replica's acknowledgements of *new* entries count meanwhile does no harm: they are
+//! 5. A learner in the place of a lost voter claims nothing, whatever its log ends with: nobody counted
+//!    what it acknowledged. It may have become a voter and not know, by a change of members in its log
+//!    that it has not applied: then it claims what its log holds, unless the log ends with that change,
+//!    or goes through it into a joint configuration, in which the voters of before had to agree as well.
+//!    If a learner did claim, an entry that it alone has would keep all others from electing: it cannot
+//!    stand itself.
+//! 6. That this replica's acknowledgements of *new* entries count meanwhile does no harm: they are
 //!    synced here and follow, by raft's own check, everything before them in the leader's log.
 //!
 //! If the power fails everywhere, all voters may be mute at once. A mute replica answers with what
@@ -42,6 +48,7 @@
 
 use super::members::Members;
 use mooseng_core::id::ReplicaId;
+use mooseng_core::plant;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How a replica stands, as others are told.
@@ -62,6 +69,8 @@ pub struct Answer {
     pub term: u64,
     /// The end of its log: term first, as raft compares.
     pub end: End,
+    /// It votes, or may do so by what its log ends with: its acknowledgements may have counted.
+    pub counted: bool,
     pub commit: u64,
     pub members: Members,
 }
@@ -113,7 +122,10 @@ impl Inquiry {
         // A voter that is gone, or has lost what it knew, will never say more than that. Whoever
         // stands in its place answers for itself.
         let speaks = matches!(answer.standing, Standing::Serving | Standing::Waiting);
-        let told = if speaks { (answer.term, answer.end) } else { (0, End::default()) };
+        let mut told = if speaks { (answer.term, answer.end) } else { (0, End::default()) };
+        if plant!("learner-claims-its-log", !answer.counted, false) {
+            told.1 = End::default();
+        }
         if answer.standing == Standing::Serving {
             self.sure.extend(answer.replica);
         }
@@ -176,7 +188,7 @@ mod tests {
     fn answer(replica: u64, standing: Standing, term: u64, end: (u64, u64)) -> Answer {
         let end = End { term: end.0, index: end.1 };
         let members = members(&[1, 2, 3]);
-        Answer { replica: Some(ReplicaId(replica)), standing, term, end, commit: 5, members }
+        Answer { replica: Some(ReplicaId(replica)), standing, term, end, counted: true, commit: 5, members }
     }
 
     const OWN_END: End = End { term: 3, index: 7 };
@@ -221,6 +233,18 @@ mod tests {
         inquiry.answered(ReplicaId(2), &answer(2, Standing::Damaged, 0, (0, 0)));
         let phantom = End { term: 3, index: 9 };
         assert_eq!(inquiry.verdict(3, OWN_END), Some(Verdict { term: 4, phantom }));
+    }
+
+    /// 2 is lost, and 4 learns in its place.
+    #[test]
+    fn a_learner_claims_nothing_that_was_not_counted() {
+        let mut inquiry = Inquiry::new(ReplicaId(1), members(&[1, 2, 3]), 5);
+        inquiry.answered(ReplicaId(3), &answer(3, Standing::Serving, 3, (3, 6)));
+        let learner = Answer { counted: false, ..answer(4, Standing::Serving, 5, (3, 8)) };
+        inquiry.answered(ReplicaId(2), &learner);
+        assert_eq!(inquiry.verdict(3, OWN_END), Some(Verdict { term: 5, phantom: OWN_END }));
+        inquiry.answered(ReplicaId(2), &answer(4, Standing::Serving, 5, (3, 8)));
+        assert_eq!(inquiry.verdict(3, OWN_END).unwrap().phantom, End { term: 3, index: 8 }, "a voter by now");
     }
 
     #[test]

@@ -79,5 +79,5 @@ impl<E: Env> Slots<E> {
 /// What a server answers to an inquiry about a replica it has not got.
 pub(super) fn without(replica: Option<ReplicaId>, standing: Standing) -> Answer {
     let (end, members) = (End::default(), Members::default());
-    Answer { replica, standing, term: 0, end, commit: 0, members }
+    Answer { replica, standing, term: 0, end, counted: true, commit: 0, members }
 }

@@ -2,23 +2,32 @@
 //! code changes; plans stay what they are.
 
 use mooseng_scenarios::sweep::run_caught;
+use mooseng_sim::bugs::BUGS_OF_PLANS;
 use mooseng_sim::plan::Plan;
 use mooseng_sim::run::RunOptions;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-#[test]
-fn what_failed_once_does_not_fail_again() {
+/// Each kept plan, and where it lies.
+fn kept() -> Vec<(PathBuf, Plan)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    let mut plans: Vec<_> = std::fs::read_dir(&folder)
+    let mut paths: Vec<_> = std::fs::read_dir(&folder)
         .expect("scenarios/corpus is there")
         .map(|entry| entry.expect("a readable folder").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
         .collect();
-    plans.sort();
-    assert!(!plans.is_empty(), "no plan is kept in {}", folder.display());
-    for path in plans {
+    paths.sort();
+    assert!(!paths.is_empty(), "no plan is kept in {}", folder.display());
+    let read = |path: PathBuf| {
         let text = std::fs::read_to_string(&path).expect("a kept plan is readable");
         let plan = Plan::from_text(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        (path, plan)
+    };
+    paths.into_iter().map(read).collect()
+}
+
+#[test]
+fn what_failed_once_does_not_fail_again() {
+    for (path, plan) in kept() {
         let report = run_caught(&plan, &RunOptions::default());
         if let Some(failure) = report.failure {
             panic!(
@@ -29,5 +38,18 @@ fn what_failed_once_does_not_fail_again() {
                 failure.what
             );
         }
+    }
+}
+
+/// A bug that runs are too seldom caught by is planted where a kept plan is sure to meet it.
+#[test]
+fn a_kept_plan_fails_with_the_bug_it_is_kept_for() {
+    let plans = kept();
+    for (name, bug) in BUGS_OF_PLANS {
+        let plan = plans.iter().find(|(path, _)| path.ends_with(name));
+        let (_, plan) = plan.unwrap_or_else(|| panic!("{name} is not kept"));
+        let failure = run_caught(&plan.clone().with_bug(bug.name), &RunOptions::default()).failure;
+        let oracle = failure.map_or(String::new(), |failure| failure.oracle);
+        assert!(bug.oracles.contains(&oracle.as_str()), "{name} with {}: {oracle:?}", bug.name);
     }
 }

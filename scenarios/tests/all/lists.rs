@@ -2,7 +2,8 @@
 //! scoreboard does not know, and nothing is on it that is not planted.
 
 use mooseng_sim::bugs::{
-    BLIND, BUGS, BUGS_ELSEWHERE, BUGS_OF_SCENARIOS, CLUSTER_PROBES, CONTROLS, PROBES, PROBES_ELSEWHERE,
+    BLIND, BUGS, BUGS_ELSEWHERE, BUGS_OF_PLANS, BUGS_OF_SCENARIOS, CLUSTER_PROBES, CONTROLS, PROBES,
+    PROBES_ELSEWHERE,
 };
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -42,7 +43,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 fn the_scoreboard_knows_every_planted_bug() {
     let shown = BUGS.iter().chain(CONTROLS).map(|bug| bug.name);
     let elsewhere = BUGS_ELSEWHERE.iter().map(|(bug, _)| *bug);
-    let others = BUGS_OF_SCENARIOS.iter().map(|(_, bug)| bug.name);
+    let others = BUGS_OF_SCENARIOS.iter().chain(BUGS_OF_PLANS).map(|(_, bug)| bug.name);
     let listed: BTreeSet<String> = shown.chain(elsewhere).chain(others).map(str::to_owned).collect();
     assert_eq!(planted("plant!("), listed);
     assert!(BUGS.len() - BLIND.len() >= 15 && CONTROLS.len() >= 3);

@@ -71,6 +71,7 @@ pub fn reply(answer: &Answer) -> InquireReply {
         commit: answer.commit,
         replica: answer.replica.map_or(0, |replica| replica.0),
         members: answer.members.encode(),
+        uncounted: !answer.counted,
     }
 }
 
@@ -97,6 +98,7 @@ pub fn answer(reply: &InquireReply) -> Option<Answer> {
         standing,
         term: reply.term,
         end: End { term: reply.last_term, index: reply.last_index },
+        counted: !reply.uncounted,
         commit: reply.commit,
         members,
     })

@@ -4,6 +4,12 @@ use super::{Answer, End, Mode, Notice, Replica, Standing};
 use mooseng_core::id::ReplicaId;
 use mooseng_core::probe;
 use mooseng_core::time::Instant;
+use protobuf::Message as _;
+use raft::GetEntriesContext;
+use raft::eraftpb::{ConfChangeV2, Entry, EntryType};
+
+/// How much of what is not applied yet is looked at.
+const UNAPPLIED_BYTES_MAX: u64 = 1 << 20;
 
 impl Replica {
     /// A member said that it is in doubt: what it acknowledged to this leader may be gone. Its log
@@ -110,6 +116,25 @@ impl Replica {
         End { term: log.last_term(), index: log.last_index() }
     }
 
+    /// May anything that its log ends with have been acknowledged to a client by its help? Nobody counts
+    /// a learner; one that was made a voter and does not know has that in its log.
+    fn may_have_counted(&self) -> bool {
+        if self.members.votes(self.own) {
+            return true;
+        }
+        let log = &self.node.raft.raft_log;
+        let (next, last) = (self.applied + 1, log.last_index());
+        if next >= last {
+            return false;
+        }
+        // What follows the change counts, not the change.
+        let Ok(unapplied) = log.slice(next, last, UNAPPLIED_BYTES_MAX, GetEntriesContext::empty(false))
+        else {
+            return true;
+        };
+        (unapplied.len() as u64) < last - next || unapplied.iter().any(is_decisive)
+    }
+
     /// What it answers to an inquiry.
     pub fn answer(&self) -> Answer {
         let standing = match &self.mode {
@@ -122,8 +147,17 @@ impl Replica {
             standing,
             term: self.node.raft.term,
             end: self.end(),
+            counted: self.may_have_counted(),
             commit: self.applied,
             members: self.members.clone(),
         }
     }
+}
+
+/// May others decide from here on than did so before?
+fn is_decisive(entry: &Entry) -> bool {
+    let mut change = ConfChangeV2::default();
+    entry.get_entry_type() != EntryType::EntryNormal
+        && change.merge_from_bytes(&entry.data).is_ok()
+        && change.enter_joint().is_none()
 }

@@ -3,6 +3,7 @@
 use super::super::*;
 use super::group::Group;
 use crate::group::ambiguity::{Answer, End, Standing};
+use raft::eraftpb::EntryType;
 
 #[test]
 fn a_mute_replica_says_nothing_and_asks_everybody() {
@@ -101,7 +102,8 @@ fn a_vote_that_may_have_been_given_is_used_up() {
     for (id, term) in [(1, term + 4), (3, term)] {
         let members = t.replica(1).members().clone();
         let (replica, end) = (Some(ReplicaId(id)), End { term, index: 2 });
-        let answer = Answer { replica, standing: Standing::Serving, term, end, commit: 1, members };
+        let standing = Standing::Serving;
+        let answer = Answer { replica, standing, term, end, counted: true, commit: 1, members };
         t.replica(2).answered(ReplicaId(id), &answer, now);
     }
     assert_eq!(t.replica(2).term(), term + 4);
@@ -168,4 +170,74 @@ fn what_only_a_lost_voter_had_keeps_nobody_from_electing() {
     t.put(leader, "b");
     t.ticks(4);
     assert_eq!((t.state(2), t.state(3)), ("a b".into(), "a b".into()));
+}
+
+/// 1 leads, 3 is lost, and 4 has learnt in its place.
+fn with_a_learner() -> Group {
+    let mut t = Group::new(3);
+    t.lead(1);
+    t.put(1, "a");
+    t.crash(3);
+    let admit = t.replica(1).members().admit(Group::newcomer(4, 3)).unwrap();
+    t.snapshot(1, 0);
+    t.change(1, &admit);
+    t.format(4, 0, 0, Members::default());
+    t.start(4, false);
+    t.ticks(6);
+    t
+}
+
+/// What comes last from 1, which is in doubt later, comes to the learner alone: that it is to be a voter,
+/// and perhaps more.
+#[test]
+fn what_only_a_learner_has_keeps_nobody_from_electing() {
+    for more in [false, true] {
+        let mut t = with_a_learner();
+        t.cut.insert((1, 2));
+        t.node(1).stalled = true;
+        let change = t.replica(1).next_change().expect("it has caught up");
+        t.change(1, &change);
+        if more {
+            t.put(1, "lonely");
+        }
+        t.heal();
+        t.restart_in_doubt(1, 0);
+        t.node(1).stalled = false;
+        let (now, answer) = (t.now, t.replica(4).answer());
+        assert!(answer.end > t.replica(1).end() && !answer.counted);
+        t.replica(1).answered(ReplicaId(3), &answer, now);
+        t.inquire();
+        t.elect();
+        t.ticks(6);
+        assert!(t.state(2).starts_with('a') && t.state(1) == t.state(2));
+    }
+}
+
+#[test]
+fn a_learner_that_may_be_a_voter_without_knowing_says_what_it_has() {
+    let mut t = with_a_learner();
+    let change = t.replica(1).next_change().expect("it has caught up");
+    let (term, end, commit) = (t.replica(1).term(), t.replica(4).end(), t.replica(4).answer().commit);
+    let auto = ConfChangeTransition::Auto;
+    let data = |change: &Change| protobuf::Message::write_to_bytes(&change.conf_change(auto)).unwrap();
+    let [into, out] = [data(&change), data(&Change::Settle)];
+    let now = t.now;
+    for (at, (data, counted)) in
+        [(Some(into), false), (None, false), (Some(out), false), (None, true)].into_iter().enumerate()
+    {
+        let mut entry = Entry::default();
+        (entry.index, entry.term) = (end.index + 1 + at as u64, term);
+        if let Some(data) = data {
+            entry.set_entry_type(EntryType::EntryConfChangeV2);
+            entry.set_data(data.into());
+        }
+        let mut message = Message::default();
+        message.set_msg_type(MessageType::MsgAppend);
+        (message.from, message.to, message.term, message.commit) = (1, 4, term, commit);
+        (message.log_term, message.index) = (if at == 0 { end.term } else { term }, end.index + at as u64);
+        message.set_entries(vec![entry].into());
+        t.replica(4).step(message, 0, 0, now).unwrap();
+        let answer = t.replica(4).answer();
+        assert_eq!((answer.end.index, answer.counted), (end.index + 1 + at as u64, counted));
+    }
 }
