@@ -53,20 +53,35 @@ impl<E: Env> Mount<E> {
         lines_max: usize,
     ) -> Result<Vec<(Line, Option<Attr>)>, FsError> {
         let directory = self.directories.get(handle)?.listing.lock().await.directory();
-        let lines = self.readdir(handle, offset, lines_max).await?;
-        let shown = lines.into_iter().map(|line| async move {
-            if line.inode == directory {
-                return Ok(Some((line, None)));
+        let mut after = offset;
+        loop {
+            let lines = self.readdir(handle, after, lines_max).await?;
+            let Some(last) = lines.last() else { return Ok(Vec::new()) };
+            after = last.offset;
+            let shown = lines.into_iter().map(|line| self.with_attributes(directory, line));
+            let shown: Vec<_> = stream::iter(shown).buffered(ATTRIBUTES_AT_ONCE).try_collect().await?;
+            let shown: Vec<_> = shown.into_iter().flatten().collect();
+            // That all of them went is no end.
+            if !shown.is_empty() {
+                return Ok(shown);
             }
-            // Whoever may list a directory may see the attributes; whether they may go there is another matter.
-            match self.getattr(&Caller::ROOT, line.inode).await {
-                Ok(attr) => Ok(Some((line, Some(attr)))),
-                Err(FsError::Refused(Refusal::Stale)) => Ok(None),
-                Err(error) => Err(error),
-            }
-        });
-        let shown: Vec<_> = stream::iter(shown).buffered(ATTRIBUTES_AT_ONCE).try_collect().await?;
-        Ok(shown.into_iter().flatten().collect())
+        }
+    }
+
+    async fn with_attributes(
+        &self,
+        directory: InodeId,
+        line: Line,
+    ) -> Result<Option<(Line, Option<Attr>)>, FsError> {
+        if line.inode == directory {
+            return Ok(Some((line, None)));
+        }
+        // Whoever may list a directory may see the attributes; whether they may go there is another matter.
+        match self.getattr(&Caller::ROOT, line.inode).await {
+            Ok(attr) => Ok(Some((line, Some(attr)))),
+            Err(FsError::Refused(Refusal::Stale)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     pub fn releasedir(&self, handle: Handle) -> Result<(), FsError> {

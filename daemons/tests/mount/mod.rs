@@ -10,12 +10,16 @@ mod verify;
 
 use crate::support::Directory;
 use crate::{Cluster, process_with};
+use rustix::fs::RawDir;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write};
+use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -191,6 +195,39 @@ fn two_mounts_agree(mounted: &Mounted) {
         fs::remove_dir(mounted.path(&moved)).expect("it is empty");
         assert!(!there(&moved).exists(), "round {round}");
     }
+    what_stays_is_listed_whatever_goes(mounted, second.point.path());
+}
+
+/// What goes while somebody lists is no end of the listing, however much of it goes.
+fn what_stays_is_listed_whatever_goes(mounted: &Mounted, there: &Path) {
+    const FILES: usize = 300;
+    const LAST: usize = FILES - 10;
+    fs::create_dir(there.join("going")).expect("it is made");
+    for file in 0..FILES {
+        fs::File::create_new(there.join(format!("going/file-{file:05}"))).expect("it is made");
+    }
+    let here = mounted.path("going");
+    let entries = fs::read_dir(&here).expect("it is there");
+    let order: Vec<_> = entries.map(|entry| entry.expect("an entry").file_name()).collect();
+    let open = fs::File::open(&here).expect("it is there");
+    // So little is taken at a time.
+    let mut space = [MaybeUninit::uninit(); 256];
+    let mut listing = RawDir::new(&open, &mut space);
+    let (mut seen, mut stay) = (Vec::new(), FILES);
+    while let Some(entry) = listing.next() {
+        seen.push(OsStr::from_bytes(entry.expect("an entry").file_name().to_bytes()).to_owned());
+        if stay == FILES && seen.len() > 10 && listing.is_buffer_empty() {
+            // Without `.` and `..`.
+            stay = seen.len() - 2;
+            order[stay..LAST].iter().for_each(|name| fs::remove_file(here.join(name)).expect("it is there"));
+            // Until nothing of them is left. The kernel asks with attributes when some have been looked at.
+            std::thread::sleep(Duration::from_secs(3));
+            fs::metadata(here.join(&order[LAST])).expect("it is there");
+        }
+    }
+    seen.retain(|name| !order[stay..LAST].contains(name));
+    assert!(seen[2..].iter().eq(order[..stay].iter().chain(&order[LAST..])), "{} of {stay}", seen.len());
+    mounted.shell("rm -r going");
 }
 
 fn contents_are_kept(mounted: &Mounted) {
