@@ -6,6 +6,7 @@
 
 use mooseng_core::id::InodeId;
 use mooseng_core::namespace::OPENS_MAX;
+use mooseng_core::{plant, probe};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Default)]
@@ -13,6 +14,15 @@ struct Open {
     times: u32,
     /// A leader has said yes to one of them, so one may have to be told that it is over.
     granted: bool,
+}
+
+/// What is open no more, as the leader is told under a number.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Released {
+    pub(crate) number: u64,
+    pub(crate) inodes: Vec<InodeId>,
+    /// The numbers of what was made, and never heard of.
+    pub(crate) made: Vec<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -24,6 +34,14 @@ pub(crate) struct Holds {
     last: u64,
     /// Numbers whose answers are waited for.
     waiting: BTreeSet<u64>,
+    /// Those of files that are being made, and will be open from then on.
+    making: BTreeSet<u64>,
+    /// What was released since the first of them was said, under which number.
+    released: BTreeMap<InodeId, u64>,
+    /// When everything that is open was told last.
+    attached: u64,
+    /// Made, perhaps, and open as far as the leader knows; which inodes they are was never heard.
+    unheard: BTreeSet<u64>,
 }
 
 impl Holds {
@@ -52,6 +70,47 @@ impl Holds {
         Some(self.say())
     }
 
+    /// A file is about to be made that is open from then on, under this number.
+    pub(crate) fn make(&mut self) -> u64 {
+        let number = self.say();
+        self.making.insert(number);
+        number
+    }
+
+    /// It was made, and the leader knows that it is open. Is it? What was said meanwhile may have told the
+    /// leader otherwise, who then has to be asked again.
+    pub(crate) fn made(&mut self, inode: InodeId, number: u64) -> bool {
+        let released = self.released.get(&inode).is_some_and(|released| *released > number);
+        let released = plant!("release-crosses-creation", released, false);
+        let full = self.open.len() >= OPENS_MAX && !self.open.contains_key(&inode);
+        let open = !released && !full && self.attached < number;
+        if open {
+            let open = self.open.entry(inode).or_default();
+            (open.times, open.granted) = (open.times + 1, true);
+        } else {
+            probe!("a file that was made is opened again");
+            self.doubt(&[inode]);
+        }
+        self.made_no_more(number);
+        open
+    }
+
+    /// Its answer is not waited for any more; `maybe`: it may have been made, or may be yet.
+    pub(crate) fn not_made(&mut self, number: u64, maybe: bool) {
+        if plant!("lost-creation-held-for-ever", maybe, false) {
+            self.unheard.insert(number);
+        }
+        self.made_no_more(number);
+    }
+
+    fn made_no_more(&mut self, number: u64) {
+        self.heard(number);
+        self.making.remove(&number);
+        if self.making.is_empty() {
+            self.released.clear();
+        }
+    }
+
     pub(crate) fn granted(&mut self, inode: InodeId) {
         if let Some(open) = self.open.get_mut(&inode) {
             open.granted = true;
@@ -72,21 +131,34 @@ impl Holds {
         }
     }
 
-    /// These were not told to the end.
-    pub(crate) fn doubt(&mut self, inodes: &[InodeId]) {
+    fn doubt(&mut self, inodes: &[InodeId]) {
         self.doubtful.extend(inodes);
     }
 
+    /// This was not told to the end.
+    pub(crate) fn untold(&mut self, released: &Released) {
+        self.doubt(&released.inodes);
+        self.unheard.extend(&released.made);
+    }
+
     pub(crate) fn is_doubtful(&self) -> bool {
-        !self.doubtful.is_empty()
+        !self.doubtful.is_empty() || !self.unheard.is_empty()
     }
 
     /// Everything doubtful that is not open, to be released under a number.
-    pub(crate) fn release(&mut self) -> Option<(u64, Vec<InodeId>)> {
+    pub(crate) fn release(&mut self) -> Option<Released> {
         let mut doubtful = std::mem::take(&mut self.doubtful);
         // One that is open again is released when that is over.
         doubtful.retain(|inode| self.open.get_mut(inode).map(|open| open.granted = true).is_none());
-        (!doubtful.is_empty()).then(|| (self.say(), doubtful.into_iter().collect()))
+        let made: Vec<u64> = std::mem::take(&mut self.unheard).into_iter().collect();
+        if doubtful.is_empty() && made.is_empty() {
+            return None;
+        }
+        let number = self.say();
+        if !self.making.is_empty() {
+            self.released.extend(doubtful.iter().map(|inode| (*inode, number)));
+        }
+        Some(Released { number, inodes: doubtful.into_iter().collect(), made })
     }
 
     /// Everything that is open, to be told under a number.
@@ -96,11 +168,13 @@ impl Holds {
             *inode
         });
         let all = all.collect();
-        (self.say(), all)
+        self.attached = self.say();
+        (self.attached, all)
     }
 
+    /// Nothing is open, nor will be when it has been made.
     pub(crate) fn is_empty(&self) -> bool {
-        self.open.is_empty()
+        self.open.is_empty() && self.making.is_empty()
     }
 }
 
@@ -112,6 +186,10 @@ mod tests {
         InodeId::from_raw(raw).unwrap()
     }
 
+    fn released(number: u64, raw: u64) -> Option<Released> {
+        Some(Released { number, inodes: vec![inode(raw)], made: Vec::new() })
+    }
+
     #[test]
     fn the_leader_is_told_of_the_last_close() {
         let mut holds = Holds::default();
@@ -121,7 +199,7 @@ mod tests {
         assert_eq!((holds.release(), holds.is_empty()), (None, false));
         holds.close(inode(7), false);
         assert!(holds.is_empty() && holds.is_doubtful());
-        assert_eq!(holds.release(), Some((3, vec![inode(7)])));
+        assert_eq!(holds.release(), released(3, 7));
         assert_eq!(holds.release(), None);
     }
 
@@ -137,7 +215,7 @@ mod tests {
         assert_eq!(holds.release(), None, "it is open again");
         holds.attach();
         holds.close(inode(7), false);
-        assert_eq!(holds.release(), Some((5, vec![inode(7)])), "a leader was told");
+        assert_eq!(holds.release(), released(5, 7), "a leader was told");
     }
 
     #[test]
@@ -159,5 +237,55 @@ mod tests {
         }
         assert_eq!(holds.open(inode(1)), None);
         assert!(holds.open(inode(2)).is_some());
+    }
+
+    #[test]
+    fn what_was_made_is_open_unless_the_leader_was_told_otherwise() {
+        let mut holds = Holds::default();
+        let first = holds.make();
+        assert_eq!(holds.low_water(), first);
+        assert!(holds.made(inode(7), first));
+        holds.close(inode(7), false);
+        let second = holds.make();
+        assert_eq!(holds.release(), released(3, 7), "the close of another file");
+        assert!(holds.made(inode(8), second));
+        let third = holds.make();
+        holds.attach();
+        assert!(!holds.made(inode(9), third), "a leader that knows nothing of it was told everything");
+        assert_eq!(holds.release(), released(6, 9));
+        assert_eq!(holds.release(), None);
+    }
+
+    /// Somebody else on this mount finds it, opens it and closes it before the answer is here.
+    fn closed_before_it_is_heard_of(holds: &mut Holds) -> bool {
+        let number = holds.make();
+        holds.open(inode(7));
+        holds.granted(inode(7));
+        holds.close(inode(7), false);
+        holds.release();
+        holds.made(inode(7), number)
+    }
+
+    #[test]
+    fn a_release_that_crosses_a_creation_is_found() {
+        assert!(!closed_before_it_is_heard_of(&mut Holds::default()));
+        mooseng_core::plant::activate(Some("release-crosses-creation"));
+        let open = closed_before_it_is_heard_of(&mut Holds::default());
+        mooseng_core::plant::activate(None);
+        assert!(open, "the planted bug goes unseen");
+    }
+
+    #[test]
+    fn what_was_never_heard_of_is_released_by_its_number() {
+        let mut holds = Holds::default();
+        let (lost, refused) = (holds.make(), holds.make());
+        holds.not_made(refused, false);
+        assert!(!holds.is_doubtful());
+        holds.not_made(lost, true);
+        let told = holds.release().expect("there is something to tell");
+        assert_eq!(told, Released { number: 3, inodes: Vec::new(), made: vec![lost] });
+        assert!(!holds.is_doubtful());
+        holds.untold(&told);
+        assert_eq!(holds.release().map(|told| told.made), Some(vec![lost]));
     }
 }

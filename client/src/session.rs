@@ -6,6 +6,8 @@ mod holding;
 
 pub use holding::Hold;
 
+use holding::Making;
+
 use crate::cache::{Cache, CacheConfig, Granted, Tenant};
 use crate::error::ClientError;
 use crate::holds::Holds;
@@ -14,7 +16,7 @@ use futures::channel::oneshot;
 use mooseng_core::chance::Dice;
 use mooseng_core::env::{Address, Clock, Env, sleep, timeout};
 use mooseng_core::id::SessionId;
-use mooseng_core::namespace::{Caller, Op, Outcome, Query};
+use mooseng_core::namespace::{Answer, Caller, Op, Outcome, Query};
 use mooseng_core::time::Instant;
 use mooseng_net::convert::write_caller;
 use mooseng_net::proto::cluster::{ChunkServersReply, ChunkServersRequest, ClusterClient};
@@ -304,6 +306,33 @@ impl<E: Env> Change<E> {
     }
 
     pub async fn carry_out_as(self, caller: &Caller, op: &Op) -> Result<Answered, ClientError> {
+        Ok(self.ask(caller, op, (0, 0)).await?.0)
+    }
+
+    /// A change that makes a file which is open from then on. Without a hold it has to be opened, or was
+    /// not made.
+    pub async fn make_open_as(
+        self,
+        caller: &Caller,
+        op: &Op,
+    ) -> Result<(Answered, Option<Hold<E>>), ClientError> {
+        let making = Making::begin(&self.shared);
+        let asked = self.ask(caller, op, (making.number, making.low_water())).await;
+        let hold = match &asked {
+            Ok((Answered { outcome: Ok(Answer::Attr(attr)), .. }, held)) => making.made(attr.inode, *held),
+            Ok(_) | Err(ClientError::NotReached { .. }) => making.not_made(),
+            Err(_) => None,
+        };
+        Ok((asked?.0, hold))
+    }
+
+    /// Answered, and whether what it made is open under the number for that, if it has one.
+    async fn ask(
+        self,
+        caller: &Caller,
+        op: &Op,
+        (hold_number, hold_low_water): (u64, u64),
+    ) -> Result<(Answered, bool), ClientError> {
         let mut touching = caching::Touching::begin(&self.shared, op);
         let (lease_epoch, dropped) = touching.dropped();
         let mut request = wire::MutateRequest {
@@ -316,6 +345,8 @@ impl<E: Env> Change<E> {
             caller: write_caller(caller),
             lease_epoch,
             dropped,
+            hold_number,
+            hold_low_water,
         };
         let ask = self.shared.ask_until(self.end, |client, deadline| {
             request.low_water = self.shared.lock().window.low_water();
@@ -335,7 +366,7 @@ impl<E: Env> Change<E> {
             granted.attrs = reply.attrs.into_iter().filter_map(|attr| attr.try_into().ok()).collect();
         }
         touching.changed(op, &answered, &granted);
-        Ok(answered)
+        Ok((answered, reply.held))
     }
 }
 

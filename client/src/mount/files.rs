@@ -70,6 +70,17 @@ impl<E: Env> Mount<E> {
         Ok((attr(answer)?, hold))
     }
 
+    /// Makes a file that is open, mostly from the start.
+    async fn make_open(&self, caller: &Caller, op: &Op) -> Result<(Attr, Hold<E>), FsError> {
+        let (answer, hold) = self.sessions.make_open(caller, op).await?;
+        let made = attr(answer)?;
+        match hold {
+            Some(hold) => Ok((made, hold)),
+            // Who makes a file may do with it what it was opened for, whatever its permissions say.
+            None => self.hold(&Caller::ROOT, made.inode, Access::default()).await,
+        }
+    }
+
     fn add_file(&self, attr: &Attr, mode: OpenMode, hold: Hold<E>) -> Result<Handle, FsError> {
         if attr.kind == FileKind::Directory {
             return Err(FsError::Refused(Refusal::IsDirectory));
@@ -91,18 +102,14 @@ impl<E: Env> Mount<E> {
         let Caller { uid, gid, .. } = *caller;
         for _ in 0..CREATE_TRIES {
             let op = Op::Create { parent, name: name.clone(), mode: permissions, uid, gid };
-            match self.change_attr(caller, &op).await {
-                // Who makes a file may do with it what it was opened for, whatever its permissions say.
-                Ok(made) => match self.hold(&Caller::ROOT, made.inode, Access::default()).await {
-                    Ok((attr, hold)) => {
-                        self.sessions.pages().opened(attr.inode, attr.version);
-                        let handle = self.add_file(&attr, mode, hold)?;
-                        return Ok((self.as_here(attr), handle));
-                    }
-                    // Somebody has removed it before it was open.
-                    Err(FsError::Refused(Refusal::Stale)) => continue,
-                    Err(error) => return Err(error),
-                },
+            match self.make_open(caller, &op).await {
+                Ok((attr, hold)) => {
+                    self.sessions.pages().opened(attr.inode, attr.version);
+                    let handle = self.add_file(&attr, mode, hold)?;
+                    return Ok((self.as_here(attr), handle));
+                }
+                // Somebody has removed it before it was open.
+                Err(FsError::Refused(Refusal::Stale)) => continue,
                 Err(FsError::Refused(Refusal::Exists)) if !exclusive => {}
                 Err(error) => return Err(error),
             }

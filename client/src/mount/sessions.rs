@@ -53,6 +53,18 @@ impl<E: Env> Sessions<E> {
         Ok(outcome?)
     }
 
+    /// Makes a file that is open, or has to be opened without a hold.
+    pub(super) async fn make_open(
+        &self,
+        caller: &Caller,
+        op: &Op,
+    ) -> Result<(Answer, Option<Hold<E>>), FsError> {
+        let change = self.current().await?.begin().await?;
+        let (answered, hold) = change.make_open_as(caller, op).await?;
+        self.changed(&answered.outcome);
+        Ok((answered.outcome?, hold))
+    }
+
     /// A change was answered.
     pub(super) fn changed(&self, outcome: &Outcome) {
         if let Ok(Answer::Attr(attr)) = outcome {

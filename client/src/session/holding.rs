@@ -8,6 +8,7 @@ use super::caching::granted;
 use super::{Answered, Session, Shared, answered};
 use crate::cache::{Granted, Tenant};
 use crate::error::ClientError;
+use crate::holds::Released;
 use mooseng_core::env::Env;
 use mooseng_core::id::InodeId;
 use mooseng_core::namespace::{Access, Caller, Query, Refusal};
@@ -55,12 +56,60 @@ impl<E: Env> Drop for Said<'_, E> {
 /// What the leader was not told to the end.
 struct Untold<'a, E: Env> {
     shared: &'a Shared<E>,
-    inodes: Vec<InodeId>,
+    released: Released,
 }
 
 impl<E: Env> Drop for Untold<'_, E> {
     fn drop(&mut self) {
-        self.shared.holds().doubt(&self.inodes);
+        self.shared.holds().untold(&self.released);
+    }
+}
+
+/// A file on its way into being, open from then on. Dropped before its answer is here, it may be made and open
+/// all the same: the leader is told that it is not.
+pub(super) struct Making<E: Env> {
+    shared: Arc<Shared<E>>,
+    pub(super) number: u64,
+    /// Nothing is known of what became of it.
+    pending: bool,
+}
+
+impl<E: Env> Making<E> {
+    pub(super) fn begin(shared: &Arc<Shared<E>>) -> Self {
+        let number = shared.holds().make();
+        Self { shared: shared.clone(), number, pending: true }
+    }
+
+    pub(super) fn low_water(&self) -> u64 {
+        self.shared.holds().low_water()
+    }
+
+    /// It was made; `held`: the leader knows that it is open. `None`: it has to be opened.
+    pub(super) fn made(mut self, inode: InodeId, held: bool) -> Option<Hold<E>> {
+        self.pending = false;
+        let (shared, number) = (&self.shared, self.number);
+        if !held {
+            // An earlier attempt may have been heard.
+            shared.holds().not_made(number, true);
+            return None;
+        }
+        let open = shared.holds().made(inode, number);
+        open.then(|| Hold { shared: shared.clone(), inode, doubtful: false })
+    }
+
+    /// It was not made, and never will be.
+    pub(super) fn not_made(mut self) -> Option<Hold<E>> {
+        self.pending = false;
+        self.shared.holds().not_made(self.number, false);
+        None
+    }
+}
+
+impl<E: Env> Drop for Making<E> {
+    fn drop(&mut self) {
+        if self.pending {
+            self.shared.holds().not_made(self.number, true);
+        }
     }
 }
 
@@ -164,12 +213,13 @@ impl<E: Env> Shared<E> {
             told &= answer.is_ok();
         }
         let released = self.holds().release();
-        if let Some((number, inodes)) = released {
-            let raw = inodes.iter().map(|inode| inode.raw()).collect();
-            let mut untold = Untold { shared: self, inodes };
-            let answer = self.tell(number, What::Release(wire::HoldRelease { inodes: raw }), None).await;
+        if let Some(released) = released {
+            let (number, made) = (released.number, released.made.clone());
+            let inodes = released.inodes.iter().map(|inode| inode.raw()).collect();
+            let mut untold = Untold { shared: self, released };
+            let answer = self.tell(number, What::Release(wire::HoldRelease { inodes, made }), None).await;
             if answer.is_ok() {
-                untold.inodes.clear();
+                untold.released = Released::default();
             }
             told &= answer.is_ok();
         }

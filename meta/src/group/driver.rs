@@ -347,7 +347,7 @@ impl<E: Env> Driver<E> {
                     self.replica.doubted(asker, now);
                 }
             }
-            Input::Propose { kind, dropped, reply } => self.proposed(kind, dropped, reply),
+            Input::Propose { kind, dropped, open, reply } => self.proposed(kind, dropped, open, reply),
             Input::Read(read) if self.reads.like(&read.asked) >= self.config.requests_max => {
                 probe!("too many questions under way");
                 drop(read.reply.send(Err(Denied::Overloaded)));

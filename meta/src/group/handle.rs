@@ -73,6 +73,8 @@ pub enum Asked {
     Release {
         saying: Saying,
         inodes: Vec<InodeId>,
+        /// What was made open under these numbers.
+        made: Vec<u64>,
     },
     Attach {
         saying: Saying,
@@ -101,6 +103,15 @@ pub struct Done {
     pub reply: Reply,
     pub index: u64,
     pub lent: Lent,
+    /// What it made is open under the number that was wanted for it.
+    pub held: bool,
+}
+
+impl Done {
+    /// It had been done before: nothing comes with it.
+    pub(super) fn told(reply: Reply, index: u64) -> Self {
+        Self { reply, index, lent: Lent::default(), held: false }
+    }
 }
 
 #[derive(Debug)]
@@ -160,6 +171,7 @@ pub enum Input {
     Propose {
         kind: CommandKind,
         dropped: Dropped,
+        open: Option<Saying>,
         reply: Answering<Done>,
     },
     Read(Read),
@@ -234,13 +246,19 @@ impl Handle {
     }
 
     pub async fn propose(&self, kind: CommandKind) -> Result<(Reply, u64), Denied> {
-        let done = self.change(kind, Dropped::default()).await?;
+        let done = self.change(kind, Dropped::default(), None).await?;
         Ok((done.reply, done.index))
     }
 
     /// The same, by somebody who may hold leases.
-    pub async fn change(&self, kind: CommandKind, dropped: Dropped) -> Result<Done, Denied> {
-        self.ask(|reply| Input::Propose { kind, dropped, reply }).await
+    /// `open`: what it makes is to be open, as if it had been opened with this.
+    pub async fn change(
+        &self,
+        kind: CommandKind,
+        dropped: Dropped,
+        open: Option<Saying>,
+    ) -> Result<Done, Denied> {
+        self.ask(|reply| Input::Propose { kind, dropped, open, reply }).await
     }
 
     pub async fn read(&self, session: SessionId, asked: Asked) -> Result<Seen, Denied> {

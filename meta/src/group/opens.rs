@@ -105,13 +105,22 @@ impl Opens {
         Ok(())
     }
 
-    pub fn release(&mut self, saying: Saying, inodes: &[InodeId]) {
+    /// These are open no more, nor is what was opened last under one of the numbers in `made`: whoever
+    /// had it made never heard which it is.
+    pub fn release(&mut self, saying: Saying, inodes: &[InodeId], made: &[u64]) {
         let Some(held) = self.hear(saying) else { return };
         for inode in inodes {
             held.note_release(*inode, saying.number);
         }
+        let mut unheard = Vec::new();
+        if !made.is_empty() {
+            probe!("what was made and never heard of is open no more");
+            let made: BTreeSet<u64> = made.iter().copied().collect();
+            let opened = held.open.iter().filter(|(_, number)| made.contains(number));
+            unheard.extend(opened.map(|(inode, _)| *inode));
+        }
         let mut gone = Vec::new();
-        for inode in inodes {
+        for inode in inodes.iter().chain(&unheard) {
             if held.open.get(inode).is_some_and(|opened| *opened < saying.number) {
                 held.open.remove(inode);
                 gone.push(*inode);
@@ -229,7 +238,7 @@ mod tests {
             assert_eq!(opens.open(say(session, number, 1), inode(raw)), Ok(()));
         }
         assert_eq!(condemned(&mut opens), [inode(3)]);
-        opens.release(say(ONE, 2, 2), &[inode(1)]);
+        opens.release(say(ONE, 2, 2), &[inode(1)], &[]);
         assert_eq!(condemned(&mut opens), [inode(3)]);
         opens.ended(TWO);
         assert_eq!(condemned(&mut opens), [inode(1), inode(2), inode(3)]);
@@ -263,11 +272,11 @@ mod tests {
     fn what_comes_late_or_twice_changes_nothing() {
         let mut opens = led();
         assert_eq!(opens.open(say(ONE, 5, 5), inode(1)), Ok(()));
-        opens.release(say(ONE, 6, 6), &[inode(1)]);
+        opens.release(say(ONE, 6, 6), &[inode(1)], &[]);
         assert_eq!(opens.open(say(ONE, 5, 5), inode(1)), Err(Refusal::Stale), "given up long ago");
         assert_eq!(condemned(&mut opens).len(), 3);
         assert_eq!(opens.open(say(ONE, 8, 7), inode(1)), Ok(()));
-        opens.release(say(ONE, 7, 7), &[inode(1)]);
+        opens.release(say(ONE, 7, 7), &[inode(1)], &[]);
         assert_eq!(condemned(&mut opens), [inode(2), inode(3)], "it was opened again after that");
     }
 
@@ -276,14 +285,25 @@ mod tests {
         let mut opens = led();
         opens.lead([ONE].into_iter());
         assert_eq!(opens.open(say(ONE, 9, 7), inode(2)), Ok(()));
-        opens.release(say(ONE, 11, 7), &[inode(3)]);
+        opens.release(say(ONE, 11, 7), &[inode(3)], &[]);
         assert_eq!(opens.attach(say(ONE, 8, 7), &[inode(1), inode(3)]), Ok(()));
         assert_eq!(condemned(&mut opens), [inode(3)], "it was released after that");
         assert_eq!(opens.attach(say(ONE, 8, 7), &[inode(1), inode(3)]), Err(Refusal::Conflict), "twice");
-        opens.release(say(ONE, 12, 12), &[inode(1), inode(2)]);
+        opens.release(say(ONE, 12, 12), &[inode(1), inode(2)], &[]);
         assert_eq!(condemned(&mut opens).len(), 3);
         assert_eq!(opens.attach(say(ONE, 13, 13), &[inode(3)]), Ok(()), "of a session before it");
         assert_eq!(condemned(&mut opens), [inode(1), inode(2)]);
+    }
+
+    #[test]
+    fn what_was_made_and_never_heard_of_is_released_by_its_number() {
+        let mut opens = led();
+        assert_eq!(opens.open(say(ONE, 5, 5), inode(1)), Ok(()), "made under 5");
+        assert_eq!(opens.open(say(ONE, 6, 5), inode(2)), Ok(()), "made under 6");
+        assert_eq!(opens.open(say(ONE, 7, 5), inode(2)), Ok(()), "and opened since");
+        opens.release(say(ONE, 8, 7), &[], &[5, 6]);
+        assert_eq!(condemned(&mut opens), [inode(1), inode(3)]);
+        assert_eq!(opens.open(say(ONE, 6, 7), inode(3)), Err(Refusal::Stale), "nobody waits for it");
     }
 
     #[test]

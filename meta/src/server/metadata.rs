@@ -124,8 +124,9 @@ impl<E: Env> Metadata<E> for Service<E> {
 
     async fn mutate(&self, _: Call, request: MutateRequest) -> Result<MutateReply, Status> {
         let op = Op::try_from(convert::required("op", request.op)?)?;
+        let session = convert::session("session", request.session)?;
         let kind = CommandKind::Mutate {
-            session: convert::session("session", request.session)?,
+            session,
             sequence: convert::count("sequence", request.sequence)?,
             low_water: request.low_water,
             slot: convert::slot("slot", request.slot)?,
@@ -134,11 +135,13 @@ impl<E: Env> Metadata<E> for Service<E> {
         };
         let inodes = convert::inodes("dropped", request.dropped)?;
         let dropped = Dropped { epoch: request.lease_epoch, inodes };
-        match self.group()?.change(kind, dropped).await.map_err(status)? {
-            Done { reply: Reply::Outcome { outcome, index }, lent, .. } => {
+        let saying = Saying { session, number: request.hold_number, low_water: request.hold_low_water };
+        let open = (request.hold_number != 0).then_some(saying);
+        match self.group()?.change(kind, dropped, open).await.map_err(status)? {
+            Done { reply: Reply::Outcome { outcome, index }, lent, held, .. } => {
                 let (lease_epoch, leased) = leased(&lent);
                 let attrs = lent.attrs.iter().map(Into::into).collect();
-                Ok(MutateReply { outcome: Some((&outcome).into()), index, lease_epoch, leased, attrs })
+                Ok(MutateReply { outcome: Some((&outcome).into()), index, lease_epoch, leased, attrs, held })
             }
             Done { reply, .. } => Err(refused(&reply)),
         }
@@ -171,7 +174,8 @@ impl<E: Env> Metadata<E> for Service<E> {
                 access: convert::access("open.access", open.access)?,
             },
             What::Release(release) => {
-                Asked::Release { saying, inodes: convert::inodes("release.inodes", release.inodes)? }
+                let inodes = convert::inodes("release.inodes", release.inodes)?;
+                Asked::Release { saying, inodes, made: release.made }
             }
             What::Attach(attach) => {
                 Asked::Attach { saying, inodes: convert::inodes("attach.inodes", attach.inodes)? }

@@ -4,12 +4,13 @@ use super::{Driver, Passage, Proposal, Waiter};
 use crate::apply::apply;
 use crate::command::{Command, CommandKind, Effect, Reply};
 use crate::group::handle::{Answering, Denied, Done, Dropped};
-use crate::group::leases::Lent;
+use crate::group::opens::Saying;
 use crate::group::replica::Committed;
 use crate::sessions::answered;
 use mooseng_core::env::Env;
 use mooseng_core::event::Event;
 use mooseng_core::id::SessionId;
+use mooseng_core::namespace::Answer;
 use mooseng_core::{plant, probe};
 
 impl<E: Env> Driver<E> {
@@ -17,7 +18,13 @@ impl<E: Env> Driver<E> {
     /// where there is too much to do, whoever asks again would else be turned away again and again.
     /// Only of a leader: another replica may have applied what the leader, whose own disk is slow, has
     /// not, and then the leader's reads under its lease would miss what was acknowledged.
-    pub(super) fn proposed(&mut self, kind: CommandKind, dropped: Dropped, reply: Answering<Done>) {
+    pub(super) fn proposed(
+        &mut self,
+        kind: CommandKind,
+        dropped: Dropped,
+        open: Option<Saying>,
+        reply: Answering<Done>,
+    ) {
         let leads = plant!("follower-answers-retries", self.replica.leads().is_some(), true);
         if self.fenced.is_none()
             && leads
@@ -25,13 +32,14 @@ impl<E: Env> Driver<E> {
             && let Some(known @ Reply::Outcome { index, .. }) = answered(&self.state, *session, *sequence)
         {
             probe!("answer served without another entry");
-            return drop(reply.send(Ok(Done { reply: known, index, lent: Lent::default() })));
+            return drop(reply.send(Ok(Done::told(known, index))));
         }
         if self.is_full() {
             probe!("too many changes under way");
             return drop(reply.send(Err(Denied::Overloaded)));
         }
-        self.admit(Proposal { kind, dropped, change: Passage::UNTOLD, reply });
+        let change = Passage::opening(open);
+        self.admit(Proposal { kind, dropped, change, reply });
     }
 
     /// Proposes what has gathered, as one batch.
@@ -155,8 +163,9 @@ impl<E: Env> Driver<E> {
             let mine = waiting == index && proposed == term;
             match waiter {
                 Waiter::Command(answer, change) if mine => {
+                    let held = self.hold_made(change, &reply, index);
                     let lent = self.lend_changed(change, &reply);
-                    let _ = answer.send(self.granted(reply, index, lent));
+                    let _ = answer.send(self.granted(Done { reply, index, lent, held }));
                     return;
                 }
                 Waiter::Wish(answer) if mine => {
@@ -176,15 +185,26 @@ impl<E: Env> Driver<E> {
 
     /// A session that is asked for again is granted its lifetime again, unless it is coming to its
     /// end: then it has to be asked for once more.
-    fn granted(&mut self, reply: Reply, index: u64, lent: Lent) -> Result<Done, Denied> {
-        if let Reply::Session { session } = reply {
+    fn granted(&mut self, done: Done) -> Result<Done, Denied> {
+        if let Reply::Session { session } = done.reply {
             if self.contacts.is_ending(session) {
                 return Err(Denied::Unavailable("the session is about to end".into()));
             }
             let now = self.now();
             self.contacts.heard(session, now);
         }
-        Ok(Done { reply, index, lent })
+        Ok(done)
+    }
+
+    /// What was made just now is open from now on, if that is wanted. Of what was made before nobody knows
+    /// any more whether it is to be.
+    fn hold_made(&mut self, change: Passage, reply: &Reply, now: u64) -> bool {
+        let (Some(saying), Reply::Outcome { outcome: Ok(Answer::Attr(attr)), index }) = (change.open, reply)
+        else {
+            return false;
+        };
+        let fresh = *index == now;
+        plant!("made-file-held-by-nobody", fresh && self.opens.open(saying, attr.inode).is_ok(), fresh)
     }
 
     /// Leadership was lost: what is under way may or may not come to be.

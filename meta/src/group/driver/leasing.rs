@@ -5,6 +5,7 @@ use super::Driver;
 use crate::command::{CommandKind, Reply};
 use crate::group::handle::{Answering, Denied, Done, Dropped, Seen};
 use crate::group::leases::{Changer, Leases, Lent, Polled};
+use crate::group::opens::Saying;
 use crate::sessions::{answered, is_given_up};
 use mooseng_core::env::Env;
 use mooseng_core::id::{InodeId, SessionId};
@@ -21,10 +22,12 @@ pub(super) struct Proposal {
     pub(super) reply: Answering<Done>,
 }
 
-/// What the leases know a change by.
+/// What is to be done about a change when it is over.
 #[derive(Clone, Copy)]
 pub(super) struct Passage {
-    /// 0 if they do not.
+    /// What it makes is to be open.
+    pub(super) open: Option<Saying>,
+    /// What the leases know it by; 0 if they do not.
     number: u64,
     /// Who is given leases with the answer, under which epoch.
     session: SessionId,
@@ -32,7 +35,12 @@ pub(super) struct Passage {
 }
 
 impl Passage {
-    pub(super) const UNTOLD: Self = Self { number: 0, session: SessionId(0), epoch: 0 };
+    pub(super) const UNTOLD: Self = Self::opening(None);
+
+    /// The leases know nothing of it.
+    pub(super) const fn opening(open: Option<Saying>) -> Self {
+        Self { open, number: 0, session: SessionId(0), epoch: 0 }
+    }
 }
 
 pub(super) struct Leasing {
@@ -124,19 +132,20 @@ impl<E: Env> Driver<E> {
         // for it, and rightly, because nothing changes any more.
         if let Some(Reply::Outcome { outcome, index }) = answered(&self.state, session, sequence) {
             self.leasing.table.over(proposal.change.number);
-            let done = Done { reply: Reply::Outcome { outcome, index }, index, lent: Lent::default() };
+            let done = Done::told(Reply::Outcome { outcome, index }, index);
             let _ = proposal.reply.send(Ok(done));
             return Ok(());
         }
         if self.leasing.table.is_idle() || is_given_up(&self.state, session, sequence) {
             self.leasing.table.over(proposal.change.number);
-            proposal.change = Passage::UNTOLD;
+            proposal.change = Passage::opening(proposal.change.open);
             self.proposals.push(proposal);
             return Ok(());
         }
         if proposal.change.number == 0 {
             let epoch = proposal.dropped.epoch;
-            proposal.change = Passage { number: self.leasing.table.enter(op), session, epoch };
+            let (open, number) = (proposal.change.open, self.leasing.table.enter(op));
+            proposal.change = Passage { open, number, session, epoch };
         }
         let now = self.now();
         let changer =

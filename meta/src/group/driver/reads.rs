@@ -210,8 +210,8 @@ impl<E: Env> Driver<E> {
         match asked {
             Asked::KeepAlive | Asked::Query { .. } | Asked::Recalls { .. } => Ok(answer),
             Asked::Open { saying, inode, .. } => self.opens.open(*saying, *inode).map(|()| answer),
-            Asked::Release { saying, inodes } => {
-                self.opens.release(*saying, inodes);
+            Asked::Release { saying, inodes, made } => {
+                self.opens.release(*saying, inodes, made);
                 Ok(answer)
             }
             Asked::Attach { saying, inodes } => self.opens.attach(*saying, inodes).map(|()| answer),

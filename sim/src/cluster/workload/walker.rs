@@ -6,7 +6,7 @@ use super::{Client, Stop};
 use crate::history::{Asked, Ending, Request};
 use crate::machine::SimEnv;
 use crate::plan::{Action, Base, Place};
-use mooseng_client::{Answered, ClientError, Session};
+use mooseng_client::{Answered, ClientError, Hold, Session};
 use mooseng_core::class::{CHUNK_BYTES, StorageClass};
 use mooseng_core::id::{IdKind, InodeId, ServerId, SliceId};
 use mooseng_core::namespace::{
@@ -19,6 +19,8 @@ use std::collections::BTreeSet;
 const PAGES_MAX: u32 = 10_000;
 /// How many slices a client asks for at once: some are left when its session ends.
 const GRANTED: u32 = 3;
+/// Of the changes of a session: one that makes a file opens it, too.
+const OPENED_EVERY: u64 = 3;
 /// Who the clients are.
 const UID: u32 = 1_000;
 const GID: u32 = 1_000;
@@ -333,12 +335,28 @@ impl Walker<'_> {
             }
         };
         call.name(Request { session: self.session.id(), sequence: change.sequence() });
-        let result = change.carry_out_as(&self.caller, &op).await;
+        let opens = matches!(op, Op::Create { .. }) && change.sequence().is_multiple_of(OPENED_EVERY);
+        let result = if opens {
+            let made = change.make_open_as(&self.caller, &op).await;
+            made.map(|(answered, hold)| {
+                hold.into_iter().for_each(|hold| self.keep_open(hold));
+                answered
+            })
+        } else {
+            change.carry_out_as(&self.caller, &op).await
+        };
         call.end(&result);
         if result.is_ok() {
             self.client.watch.answered();
         }
         result
+    }
+
+    /// It was open before anybody here heard of it.
+    fn keep_open(&self, hold: Hold<SimEnv>) {
+        let session = self.session.id();
+        self.client.watch.record.holds(session, hold.inode(), true);
+        self.client.progress().open.push((session, hold));
     }
 }
 
