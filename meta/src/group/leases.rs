@@ -102,8 +102,8 @@ struct Held {
     confirmed: bool,
     /// When its leases end; before it has any, how long it is waited for that it asks for them.
     until: Instant,
-    /// When it was proposed that it may hold none any more.
-    resting: Option<Instant>,
+    /// It was proposed that it may hold none any more, and what becomes of that is not known yet.
+    resting: bool,
     /// Under which epoch each was granted.
     leases: BTreeMap<InodeId, u64>,
     /// Not acknowledged yet, by number and by inode.
@@ -189,14 +189,19 @@ impl Leases {
         };
     }
 
-    /// A session may hold leases from now on; `here` says that this leader let it, so it has no leases of
+    /// A session may hold leases from now on; if it may already, that may have been asked for twice, and
+    /// what it holds it holds. `here` says that this leader let it, so it has no leases of
     /// another. `last` is the end of the log: changes up to it were not looked at, if there
     /// was nobody to look at them for.
     pub fn began(&mut self, session: SessionId, here: bool, last: u64, now: Instant) {
         if self.sessions.is_empty() {
             self.unwatched = self.unwatched.max(last);
         }
-        self.sessions.insert(session, Held { until: now + self.config.lease, ..Held::default() });
+        if plant!("session-begins-anew", self.sessions.contains_key(&session), false) {
+            probe!("a session may hold leases already");
+        } else {
+            self.sessions.insert(session, Held { until: now + self.config.lease, ..Held::default() });
+        }
         if !here {
             self.suspects.insert(session);
         }
@@ -224,32 +229,40 @@ impl Leases {
 
     /// Is it one of the sessions that may hold leases, and stays one?
     pub fn knows(&self, session: SessionId) -> bool {
-        self.sessions.get(&session).is_some_and(|held| held.resting.is_none())
+        self.sessions.get(&session).is_some_and(|held| !held.resting)
     }
 
     /// Sessions whose leases have run out, as those of the dead have: it is to be agreed on that they hold
-    /// none, so that whoever leads next does not wait for them. They are given none from now on.
+    /// none, so that whoever leads next does not wait for them. They are given none until it is known what
+    /// becomes of that ([`Self::ended`], [`Self::stays`]), and not named again: if it were agreed on once
+    /// more when they hold leases again, nobody would wait for those.
     pub fn rest(&mut self, now: Instant, count_max: usize) -> Vec<SessionId> {
-        let lease = self.config.lease;
         let asleep = |(session, held): (&SessionId, &Held)| {
             let over = plant!("session-rests-with-leases", now >= held.until, true)
-                && held.resting.is_none_or(|proposed| now >= proposed + lease);
+                && plant!("session-rests-twice", !held.resting, true);
             let alive = plant!("session-rests-with-leases", self.is_alive(*session, now), false);
             (over && !alive).then_some(*session)
         };
         let asleep: Vec<SessionId> = self.sessions.iter().filter_map(asleep).take(count_max).collect();
         for session in &asleep {
             if let Some(held) = self.sessions.get_mut(session) {
-                held.resting = Some(now);
+                held.resting = true;
             }
         }
         asleep
     }
 
+    /// It will not be agreed on that it holds no leases any more.
+    pub fn stays(&mut self, session: SessionId) {
+        if let Some(held) = self.sessions.get_mut(&session) {
+            held.resting = false;
+        }
+    }
+
     /// A session waits for recalls. It acknowledges those up to a number.
     pub fn poll(&mut self, session: SessionId, epoch: u64, acknowledged: u64, now: Instant) -> Polled {
         self.lapse(session, now);
-        let held = self.sessions.get_mut(&session).filter(|held| held.resting.is_none());
+        let held = self.sessions.get_mut(&session).filter(|held| !held.resting);
         let Some(held) = held else { return Polled::Sleeps };
         if epoch == 0 || epoch != held.epoch {
             probe!("a session begins a new epoch of leases");

@@ -57,13 +57,20 @@ impl<E: Env> Driver<E> {
         }
         let mut entries = Vec::with_capacity(proposals.len());
         let mut waiters = Vec::with_capacity(proposals.len());
+        let mut resting = Vec::new();
         for Proposal { kind, change, reply, .. } in proposals {
+            let rests = match &kind {
+                CommandKind::SetCaching { sessions, caches: false } => sessions.clone(),
+                _ => Vec::new(),
+            };
             let data = self.stamp(kind);
             if data.len() > self.config.group.entry_bytes_max() {
                 self.lend_changed(change, &Reply::Done);
+                self.leasing.stay(&rests);
                 let _ = reply.send(Err(Denied::TooLarge));
                 continue;
             }
+            resting.extend(rests);
             let context = if entries.is_empty() { self.trail.context() } else { Vec::new() };
             entries.push((context.into(), data));
             waiters.push((reply, change));
@@ -81,6 +88,7 @@ impl<E: Env> Driver<E> {
                 self.waiting.extend(waiting);
             }
             Err(refusal) => {
+                self.leasing.stay(&resting);
                 let denied = self.denied(refusal);
                 for (reply, change) in waiters {
                     self.lend_changed(change, &Reply::Done);

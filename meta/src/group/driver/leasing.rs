@@ -85,6 +85,11 @@ impl Leasing {
         self.waiting.len() + self.sleeping.len()
     }
 
+    /// It could not be proposed that these hold no leases any more.
+    pub(super) fn stay(&mut self, sessions: &[SessionId]) {
+        sessions.iter().for_each(|session| self.table.stays(*session));
+    }
+
     /// Leadership is over: nothing of what waits was proposed.
     pub(super) fn refuse(&mut self, denied: &Denied) {
         self.table.forget();
@@ -236,6 +241,10 @@ impl<E: Env> Driver<E> {
         if polled == Polled::Sleeps {
             let sleeper = Sleeper { poll: Poll { reply, until }, epoch, acknowledged, proposed: false };
             return self.fall_asleep(session, sleeper);
+        }
+        // It may have waited for that under several polls.
+        if epoch == 0 && !self.is_full() && self.env.buggify("agreed twice that a session may hold leases") {
+            self.propose_own(CommandKind::SetCaching { sessions: vec![session], caches: true });
         }
         if let Some(older) = self.leasing.waiting.remove(&session) {
             probe!("a session waits twice");

@@ -320,7 +320,9 @@ fn who_has_no_leases_any_more_is_waited_for_by_nobody() {
     assert!(!leases.knows(TWO) && leases.knows(ONE));
     let epoch = leases.epoch(TWO);
     assert_eq!(leases.poll(TWO, epoch, 0, at(1_001)), Polled::Sleeps, "it has to be agreed on again");
-    assert_eq!(leases.rest(at(2_000), 9), [ONE, TWO, SessionId(3)], "what was proposed may have been lost");
+    assert_eq!(leases.rest(at(2_000), 9), [ONE, SessionId(3)], "it would rest when it is awake again");
+    leases.stays(ONE);
+    assert_eq!(leases.rest(at(2_000), 9), [ONE], "what was proposed was refused");
     leases.ended(TWO);
     leases.began(TWO, true, 0, at(2_001));
     confirm(&mut leases, TWO, 2_001);
@@ -328,6 +330,23 @@ fn who_has_no_leases_any_more_is_waited_for_by_nobody() {
     leases.lead(4, [ONE].into_iter(), at(2_002));
     assert_eq!(leases.rest(at(2_500), 9), [], "it may hold leases of an earlier leader");
     assert_eq!(leases.rest(at(3_002), 9), [ONE]);
+}
+
+/// Its polls may have had it agreed on twice.
+#[test]
+fn who_may_hold_leases_already_keeps_what_it_holds() {
+    let (state, _, a, _) = state();
+    let mut leases = led();
+    assert!(grant(&mut leases, TWO, a.raw(), 10));
+    let epoch = leases.epoch(TWO);
+    leases.began(TWO, true, 0, at(20));
+    let op = set_xattr(a);
+    let change = leases.enter(&op);
+    assert!(!leases.may_go(change, &of(ONE, &op), &state, at(30)), "it has not given its lease back");
+    let recalls = leases.answer(TWO, at(30));
+    assert_eq!((recalls.epoch, &recalls.inodes[..]), (epoch, &[a][..]));
+    assert_eq!(leases.poll(TWO, epoch, recalls.number, at(40)), Polled::Wait);
+    assert!(leases.may_go(change, &of(ONE, &op), &state, at(40)));
 }
 
 #[test]
