@@ -352,6 +352,10 @@ pub const CLUSTER_PROBES: &[&str] = &[
 /// Rare places that neither run is sure to reach, and why.
 pub const PROBES_ELSEWHERE: &[(&str, &str)] = &[
     ("leases given up for new ones", "a session that caches: only far more inodes than a run has reach it"),
+    (
+        "last word comes after a nod to a rival",
+        "within a tick, one seed in a thousand: the tests of votes reach it",
+    ),
     ("cache full", "a session that caches: the tests of the cache reach it"),
     ("chunk server is not known any more", "a chunk server: its tests reach it"),
     ("attachment overtaken by a release", "one message overtakes another: the tests of opens reach it"),

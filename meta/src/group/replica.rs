@@ -181,6 +181,8 @@ pub struct Replica {
     pending: VecDeque<Pending>,
     durable: (u64, u64),
     votes_asked: u64,
+    /// For which term it last told another that it may stand, and when.
+    nodded: Option<(u64, Instant)>,
     /// The last word of a leader that has lost its quorum.
     parting: Option<Message>,
     tickets: u64,
@@ -229,6 +231,7 @@ impl Replica {
             pending: VecDeque::new(),
             durable: (hard_state.term, hard_state.vote),
             votes_asked: 0,
+            nodded: None,
             parting: None,
             tickets: 0,
             incoming: None,
@@ -334,6 +337,12 @@ impl Replica {
             && (end, message.from) < (self.end(), self.own.0)
     }
 
+    /// Whom it told within this tick that it may stand in a later term asks for its vote in a moment. If it
+    /// stood itself, because the last word of this term's leader names it, each would have its own vote.
+    fn backs_a_rival(&self, term: u64, now: Instant) -> bool {
+        self.nodded.is_some_and(|(later, at)| later > term && now < at + self.config.tick)
+    }
+
     fn rewrite_term(&self, message: &mut Message) {
         let own = self.node.raft.term;
         if message.term < own {
@@ -378,6 +387,10 @@ impl Replica {
                 Ok(())
             }
             MessageType::MsgTimeoutNow if !self.may_stand() => Err("cannot stand"),
+            MessageType::MsgTimeoutNow if self.backs_a_rival(message.term, now) => {
+                probe!("last word comes after a nod to a rival");
+                Err("has just told another that it may stand")
+            }
             _ => Ok(()),
         }
     }

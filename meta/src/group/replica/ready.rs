@@ -62,6 +62,12 @@ impl Replica {
     /// Lets those messages go that promise nothing which is not durable; the others wait.
     fn hold(&mut self, mut pending: Pending, output: &mut Output, now: Instant) {
         let all = std::mem::take(&mut pending.held);
+        let nods = |message: &&Message| {
+            message.get_msg_type() == MessageType::MsgRequestPreVoteResponse && !message.reject
+        };
+        if let Some(nod) = all.iter().rfind(nods) {
+            self.nodded = Some((nod.term, now));
+        }
         // A leader whose own vote is not durable yet (it is alone) could lead this term twice.
         let leads = self.led.is_some() && self.durable.0 == self.node.raft.term;
         let mut free = Vec::new();

@@ -105,3 +105,32 @@ fn nobody_leads_by_votes_it_never_asked_for() {
     }
     assert_eq!(t.replica(2).leads(), None);
 }
+
+/// A leader's last word names one, and another is just asking whether it may stand.
+#[test]
+fn whoever_has_told_another_to_stand_does_not_stand_in_the_same_moment() {
+    let mut t = Group::new(3);
+    t.lead(1);
+    t.put(1, "a");
+    let (tick, term) = (t.config.tick, t.replica(1).term());
+    // Nobody waits as long as another, so one of the two does not stand yet when votes are free.
+    let mut later = t.now;
+    for _ in 0..t.config.election_ticks_least {
+        later = later + tick;
+        [2, 3].into_iter().for_each(|voter| t.replica(voter).tick(later));
+    }
+    let waits = |t: &mut Group, voter: u64| t.replica(voter).node.raft.state == StateRole::Follower;
+    let voter = [2, 3].into_iter().find(|voter| waits(&mut t, *voter)).expect("one waits longer");
+    let end = t.replica(voter).end();
+    let mut plea = request(MessageType::MsgRequestPreVote, voter, term + 1, (end.term, end.index));
+    plea.from = 5 - voter;
+    t.replica(voter).step(plea, 0, 0, later).unwrap();
+    let output = t.replica(voter).take(later).unwrap();
+    assert!(!output.send[0].message.reject, "it would vote for the other");
+    let mut word = request(MessageType::MsgTimeoutNow, voter, term, (0, 0));
+    word.from = 1;
+    assert!(t.replica(voter).step(word.clone(), 0, 0, later).is_err());
+    assert!(waits(&mut t, voter));
+    t.replica(voter).step(word, 0, 0, later + tick).unwrap();
+    assert!(!waits(&mut t, voter), "the other has had its time");
+}
