@@ -58,7 +58,7 @@ impl<E: Env, S: FileService> Shared<E, S> {
         match self.mounted.service.compact(self.inode, replaced.to_vec(), slices, extents).await {
             Ok(size) => {
                 self.with(|state| {
-                    state.learn(size.bytes, size.version);
+                    state.learn(size);
                     state.void();
                 });
                 Ok(true)

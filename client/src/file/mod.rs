@@ -184,7 +184,7 @@ impl<E: Env, S: FileService> Files<E, S> {
 
     /// The same, when the metadata service has just said how long it is there.
     pub fn size_told(&self, inode: InodeId, told: Size) -> Option<u64> {
-        Some(self.find(inode)?.with(|state| state.size_told(told.bytes, told.version)))
+        Some(self.find(inode)?.with(|state| state.size_told(told)))
     }
 
     /// What was taken in and is not yet committed, of all files together.

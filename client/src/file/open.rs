@@ -71,7 +71,7 @@ impl<E: Env, S: FileService> OpenFile<E, S> {
 
     /// Takes a newer answer of the metadata service in.
     pub fn learn(&self, size: Size) {
-        self.file.with(|state| state.learn(size.bytes, size.version));
+        self.file.with(|state| state.learn(size));
     }
 
     /// Up to `length` bytes; fewer only where the file ends.

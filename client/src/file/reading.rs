@@ -132,7 +132,7 @@ impl<E: Env, S: FileService> Shared<E, S> {
             // What changed here while the answer was on its way is not in it.
             let fresh = state.generation == generation;
             if let Some(size) = size {
-                state.learn(size.bytes, size.version);
+                state.learn(size);
             }
             if fresh {
                 state.maps.learn(chunk, asked, map.clone());

@@ -53,7 +53,7 @@ struct Inner {
 
 impl<E: Env, S: FileService> Shared<E, S> {
     pub(super) fn new(mounted: Arc<Mounted<E, S>>, inode: InodeId, class: StorageClass, size: Size) -> Self {
-        let state = State::new(size.bytes, size.version);
+        let state = State::new(size);
         let (share, shares, timer) = (None, BTreeMap::new(), false);
         Self { mounted, inode, inner: Mutex::new(Inner { state, class, share, shares, timer }) }
     }
@@ -70,7 +70,7 @@ impl<E: Env, S: FileService> Shared<E, S> {
     pub(super) fn learn(&self, class: StorageClass, size: Size) {
         let mut inner = self.lock();
         inner.class = class;
-        inner.state.learn(size.bytes, size.version);
+        inner.state.learn(size);
     }
 
     /// Waits until `look` finds something.
@@ -141,7 +141,7 @@ impl<E: Env, S: FileService> Shared<E, S> {
         });
     }
 
-    fn arrive(self: &Arc<Self>, number: u64, outcome: Result<Option<(u64, u64)>, FileError>) {
+    fn arrive(self: &Arc<Self>, number: u64, outcome: Result<Option<Size>, FileError>) {
         if let Err(error) = &outcome {
             let line = format!("{:?}: what was written could not be kept: {error}", self.inode);
             self.mounted.env.note(Event::Note(line));
@@ -164,14 +164,14 @@ impl<E: Env, S: FileService> Shared<E, S> {
         number: u64,
         class: StorageClass,
         runs: Vec<Run>,
-    ) -> Result<Option<(u64, u64)>, FileError> {
+    ) -> Result<Option<Size>, FileError> {
         let packed = pack(&runs, self.mounted.config.slice_bytes_max);
         let kept = self.keep(class, &packed).await;
         self.wait_for(|state| state.is_first(number).then_some(())).await;
         let (slices, extents) = kept?;
         let granted: Vec<SliceId> = slices.iter().map(|slice| slice.slice).collect();
         match self.commit(class, slices, extents).await {
-            Ok(size) => Ok(Some((size.bytes, size.version))),
+            Ok(size) => Ok(Some(size)),
             Err(error) => {
                 self.give_back(granted, &error).await;
                 Err(error)
@@ -250,7 +250,7 @@ impl<E: Env, S: FileService> Shared<E, S> {
         self.mounted.env.spawn("truncate", async move {
             file.wait_for(|state| state.is_first(number).then_some(())).await;
             let outcome = file.mounted.service.truncate(file.inode, size).await;
-            let known = outcome.as_ref().ok().map(|size| (size.bytes, size.version));
+            let known = outcome.as_ref().ok().copied();
             // Nobody's written bytes are lost by a failure, so it is told to the caller alone.
             file.arrive(number, Ok(known));
             let _ = tell.send(outcome.map(|_| ()));

@@ -30,13 +30,19 @@ struct Batch {
     number: u64,
     /// Nothing, for a change of the length.
     runs: Vec<Run>,
+    bytes: usize,
 }
 
-/// How long a file is, as far as this mount knows, open or not.
+/// The length that was committed last, as far as this mount knows, and the version that said so; also when
+/// the file is open no more.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known(Arc<Mutex<Size>>);
 
 impl Known {
+    fn new(size: Size) -> Self {
+        Self(Arc::new(Mutex::new(size)))
+    }
+
     pub(super) fn size(&self) -> Size {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -51,10 +57,6 @@ pub(super) struct State {
     dirty: Dirty,
     batches: VecDeque<Batch>,
     batch_next: u64,
-    /// The length that was committed last, as far as is known, and the version that said so.
-    size: u64,
-    version: u64,
-    /// The same, for whoever opens the file when all this is gone.
     known: Known,
     /// Grows with whatever makes maps, and what was read by them, void.
     pub(super) generation: u64,
@@ -67,11 +69,9 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(size: u64, version: u64) -> Self {
+    pub(super) fn new(size: Size) -> Self {
         const { assert!(RUNS_MAX < COMMIT_SLICES_MAX && 2 * RUNS_MAX < COMMIT_EXTENTS_MAX) };
-        let known = Known::default();
-        known.tell(Size { bytes: size, version });
-        Self { size, version, known, ..Self::default() }
+        Self { known: Known::new(size), ..Self::default() }
     }
 
     /// What is known of the file's length, which outlives this.
@@ -81,13 +81,14 @@ impl State {
 
     /// How long the file is to whoever looks through this mount.
     pub(super) fn size(&self) -> u64 {
-        self.size.max(self.unwritten_end())
+        self.known.size().bytes.max(self.unwritten_end())
     }
 
     /// The same by an answer of the metadata service that is not taken in: others may have cut the file.
-    pub(super) fn size_told(&self, size: u64, version: u64) -> u64 {
-        let committed = if version >= self.version { size } else { self.size };
-        committed.max(self.unwritten_end())
+    pub(super) fn size_told(&self, told: Size) -> u64 {
+        let known = self.known.size();
+        let committed = if told.version >= known.version { told } else { known };
+        committed.bytes.max(self.unwritten_end())
     }
 
     fn unwritten_end(&self) -> u64 {
@@ -96,16 +97,17 @@ impl State {
     }
 
     /// The metadata service said how long the file is.
-    pub(super) fn learn(&mut self, size: u64, version: u64) {
-        if version >= self.version {
-            if version > self.version {
-                plant!("open-keeps-old-map", self.void(), ());
-            }
-            let size = plant!("length-never-shrinks", size, size.max(self.size));
-            self.cuts += u64::from(size < self.size);
-            (self.size, self.version) = (size, version);
-            self.known.tell(Size { bytes: size, version });
+    pub(super) fn learn(&mut self, size: Size) {
+        let known = self.known.size();
+        if size.version < known.version {
+            return;
         }
+        if size.version > known.version {
+            plant!("open-keeps-old-map", self.void(), ());
+        }
+        let bytes = plant!("length-never-shrinks", size.bytes, size.bytes.max(known.bytes));
+        self.cuts += u64::from(bytes < known.bytes);
+        self.known.tell(Size { bytes, ..size });
     }
 
     /// What was known of the file's map is not true any more.
@@ -131,8 +133,7 @@ impl State {
 
     /// Bytes dirty and on their way.
     pub(super) fn unwritten_bytes(&self) -> usize {
-        let on_their_way = self.batches.iter().flat_map(|batch| &batch.runs).map(|run| run.bytes.len());
-        self.dirty.bytes() + on_their_way.sum::<usize>()
+        self.dirty.bytes() + self.batches.iter().map(|batch| batch.bytes).sum::<usize>()
     }
 
     pub(super) fn batches(&self) -> usize {
@@ -168,7 +169,8 @@ impl State {
     fn queue(&mut self, runs: Vec<Run>) -> u64 {
         let number = self.batch_next;
         self.batch_next += 1;
-        self.batches.push_back(Batch { number, runs });
+        let bytes = runs.iter().map(|run| run.bytes.len()).sum();
+        self.batches.push_back(Batch { number, runs, bytes });
         number
     }
 
@@ -188,11 +190,11 @@ impl State {
     }
 
     /// The first batch is over; `error`: why its bytes are not written and never will be.
-    pub(super) fn arrived(&mut self, number: u64, outcome: Result<Option<(u64, u64)>, FileError>) {
+    pub(super) fn arrived(&mut self, number: u64, outcome: Result<Option<Size>, FileError>) {
         let first = self.batches.pop_front();
         assert_eq!(first.map(|first| first.number), Some(number), "batches end in their order");
         match outcome {
-            Ok(Some((size, version))) => self.learn(size, version),
+            Ok(Some(size)) => self.learn(size),
             Ok(None) => {}
             Err(error) => plant!("fsync-forgets-failed-flush", self.failed(error), drop(error)),
         }
@@ -239,6 +241,10 @@ impl State {
 mod tests {
     use super::*;
 
+    fn size(bytes: u64, version: u64) -> Size {
+        Size { bytes, version }
+    }
+
     fn over(state: &State, from: u64, to: u64) -> Vec<u8> {
         let mut seen = vec![b'.'; (to - from) as usize];
         for run in state.over(from, to) {
@@ -250,7 +256,7 @@ mod tests {
 
     #[test]
     fn the_newest_write_is_seen_wherever_it_is() {
-        let mut state = State::new(4, 1);
+        let mut state = State::new(size(4, 1));
         state.write(2, b"aaaa");
         let (first, _) = state.depart().unwrap();
         state.write(4, b"bbbb");
@@ -259,14 +265,14 @@ mod tests {
         assert_eq!((over(&state, 0, 10), state.size()), (b"..aabbbc..".to_vec(), 8));
         assert_eq!((over(&state, 5, 8), state.unwritten_bytes()), (b"bbc".to_vec(), 9));
         assert!(state.is_first(first) && !state.is_first(second));
-        state.arrived(first, Ok(Some((6, 2))));
+        state.arrived(first, Ok(Some(size(6, 2))));
         assert_eq!((over(&state, 0, 10), state.size()), (b"....bbbc..".to_vec(), 8));
         assert!(state.is_over(second) && !state.is_over(state.departed()));
     }
 
     #[test]
     fn a_failure_is_told_to_whoever_was_there_and_again_and_again() {
-        let mut state = State::new(0, 1);
+        let mut state = State::new(size(0, 1));
         state.write(0, b"lost");
         let (number, _) = state.depart().unwrap();
         let opened_before = state.errors();
@@ -279,37 +285,37 @@ mod tests {
 
     #[test]
     fn a_cut_takes_its_turn_and_drops_what_is_dirty_behind_it() {
-        let mut state = State::new(0, 1);
+        let mut state = State::new(size(0, 1));
         state.write(0, b"0123456789");
         let (first, _) = state.depart().unwrap();
         state.write(8, b"xyz");
         let (cut, dropped) = state.depart_truncation(9);
         assert_eq!((dropped, state.is_first(cut)), (2, false));
-        state.arrived(first, Ok(Some((10, 2))));
+        state.arrived(first, Ok(Some(size(10, 2))));
         assert!(state.is_first(cut));
-        state.arrived(cut, Ok(Some((9, 3))));
+        state.arrived(cut, Ok(Some(size(9, 3))));
         assert_eq!((state.size(), over(&state, 7, 12)), (9, b".x...".to_vec()));
     }
 
     #[test]
     fn an_old_answer_changes_nothing() {
-        let mut state = State::new(100, 5);
+        let mut state = State::new(size(100, 5));
         let generation = state.generation;
-        state.learn(50, 4);
+        state.learn(size(50, 4));
         assert_eq!((state.size(), state.generation), (100, generation));
-        state.learn(120, 6);
+        state.learn(size(120, 6));
         assert_eq!((state.size(), state.generation), (120, generation + 1));
     }
 
     #[test]
     fn who_asks_sees_what_others_cut_and_what_is_unwritten_here() {
-        let mut state = State::new(100, 5);
+        let mut state = State::new(size(100, 5));
         assert_eq!(
-            (state.size_told(30, 6), state.size_told(30, 4)),
+            (state.size_told(size(30, 6)), state.size_told(size(30, 4))),
             (30, 100),
             "old answers count for nothing"
         );
         state.write(40, b"dirty");
-        assert_eq!((state.size_told(30, 6), state.size()), (45, 100), "and nothing is taken in");
+        assert_eq!((state.size_told(size(30, 6)), state.size()), (45, 100), "and nothing is taken in");
     }
 }
