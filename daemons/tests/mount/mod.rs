@@ -430,14 +430,18 @@ fn write_coded(mounted: &Mounted, bytes: &[u8]) {
     let line = String::from_utf8_lossy(&wide.stderr).into_owned();
     assert!(line.starts_with("mooseng: class: ec=8+3 has 11 parts"), "{line}");
     fs::write(mounted.path("coded/file"), bytes).expect("it is written");
-    let told = mounted.cluster.told(&["file", "info", "/coded/file", "--json"]);
-    let info: Value = serde_json::from_str(&told).expect("JSON");
-    let slice = &info["slices"][0];
-    assert_eq!(
-        (slice["class"].as_str(), slice["parts_alive"].as_u64()),
-        (Some("ec=3+2"), Some(5)),
-        "{info:#}"
-    );
+    loop {
+        let told = mounted.cluster.told(&["file", "info", "/coded/file", "--json"]);
+        let info: Value = serde_json::from_str(&told).expect("JSON");
+        let slice = &info["slices"][0];
+        assert_eq!(slice["class"].as_str(), Some("ec=3+2"), "{info:#}");
+        // A part whose server took too long is made up for.
+        if slice["parts_alive"].as_u64() == Some(5) {
+            break;
+        }
+        assert!(Instant::now() < end, "{info:#}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
     let told = mounted.cluster.told(&["file", "info", "/coded/file"]);
     assert!(told.contains("ec=3+2; 5 parts alive, 3 needed"), "{told}");
 }

@@ -7,7 +7,6 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use mooseng_client::mount::{Figures, Mount};
 use mooseng_core::id::InodeId;
-use mooseng_core::namespace::Caller;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -33,9 +32,10 @@ impl MountRole {
 
     async fn state(&self) -> Result<Figures, String> {
         let mount = self.mount.get().ok_or("the metadata service has not given it a session yet")?;
-        let root = timeout(PATIENCE, mount.getattr(&Caller::ROOT, InodeId::ROOT)).await;
-        let root = root.map_err(|_| "the metadata service does not answer".to_owned())?;
-        root.map_err(|error| format!("the metadata service does not answer: {error}"))?;
+        // Nobody here knows that without asking.
+        let space = timeout(PATIENCE, mount.space(InodeId::ROOT)).await;
+        let space = space.map_err(|_| "the metadata service does not answer".to_owned())?;
+        space.map_err(|error| format!("the metadata service does not answer: {error}"))?;
         Ok(mount.figures())
     }
 }
