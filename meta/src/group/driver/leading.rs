@@ -14,14 +14,12 @@ use mooseng_core::time::Instant;
 use mooseng_core::{plant, probe};
 use raft::eraftpb::ConfChangeTransition;
 
-/// Orphans collected by one command.
-const ORPHANS_AT_ONCE_MAX: usize = 1_024;
+/// Sessions or inodes that one command is about.
+const NAMED_AT_ONCE_MAX: usize = 1_024;
 /// More than one takes in a command.
-const ORPHAN_BYTES: usize = 16;
+const NAMED_BYTES: usize = 16;
 /// How often what was proposed and is still there is proposed again.
 const PROPOSED_AGAIN_CHORES: u64 = 32;
-/// Sessions ended, or kept from holding leases, by one command.
-const SESSIONS_ENDED_MAX: usize = 256;
 /// Of so many ticks one at most is left out on a whim.
 const LEFT_OUT_ONE_IN: u64 = 5;
 /// How often a leader may be made to step down for no reason.
@@ -87,12 +85,17 @@ impl<E: Env> Driver<E> {
         self.waiting.len() + self.proposals.len() + self.leasing.parked()
     }
 
+    /// So many fit a command.
+    pub(super) fn named_at_once(&self) -> usize {
+        (self.config.group.entry_bytes_max() / NAMED_BYTES).clamp(1, NAMED_AT_ONCE_MAX)
+    }
+
     fn end_sessions(&mut self) {
         if self.is_full() {
             return;
         }
         let now = self.now();
-        let sessions = self.contacts.run_out(now, SESSIONS_ENDED_MAX, |session| {
+        let sessions = self.contacts.run_out(now, self.named_at_once(), |session| {
             // Its client may still answer from what it was told.
             self.leasing.table.is_alive(session, now)
         });
@@ -106,7 +109,7 @@ impl<E: Env> Driver<E> {
         if self.is_full() {
             return;
         }
-        let sessions = self.leasing.table.rest(self.now(), SESSIONS_ENDED_MAX);
+        let sessions = self.leasing.table.rest(self.now(), self.named_at_once());
         if plant!("sessions-never-rest", !sessions.is_empty(), false) {
             probe!("sessions hold leases no more");
             self.propose_own(CommandKind::SetCaching { sessions, caches: false });
@@ -118,9 +121,9 @@ impl<E: Env> Driver<E> {
             return;
         }
         let now = self.now();
+        let at_once = self.named_at_once();
         let (state, leases) = (&self.state, &mut self.leasing.table);
         self.opens.forget_collected(|inode| state.is_orphan(inode));
-        let at_once = (self.config.group.entry_bytes_max() / ORPHAN_BYTES).clamp(1, ORPHANS_AT_ONCE_MAX);
         let orphans = plant!("orphan-kept-for-ever", state.orphans_from(None), {
             state.orphans_from(state.orphans_from(None).next())
         });

@@ -282,8 +282,10 @@ impl<E: Env> Driver<E> {
             return false;
         }
         let mut fresh = Vec::new();
+        let at_once = self.named_at_once();
         for session in asleep {
-            if let Some(sleeper) = self.leasing.sleeping.get_mut(&session)
+            if fresh.len() < at_once
+                && let Some(sleeper) = self.leasing.sleeping.get_mut(&session)
                 && !std::mem::replace(&mut sleeper.proposed, true)
             {
                 fresh.push(session);
