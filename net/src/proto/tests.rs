@@ -30,8 +30,7 @@ fn a_metadata_request() {
         slot_table_version: 1,
         op: Some(mkdir()),
         caller: Some(namespace::Caller { uid: 5, gid: 6, groups: vec![7, 300] }),
-        lease_epoch: 0,
-        dropped: vec![],
+        ..metadata::MutateRequest::default()
     };
     assert_eq!(
         hex(&request),
