@@ -33,6 +33,7 @@ use grants::Grants;
 use mooseng_core::class::StorageClass;
 use mooseng_core::env::Env;
 use mooseng_core::id::InodeId;
+use mooseng_core::time::WallTime;
 use shared::{Mounted, Shared};
 use state::Known;
 use std::collections::BTreeMap;
@@ -182,9 +183,17 @@ impl<E: Env, S: FileService> Files<E, S> {
         Some(self.find(inode)?.with(|state| state.size()))
     }
 
-    /// The same, when the metadata service has just said how long it is there.
-    pub fn size_told(&self, inode: InodeId, told: Size) -> Option<u64> {
-        Some(self.find(inode)?.with(|state| state.size_told(told)))
+    /// The same, when the metadata service has just said how long it is there; and when it was last
+    /// written to here, if not all of that is committed.
+    pub fn told(&self, inode: InodeId, told: Size) -> Option<(u64, Option<WallTime>)> {
+        Some(self.find(inode)?.with(|state| (state.size_told(told), state.unwritten_since())))
+    }
+
+    /// Waits until everything written to a file before now is committed, or has failed.
+    pub async fn settle(&self, inode: InodeId) {
+        if let Some(file) = self.find(inode) {
+            file.settle().await;
+        }
     }
 
     /// What was taken in and is not yet committed, of all files together.

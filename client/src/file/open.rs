@@ -224,9 +224,7 @@ impl<E: Env, S: FileService> OpenFile<E, S> {
     /// Waits until everything written to the file before now is committed, by whichever handle. As
     /// close(2) and fsync(2) want it: what failed since this handle was opened is told every time.
     pub async fn fsync(&self) -> Result<(), FileError> {
-        self.file.depart();
-        let departed = self.file.with(|state| state.departed());
-        self.file.wait_for(|state| state.is_over(departed).then_some(())).await;
+        self.file.settle().await;
         self.check()
     }
 

@@ -98,6 +98,7 @@ impl<E: Env, S: FileService> Shared<E, S> {
         }
         let Some(mut share) = self.mounted.unwritten.try_take(bytes.len()) else { return Err(Full::Mount) };
         let grown = inner.state.write(offset, bytes);
+        inner.state.written = self.mounted.env.clock().wall();
         share.shrink(grown);
         match &mut inner.share {
             Some(all) => all.join(share),
@@ -186,10 +187,11 @@ impl<E: Env, S: FileService> Shared<E, S> {
         slices: Vec<NewSlice>,
         extents: Vec<FileExtent>,
     ) -> Result<Size, FileError> {
-        let Mounted { env, service, .. } = &*self.mounted;
-        let mtime = env.clock().wall();
+        let service = &self.mounted.service;
         let mut tries = 0;
         loop {
+            // Whoever looks meanwhile is shown the same.
+            let mtime = self.with(|state| state.written);
             let committed = service.commit(self.inode, slices.clone(), extents.clone(), mtime).await;
             match committed {
                 Err(FileError::Refused(Refusal::TooFragmented)) if tries < COMPACTIONS_MAX => {
@@ -232,6 +234,13 @@ impl<E: Env, S: FileService> Shared<E, S> {
             // If it does not arrive, the slices end with the session.
             let _ = service.abandon(slices).await;
         }
+    }
+
+    /// Waits until everything written to the file before now is committed, or has failed.
+    pub(super) async fn settle(self: &Arc<Self>) {
+        self.depart();
+        let departed = self.with(|state| state.departed());
+        self.wait_for(|state| state.is_over(departed).then_some(())).await;
     }
 
     /// Cuts or lengthens the file, behind everything that was written before. It takes its turn even

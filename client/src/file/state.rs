@@ -17,6 +17,7 @@ use super::map::Maps;
 use super::service::Size;
 use futures::channel::oneshot;
 use mooseng_core::extent::{COMMIT_EXTENTS_MAX, COMMIT_SLICES_MAX};
+use mooseng_core::time::WallTime;
 use mooseng_core::{plant, probe};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,6 +59,8 @@ pub(super) struct State {
     batches: VecDeque<Batch>,
     batch_next: u64,
     known: Known,
+    /// When the newest write was taken in.
+    pub(super) written: WallTime,
     /// Grows with whatever makes maps, and what was read by them, void.
     pub(super) generation: u64,
     /// How often it was cut, here or elsewhere, as far as is known here.
@@ -89,6 +92,12 @@ impl State {
         let known = self.known.size();
         let committed = if told.version >= known.version { told } else { known };
         committed.bytes.max(self.unwritten_end())
+    }
+
+    /// When it was last written to, if not all of that is committed.
+    pub(super) fn unwritten_since(&self) -> Option<WallTime> {
+        let unwritten = !self.dirty.is_empty() || self.batches.iter().any(|batch| !batch.runs.is_empty());
+        unwritten.then_some(self.written)
     }
 
     fn unwritten_end(&self) -> u64 {

@@ -20,6 +20,10 @@ impl<E: Env> Mount<E> {
     ) -> Result<Attr, FsError> {
         let file = through.and_then(|handle| self.files.get(handle).ok()).filter(|file| file.mode.write);
         let change = AttrChange { by_handle: file.is_some(), ..change };
+        if change.mtime.is_some() {
+            // What was written before is no newer than that when it is committed.
+            self.open_files.settle(inode).await;
+        }
         let Some(size) = change.size else { return self.set(caller, inode, change).await };
         // In order with what is being written to the file here.
         match file {

@@ -124,8 +124,11 @@ impl<E: Env> Mount<E> {
     /// What was written here and is not yet committed is part of a file to whoever looks from here. Open
     /// files take in what the service said as it is, never this.
     fn as_here(&self, attr: Attr) -> Attr {
-        let size = self.open_files.size_told(attr.inode, (&attr).into()).unwrap_or(attr.size);
-        Attr { size, ..attr }
+        match self.open_files.told(attr.inode, (&attr).into()) {
+            Some((size, Some(written))) => Attr { size, mtime: written, ..attr },
+            Some((size, None)) => Attr { size, ..attr },
+            None => attr,
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Why nothing can be mounted here, if so.
 fn lacking() -> Option<&'static str> {
@@ -113,6 +113,7 @@ impl Drop for Second {
 fn a_mount_does_what_programs_ask_of_a_file_system() {
     let Some(mounted) = Mounted::start("a_mount_does_what_programs_ask_of_a_file_system") else { return };
     names_and_attributes(&mounted);
+    times_stay(&mounted);
     refusals_have_their_errno(&mounted);
     large_directories_are_listed_whole(&mounted);
     two_mounts_agree(&mounted);
@@ -138,6 +139,30 @@ fn names_and_attributes(mounted: &Mounted) {
     assert_eq!((attr.mtime(), attr.mtime_nsec()), (1_000_000_000, 500_000_000));
     mounted.shell("cp -a d copy && diff -r --no-dereference d/e copy/e && rm -r d copy");
     assert_eq!(mounted.shell("ls -A"), "");
+}
+
+/// As archivers and copiers do it: times are set while what was written is on its way.
+fn times_stay(mounted: &Mounted) {
+    let path = mounted.path("timed");
+    let mut file = fs::File::create(&path).expect("it is made");
+    file.write_all(b"old").expect("it is written");
+    let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    file.set_modified(old).expect("it is ours");
+    drop(file);
+    let modified = || fs::metadata(&path).and_then(|attr| attr.modified()).expect("it is there");
+    assert_eq!(modified(), old, "set through what was open");
+    let mut file = fs::OpenOptions::new().append(true).open(&path).expect("it is there");
+    file.write_all(b"new").expect("it is written");
+    let written = modified();
+    assert!(written > old, "it was written to, committed or not");
+    drop(file);
+    assert_eq!(modified(), written, "and not since");
+    let mut file = fs::OpenOptions::new().append(true).open(&path).expect("it is there");
+    file.write_all(b"more").expect("it is written");
+    mounted.shell("touch -d @1000000000 timed");
+    drop(file);
+    assert_eq!(modified(), old, "set by its name");
+    fs::remove_file(&path).expect("it is there");
 }
 
 /// The errno of what must not work.
