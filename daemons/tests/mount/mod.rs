@@ -545,8 +545,10 @@ fn a_mount_never_hangs_unkillably() {
     let all = |signal| servers.iter().for_each(|server| kill_process(*server, signal).expect("it is there"));
     all(Signal::STOP);
     for signal in [Signal::KILL, Signal::INT, Signal::TERM] {
-        let mut waiting =
-            Command::new("ls").arg(second.point.path()).stderr(Stdio::null()).spawn().expect("ls");
+        // Whoever runs the tests in the background lets them ignore SIGINT.
+        let mut waiting = Command::new("env");
+        waiting.args(["--default-signal=INT", "ls"]).arg(second.point.path()).stderr(Stdio::null());
+        let mut waiting = waiting.spawn().expect("ls");
         std::thread::sleep(Duration::from_millis(500));
         assert!(waiting.try_wait().expect("it can be asked").is_none(), "ls has nothing to wait for");
         let told = Instant::now();
