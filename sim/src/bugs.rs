@@ -177,10 +177,13 @@ pub const BUGS_OF_SCENARIOS: &[(&str, Bug)] = &[
 ];
 
 /// Bugs that runs are too seldom caught by, each with the plan in `scenarios/corpus/` that fails with it.
-pub const BUGS_OF_PLANS: &[(&str, Bug)] = &[(
-    "learner-has-more-than-all-voters.toml",
-    Bug { name: "learner-claims-its-log", oracles: &["progress"] },
-)];
+pub const BUGS_OF_PLANS: &[(&str, Bug)] = &[
+    ("learner-has-more-than-all-voters.toml", Bug { name: "learner-claims-its-log", oracles: &["progress"] }),
+    (
+        "more-who-wait-than-connections.toml",
+        Bug { name: "newcomers-chase-each-other", oracles: &["progress"] },
+    ),
+];
 
 /// What watches over the bytes of files and the parts they are kept in.
 const DATA_ORACLES: &[&str] = &["contents", "close-to-open", "fsynced", "parts"];

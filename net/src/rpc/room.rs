@@ -4,15 +4,16 @@
 //!
 //! When there is no room for another connection, the one that has been idle for longest gives its
 //! place up: what a peer without power left behind is in nobody's way, and many callers can take
-//! turns. Knows neither the connections nor the clock.
+//! turns, of which each lasts a while. Knows neither the connections nor the clock.
 
 use super::config::{ServerConfig, Share};
 use super::ledger::Limits;
 use futures::channel::oneshot;
-use mooseng_core::probe;
 use mooseng_core::time::Instant;
+use mooseng_core::{plant, probe};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// What is held of a limit now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,7 +68,12 @@ struct Inner {
     seats: BTreeMap<u64, Occupant>,
 }
 
+/// Whoever has come in stays for so long at least: where more want a place than there are, all of them
+/// waiting for something most of the time, each else has to go before it gets anything done.
+const STAY_MIN: Duration = Duration::from_millis(200);
+
 struct Occupant {
+    entered: Instant,
     /// Since when it has no call under way but vital ones; `None` while it has.
     idle_since: Option<Instant>,
     /// Its connection goes on until this is dropped.
@@ -100,7 +106,11 @@ impl Room {
     pub(super) fn enter(self: &Arc<Self>, now: Instant) -> Option<Seat> {
         let mut inner = self.lock();
         if inner.seats.len() >= self.share.connections_max {
-            let idle = inner.seats.iter().filter_map(|(number, one)| Some((one.idle_since?, *number)));
+            let may_go = |one: &&Occupant| {
+                plant!("newcomers-chase-each-other", now.since(one.entered) >= STAY_MIN, true)
+            };
+            let idle = inner.seats.iter().filter(|(_, one)| may_go(one));
+            let idle = idle.filter_map(|(number, one)| Some((one.idle_since?, *number)));
             let longest = idle.min().map(|(_, number)| number);
             if longest.is_none() {
                 probe!("rpc connection refused: too many");
@@ -113,7 +123,7 @@ impl Room {
         let number = inner.next;
         inner.next += 1;
         let (keep, asked_to_leave) = oneshot::channel();
-        inner.seats.insert(number, Occupant { idle_since: Some(now), _keep: keep });
+        inner.seats.insert(number, Occupant { entered: now, idle_since: Some(now), _keep: keep });
         Some(Seat { room: self.clone(), number, asked_to_leave })
     }
 }
@@ -158,6 +168,13 @@ mod tests {
         assert_eq!(connections, Some(Load { what: "connections of clients", value: 2, limit: 2 }));
     }
 
+    /// Does one that has just come in have to go for the next?
+    fn crowded_out_at_once() -> bool {
+        let room = rooms(1).of(false).clone();
+        let _seat = room.enter(at(1)).unwrap();
+        room.enter(at(1) + STAY_MIN / 2).is_some()
+    }
+
     #[test]
     fn the_longest_idle_makes_room_and_the_busy_stay() {
         let rooms = rooms(3);
@@ -169,6 +186,7 @@ mod tests {
         let mut asked = |seat: usize| seats[seat].asked_to_leave.try_recv().is_err();
         assert_eq!([asked(0), asked(1), asked(2)], [false, false, true]);
         drop(seats.pop());
+        assert!(!crowded_out_at_once(), "it has only just come in");
         newcomer.idle(None);
         seats[1].idle(None);
         assert!(room.enter(at(12)).is_none(), "all of them have something to do");
