@@ -17,6 +17,7 @@ use mooseng_core::chance::Dice;
 use mooseng_core::env::{Address, Clock, Env, sleep, timeout};
 use mooseng_core::id::SessionId;
 use mooseng_core::namespace::{Answer, Caller, Op, Outcome, Query};
+use mooseng_core::plant;
 use mooseng_core::time::Instant;
 use mooseng_net::convert::write_caller;
 use mooseng_net::proto::cluster::{ChunkServersReply, ChunkServersRequest, ClusterClient};
@@ -29,6 +30,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
+
+/// No attempt is given less than this because others may be needed.
+const SHARE_MIN: Duration = Duration::from_millis(50);
 
 /// How patient a session is.
 #[derive(Clone, Debug)]
@@ -469,7 +473,11 @@ impl<E: Env> Shared<E> {
                 return Err(ClientError::NotReached { last });
             }
             let (server, client) = self.client()?;
-            let deadline = end.min(now + self.config.attempt_timeout);
+            // Each of the servers may have to be asked before the time is up.
+            let share = end.since(now) / self.lock().route.servers() as u32;
+            let most = self.config.attempt_timeout;
+            let patience = plant!("attempt-leaves-others-no-time", most.min(share.max(SHARE_MIN)), most);
+            let deadline = end.min(now + patience);
             let wait = match judge(call(client, deadline).await) {
                 Attempt::Answered(reply) => {
                     self.lock().route.hit();

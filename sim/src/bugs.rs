@@ -180,6 +180,10 @@ pub const BUGS_OF_SCENARIOS: &[(&str, Bug)] = &[
 pub const BUGS_OF_PLANS: &[(&str, Bug)] = &[
     ("learner-has-more-than-all-voters.toml", Bug { name: "learner-claims-its-log", oracles: &["progress"] }),
     (
+        "server-that-is-gone-takes-its-time.toml",
+        Bug { name: "attempt-leaves-others-no-time", oracles: &["progress"] },
+    ),
+    (
         "more-who-wait-than-connections.toml",
         Bug { name: "newcomers-chase-each-other", oracles: &["progress"] },
     ),

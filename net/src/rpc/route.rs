@@ -60,6 +60,11 @@ impl Route {
         &self.servers[self.current]
     }
 
+    /// How many there are to ask.
+    pub fn servers(&self) -> usize {
+        self.servers.len()
+    }
+
     /// The server asked last was the right one.
     pub fn hit(&mut self) {
         self.misses = 0;
