@@ -36,8 +36,8 @@ pub(crate) struct Holds {
     waiting: BTreeSet<u64>,
     /// Those of files that are being made, and will be open from then on.
     making: BTreeSet<u64>,
-    /// What was released since the first of them was said, under which number.
-    released: BTreeMap<InodeId, u64>,
+    /// What was released since the first of them was said, by number.
+    released: BTreeMap<u64, BTreeSet<InodeId>>,
     /// When everything that is open was told last.
     attached: u64,
     /// Made, perhaps, and open as far as the leader knows; which inodes they are was never heard.
@@ -80,7 +80,7 @@ impl Holds {
     /// It was made, and the leader knows that it is open. Is it? What was said meanwhile may have told the
     /// leader otherwise, who then has to be asked again.
     pub(crate) fn made(&mut self, inode: InodeId, number: u64) -> bool {
-        let released = self.released.get(&inode).is_some_and(|released| *released > number);
+        let released = self.released.range(number..).any(|(_, released)| released.contains(&inode));
         let released = plant!("release-crosses-creation", released, false);
         let full = self.open.len() >= OPENS_MAX && !self.open.contains_key(&inode);
         let open = !released && !full && self.attached < number;
@@ -106,9 +106,8 @@ impl Holds {
     fn made_no_more(&mut self, number: u64) {
         self.heard(number);
         self.making.remove(&number);
-        if self.making.is_empty() {
-            self.released.clear();
-        }
+        let oldest = self.making.first().copied().unwrap_or(u64::MAX);
+        self.released = self.released.split_off(&oldest);
     }
 
     pub(crate) fn granted(&mut self, inode: InodeId) {
@@ -156,7 +155,7 @@ impl Holds {
         }
         let number = self.say();
         if !self.making.is_empty() {
-            self.released.extend(doubtful.iter().map(|inode| (*inode, number)));
+            self.released.insert(number, doubtful.clone());
         }
         Some(Released { number, inodes: doubtful.into_iter().collect(), made })
     }
@@ -254,6 +253,22 @@ mod tests {
         assert!(!holds.made(inode(9), third), "a leader that knows nothing of it was told everything");
         assert_eq!(holds.release(), released(6, 9));
         assert_eq!(holds.release(), None);
+    }
+
+    #[test]
+    fn releases_are_remembered_no_longer_than_they_may_cross_something() {
+        let mut holds = Holds::default();
+        let mut oldest = holds.make();
+        for raw in 1..=20 {
+            holds.open(inode(raw));
+            holds.close(inode(raw), true);
+            let newer = holds.make();
+            holds.release();
+            holds.not_made(std::mem::replace(&mut oldest, newer), false);
+            assert_eq!(holds.released.len(), 1, "something is always being made");
+        }
+        holds.not_made(oldest, false);
+        assert!(holds.released.is_empty());
     }
 
     /// Somebody else on this mount finds it, opens it and closes it before the answer is here.
