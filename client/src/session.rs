@@ -6,13 +6,12 @@ mod holding;
 
 pub use holding::Hold;
 
-use holding::Making;
-
 use crate::cache::{Cache, CacheConfig, Granted, Tenant};
 use crate::error::ClientError;
 use crate::holds::Holds;
 use crate::window::Window;
 use futures::channel::oneshot;
+use holding::Making;
 use mooseng_core::chance::Dice;
 use mooseng_core::env::{Address, Clock, Env, sleep, timeout};
 use mooseng_core::id::SessionId;
@@ -310,7 +309,7 @@ impl<E: Env> Change<E> {
     }
 
     pub async fn carry_out_as(self, caller: &Caller, op: &Op) -> Result<Answered, ClientError> {
-        Ok(self.ask(caller, op, (0, 0)).await?.0)
+        Ok(self.ask(caller, op, None).await?.0)
     }
 
     /// A change that makes a file which is open from then on. Without a hold it has to be opened, or was
@@ -321,22 +320,28 @@ impl<E: Env> Change<E> {
         op: &Op,
     ) -> Result<(Answered, Option<Hold<E>>), ClientError> {
         let making = Making::begin(&self.shared);
-        let asked = self.ask(caller, op, (making.number, making.low_water())).await;
+        let asked = self.ask(caller, op, Some(&making)).await;
         let hold = match &asked {
-            Ok((Answered { outcome: Ok(Answer::Attr(attr)), .. }, held)) => making.made(attr.inode, *held),
-            Ok(_) | Err(ClientError::NotReached { .. }) => making.not_made(),
+            Ok((Answered { outcome: Ok(Answer::Attr(attr)), .. }, true)) => making.made(attr.inode),
+            // An earlier attempt may have been heard.
+            Ok((Answered { outcome: Ok(_), .. }, _)) => None,
+            Ok(_) | Err(ClientError::NotReached { .. }) => {
+                making.not_made();
+                None
+            }
             Err(_) => None,
         };
         Ok((asked?.0, hold))
     }
 
-    /// Answered, and whether what it made is open under the number for that, if it has one.
+    /// Answered, and whether the leader knows that what is being made is open.
     async fn ask(
         self,
         caller: &Caller,
         op: &Op,
-        (hold_number, hold_low_water): (u64, u64),
+        making: Option<&Making<E>>,
     ) -> Result<(Answered, bool), ClientError> {
+        let (hold_number, hold_low_water) = making.map_or((0, 0), Making::numbers);
         let mut touching = caching::Touching::begin(&self.shared, op);
         let (lease_epoch, dropped) = touching.dropped();
         let mut request = wire::MutateRequest {

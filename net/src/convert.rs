@@ -8,7 +8,7 @@ mod op;
 mod outcome;
 
 pub use data::{DAMAGED_MAX, PARTS_MAX, class, part_index, server, slice};
-pub use field::{Malformed, NONCE_BYTES, count, inode, inodes, nonce, required, session, slot};
+pub use field::{Malformed, NONCE_BYTES, count, inode, inodes, nonce, required, session, sessions, slot};
 pub use op::{access, caller, write_caller};
 
 #[cfg(test)]

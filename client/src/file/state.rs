@@ -96,8 +96,7 @@ impl State {
 
     /// When it was last written to, if not all of that is committed.
     pub(super) fn unwritten_since(&self) -> Option<WallTime> {
-        let unwritten = !self.dirty.is_empty() || self.batches.iter().any(|batch| !batch.runs.is_empty());
-        unwritten.then_some(self.written)
+        (self.unwritten_bytes() > 0).then_some(self.written)
     }
 
     fn unwritten_end(&self) -> u64 {

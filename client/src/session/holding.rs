@@ -69,7 +69,7 @@ impl<E: Env> Drop for Untold<'_, E> {
 /// all the same: the leader is told that it is not.
 pub(super) struct Making<E: Env> {
     shared: Arc<Shared<E>>,
-    pub(super) number: u64,
+    number: u64,
     /// Nothing is known of what became of it.
     pending: bool,
 }
@@ -80,28 +80,22 @@ impl<E: Env> Making<E> {
         Self { shared: shared.clone(), number, pending: true }
     }
 
-    pub(super) fn low_water(&self) -> u64 {
-        self.shared.holds().low_water()
+    /// Its number, and the lowest whose answer is waited for.
+    pub(super) fn numbers(&self) -> (u64, u64) {
+        (self.number, self.shared.holds().low_water())
     }
 
-    /// It was made; `held`: the leader knows that it is open. `None`: it has to be opened.
-    pub(super) fn made(mut self, inode: InodeId, held: bool) -> Option<Hold<E>> {
+    /// It was made, and the leader knows that it is open. `None`: it has to be opened all the same.
+    pub(super) fn made(mut self, inode: InodeId) -> Option<Hold<E>> {
         self.pending = false;
-        let (shared, number) = (&self.shared, self.number);
-        if !held {
-            // An earlier attempt may have been heard.
-            shared.holds().not_made(number, true);
-            return None;
-        }
-        let open = shared.holds().made(inode, number);
-        open.then(|| Hold { shared: shared.clone(), inode, doubtful: false })
+        let open = self.shared.holds().made(inode, self.number);
+        open.then(|| Hold { shared: self.shared.clone(), inode, doubtful: false })
     }
 
     /// It was not made, and never will be.
-    pub(super) fn not_made(mut self) -> Option<Hold<E>> {
+    pub(super) fn not_made(mut self) {
         self.pending = false;
         self.shared.holds().not_made(self.number, false);
-        None
     }
 }
 

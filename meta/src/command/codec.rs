@@ -7,7 +7,7 @@ use mooseng_core::id::{ServerId, SessionId};
 use mooseng_core::namespace::Op;
 use mooseng_core::time::{Stamp, WallTime};
 use mooseng_net::convert::{
-    self, Malformed, caller, count, nonce, part_index, required, session, slice, slot, write_caller,
+    self, Malformed, caller, count, nonce, part_index, required, session, sessions, slice, slot, write_caller,
 };
 use mooseng_net::proto::log as proto;
 use prost::Message;
@@ -56,6 +56,10 @@ impl Command {
     }
 }
 
+fn numbers(sessions: &[SessionId]) -> Vec<u64> {
+    sessions.iter().map(|session| session.0).collect()
+}
+
 fn encode_kind(kind: &CommandKind) -> proto::command_record::Kind {
     use proto::command_record::Kind;
     match kind {
@@ -68,12 +72,10 @@ fn encode_kind(kind: &CommandKind) -> proto::command_record::Kind {
             Kind::CloseSession(proto::CloseSessionCommand { session: session.0 })
         }
         CommandKind::ExpireSessions { sessions } => {
-            let sessions = sessions.iter().map(|session| session.0).collect();
-            Kind::ExpireSessions(proto::ExpireSessionsCommand { sessions })
+            Kind::ExpireSessions(proto::ExpireSessionsCommand { sessions: numbers(sessions) })
         }
         CommandKind::SetCaching { sessions, caches } => {
-            let sessions = sessions.iter().map(|session| session.0).collect();
-            Kind::SetCaching(proto::SetCachingCommand { sessions, caches: *caches })
+            Kind::SetCaching(proto::SetCachingCommand { sessions: numbers(sessions), caches: *caches })
         }
         CommandKind::Mutate { session, sequence, low_water, slot, op, caller } => {
             Kind::Mutate(proto::MutateCommand {
@@ -128,12 +130,10 @@ fn decode_kind(kind: proto::command_record::Kind) -> Result<CommandKind, Malform
             CommandKind::CloseSession { session: session("close_session.session", close.session)? }
         }
         Kind::ExpireSessions(expire) => {
-            let each = expire.sessions.into_iter().map(|raw| session("expire_sessions.sessions", raw));
-            CommandKind::ExpireSessions { sessions: each.collect::<Result<Vec<SessionId>, Malformed>>()? }
+            CommandKind::ExpireSessions { sessions: sessions("expire_sessions.sessions", expire.sessions)? }
         }
         Kind::SetCaching(set) => {
-            let each = set.sessions.into_iter().map(|raw| session("set_caching.sessions", raw));
-            let sessions = each.collect::<Result<Vec<SessionId>, Malformed>>()?;
+            let sessions = sessions("set_caching.sessions", set.sessions)?;
             CommandKind::SetCaching { sessions, caches: set.caches }
         }
         Kind::Mutate(mutate) => CommandKind::Mutate {

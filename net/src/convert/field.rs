@@ -50,6 +50,10 @@ pub fn inode(field: &'static str, raw: u64) -> Result<InodeId, Malformed> {
     InodeId::from_raw(raw).ok_or_else(|| Malformed::new(field, format!("{raw:#x} can be no inode's number")))
 }
 
+pub fn sessions(field: &'static str, raw: Vec<u64>) -> Result<Vec<SessionId>, Malformed> {
+    raw.into_iter().map(|raw| session(field, raw)).collect()
+}
+
 pub fn inodes(field: &'static str, raw: Vec<u64>) -> Result<Vec<InodeId>, Malformed> {
     raw.into_iter().map(|raw| inode(field, raw)).collect()
 }

@@ -206,12 +206,12 @@ impl<E: Env> Driver<E> {
 
     /// What was made just now is open from now on, if that is wanted. Of what was made before nobody knows
     /// any more whether it is to be.
-    fn hold_made(&mut self, change: Passage, reply: &Reply, now: u64) -> bool {
+    fn hold_made(&mut self, change: Passage, reply: &Reply, at: u64) -> bool {
         let (Some(saying), Reply::Outcome { outcome: Ok(Answer::Attr(attr)), index }) = (change.open, reply)
         else {
             return false;
         };
-        let fresh = *index == now;
+        let fresh = *index == at;
         plant!("made-file-held-by-nobody", fresh && self.opens.open(saying, attr.inode).is_ok(), fresh)
     }
 

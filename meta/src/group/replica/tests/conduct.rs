@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::group::Group;
-use crate::group::members::{Change, Members};
+use crate::group::members::Change;
 use raft::eraftpb::ConfChangeTransition;
 use std::time::Duration;
 
@@ -191,16 +191,7 @@ fn while_a_snapshot_is_not_durable_nobody_stands() {
 
 #[test]
 fn a_lost_server_comes_back_as_another_replica() {
-    let mut t = Group::new(3);
-    t.lead(1);
-    t.put(1, "a");
-    t.crash(3);
-    let admit = t.replica(1).members().admit(Group::newcomer(4, 3)).unwrap();
-    t.snapshot(1, 0);
-    t.change(1, &admit);
-    t.format(4, 0, 0, Members::default());
-    t.start(4, false);
-    t.ticks(6);
+    let mut t = Group::with_a_learner();
     assert_eq!(t.state(4), "a");
     let change = t.replica(1).next_change().expect("it has caught up");
     assert!(matches!(change, Change::Promote { learner: ReplicaId(4), .. }));

@@ -172,27 +172,12 @@ fn what_only_a_lost_voter_had_keeps_nobody_from_electing() {
     assert_eq!((t.state(2), t.state(3)), ("a b".into(), "a b".into()));
 }
 
-/// 1 leads, 3 is lost, and 4 has learnt in its place.
-fn with_a_learner() -> Group {
-    let mut t = Group::new(3);
-    t.lead(1);
-    t.put(1, "a");
-    t.crash(3);
-    let admit = t.replica(1).members().admit(Group::newcomer(4, 3)).unwrap();
-    t.snapshot(1, 0);
-    t.change(1, &admit);
-    t.format(4, 0, 0, Members::default());
-    t.start(4, false);
-    t.ticks(6);
-    t
-}
-
 /// What comes last from 1, which is in doubt later, comes to the learner alone: that it is to be a voter,
 /// and perhaps more.
 #[test]
 fn what_only_a_learner_has_keeps_nobody_from_electing() {
     for more in [false, true] {
-        let mut t = with_a_learner();
+        let mut t = Group::with_a_learner();
         t.cut.insert((1, 2));
         t.node(1).stalled = true;
         let change = t.replica(1).next_change().expect("it has caught up");
@@ -215,7 +200,7 @@ fn what_only_a_learner_has_keeps_nobody_from_electing() {
 
 #[test]
 fn a_learner_that_may_be_a_voter_without_knowing_says_what_it_has() {
-    let mut t = with_a_learner();
+    let mut t = Group::with_a_learner();
     let change = t.replica(1).next_change().expect("it has caught up");
     let (term, end, commit) = (t.replica(1).term(), t.replica(4).end(), t.replica(4).answer().commit);
     let auto = ConfChangeTransition::Auto;

@@ -349,6 +349,21 @@ impl Group {
         self.settle();
     }
 
+    /// 1 leads, 3 is lost, and 4 has learnt in its place.
+    pub(super) fn with_a_learner() -> Self {
+        let mut t = Self::new(3);
+        t.lead(1);
+        t.put(1, "a");
+        t.crash(3);
+        let admit = t.replica(1).members().admit(Self::newcomer(4, 3)).unwrap();
+        t.snapshot(1, 0);
+        t.change(1, &admit);
+        t.format(4, 0, 0, Members::default());
+        t.start(4, false);
+        t.ticks(6);
+        t
+    }
+
     pub(super) fn newcomer(replica: u64, server: u64) -> Newcomer {
         let (_, server, address) = voter(server);
         Newcomer { replica: ReplicaId(replica), server, address, seat_wanted: true }
