@@ -137,8 +137,7 @@ impl<'a> Run<'a> {
         self.until(end);
         self.settle();
         self.wait_for_clients();
-        let kept = self.settle_parts();
-        let replicas = self.settle();
+        let (replicas, kept) = self.settle_everything();
         let mut failure = self.judge(&replicas, &kept);
         if failure.is_none() {
             self.look_into_files();
@@ -295,13 +294,27 @@ impl<'a> Run<'a> {
         self.until(self.sim.now() + WRITE_BACK_MAX);
     }
 
+    /// What the metadata and the chunk servers have when all is done. What a session kept goes late, when
+    /// all parts lay where they should, and takes its parts along: then those are looked at again.
+    fn settle_everything(&mut self) -> (Vec<FinalReplica>, Vec<FinalChunkServer>) {
+        let latest = self.sim.now() + PARTS_SETTLING_MAX;
+        loop {
+            let kept = self.settle_parts(latest);
+            let replicas = self.settle();
+            let late = self.is_over() || self.sim.now() >= latest;
+            if late || kept.is_empty() || are_settled(&replicas, &kept) {
+                return (replicas, kept);
+            }
+        }
+    }
+
     /// Repair, collection and scrubbing have the time that they may take. Gives what the chunk servers
     /// keep then.
-    fn settle_parts(&mut self) -> Vec<FinalChunkServer> {
+    fn settle_parts(&mut self, latest: Instant) -> Vec<FinalChunkServer> {
         let Some((looker, _)) = self.clients.first().filter(|_| !self.chunk_servers.is_empty()) else {
             return Vec::new();
         };
-        let (looker, latest) = (*looker, self.sim.now() + PARTS_SETTLING_MAX);
+        let looker = *looker;
         while !self.is_over() {
             let late = self.sim.now() >= latest;
             let names = self.chunk_servers.inspect(&mut self.sim, looker, Thorough::Names);
@@ -318,11 +331,7 @@ impl<'a> Run<'a> {
 
     fn is_settled(&mut self, kept: &[FinalChunkServer]) -> bool {
         let replicas = self.servers.inspect(&mut self.sim);
-        kept.len() == self.chunk_servers.names().len()
-            && replicas
-                .iter()
-                .filter(|replica| replica.serving)
-                .all(|replica| unsettled(replica, kept).is_none())
+        kept.len() == self.chunk_servers.names().len() && are_settled(&replicas, kept)
     }
 
     /// The first client reads every file, as a mount that has just begun.
@@ -422,4 +431,9 @@ impl<'a> Run<'a> {
             end: self.sim.now(),
         }
     }
+}
+
+fn are_settled(replicas: &[FinalReplica], kept: &[FinalChunkServer]) -> bool {
+    let mut serving = replicas.iter().filter(|replica| replica.serving);
+    serving.all(|replica| unsettled(replica, kept).is_none())
 }
