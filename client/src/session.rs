@@ -319,18 +319,25 @@ impl<E: Env> Change<E> {
         caller: &Caller,
         op: &Op,
     ) -> Result<(Answered, Option<Hold<E>>), ClientError> {
-        let making = Making::begin(&self.shared);
+        let shared = self.shared.clone();
+        let making = Making::begin(&shared);
         let asked = self.ask(caller, op, Some(&making)).await;
         let hold = match &asked {
             Ok((Answered { outcome: Ok(Answer::Attr(attr)), .. }, true)) => making.made(attr.inode),
-            // An earlier attempt may have been heard.
-            Ok((Answered { outcome: Ok(_), .. }, _)) => None,
-            Ok(_) | Err(ClientError::NotReached { .. }) => {
+            Ok((Answered { outcome: Err(_), .. }, _)) | Err(ClientError::NotReached { .. }) => {
                 making.not_made();
                 None
             }
-            Err(_) => None,
+            // An earlier attempt may have been heard.
+            Ok(_) | Err(_) => {
+                drop(making);
+                None
+            }
         };
+        if plant!("creation-in-doubt-told-late", hold.is_none(), false) {
+            // The leader may think that it is open.
+            Shared::catch_up(&shared, false);
+        }
         Ok((asked?.0, hold))
     }
 

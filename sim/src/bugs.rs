@@ -178,6 +178,10 @@ pub const BUGS_OF_SCENARIOS: &[(&str, Bug)] = &[
 
 /// Bugs that runs are too seldom caught by, each with the plan in `scenarios/corpus/` that fails with it.
 pub const BUGS_OF_PLANS: &[(&str, Bug)] = &[
+    (
+        "creation-crosses-an-attachment.toml",
+        Bug { name: "creation-in-doubt-told-late", oracles: &["open-files"] },
+    ),
     ("learner-has-more-than-all-voters.toml", Bug { name: "learner-claims-its-log", oracles: &["progress"] }),
     (
         "server-that-is-gone-takes-its-time.toml",
