@@ -56,13 +56,21 @@ pub struct Space {
     pub free: u64,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    at: Instant,
+    space: Space,
+    /// Which of those that go by its number it was.
+    life: u64,
+}
+
 #[derive(Clone, Debug)]
 pub struct Census {
     config: CensusConfig,
     term: u64,
     /// When this leader began to listen.
     begun: Instant,
-    heard: BTreeMap<ServerId, (Instant, Space)>,
+    heard: BTreeMap<ServerId, Heard>,
     damaged: BTreeSet<(PartId, ServerId)>,
 }
 
@@ -85,8 +93,22 @@ impl Census {
     }
 
     /// A registered server said that it lives.
-    pub fn heard(&mut self, server: ServerId, space: Space, now: Instant) {
-        self.heard.insert(server, (now, space));
+    pub fn heard(&mut self, server: ServerId, life: u64, space: Space, now: Instant) {
+        self.heard.insert(server, Heard { at: now, space, life });
+    }
+
+    /// Does another life than this go by the number, or may it, for all that was heard?
+    pub fn is_taken(&self, server: ServerId, life: u64, now: Instant) -> bool {
+        let (last, other) = match self.heard.get(&server) {
+            Some(heard) => (heard.at, heard.life != life),
+            None => (self.begun, true),
+        };
+        other && now.since(last) < self.config.silent_after
+    }
+
+    /// Is this the life that the number was heard of from last?
+    pub fn goes_by(&self, server: ServerId, life: u64) -> bool {
+        self.heard.get(&server).is_none_or(|heard| heard.life == life)
     }
 
     /// A part was found damaged where it is said to be.
@@ -113,7 +135,7 @@ impl Census {
     /// A server that was never heard of counts from when this leader began to listen.
     pub fn life(&self, server: ServerId, now: Instant) -> Life {
         let (last, heard) = match self.heard.get(&server) {
-            Some((last, _)) => (*last, true),
+            Some(heard) => (heard.at, true),
             None => (self.begun, false),
         };
         let silence = now.since(last);
@@ -127,7 +149,7 @@ impl Census {
     }
 
     pub fn space(&self, server: ServerId) -> Space {
-        self.heard.get(&server).map_or(Space::default(), |(_, space)| *space)
+        self.heard.get(&server).map_or(Space::default(), |heard| heard.space)
     }
 }
 
@@ -152,12 +174,12 @@ mod tests {
     fn a_server_lives_then_is_silent_then_lost_and_lives_again() {
         let mut census = census();
         let server = ServerId(1);
-        census.heard(server, SPACE, at(100));
+        census.heard(server, 1, SPACE, at(100));
         let life = |census: &Census, seconds| census.life(server, at(seconds));
         assert_eq!((life(&census, 100), life(&census, 102)), (Life::Alive, Life::Alive));
         assert_eq!((life(&census, 103), life(&census, 159)), (Life::Silent, Life::Silent));
         assert_eq!(life(&census, 160), Life::Lost);
-        census.heard(server, SPACE, at(170));
+        census.heard(server, 1, SPACE, at(170));
         assert_eq!((life(&census, 171), census.space(server)), (Life::Alive, SPACE));
     }
 
@@ -166,7 +188,7 @@ mod tests {
     fn a_new_leader_takes_nobody_for_lost_before_it_has_listened() {
         let mut census = census();
         let (known, never) = (ServerId(1), ServerId(2));
-        census.heard(known, SPACE, at(100));
+        census.heard(known, 1, SPACE, at(100));
         assert_eq!(census.life(never, at(101)), Life::Silent);
         census.lead(2, at(500));
         for server in [known, never] {
@@ -174,7 +196,7 @@ mod tests {
             assert_eq!(census.life(server, at(559)), Life::Silent);
             assert_eq!(census.life(server, at(560)), Life::Lost);
         }
-        census.heard(known, SPACE, at(561));
+        census.heard(known, 1, SPACE, at(561));
         census.lead(2, at(562));
         assert_eq!(census.life(known, at(562)), Life::Alive, "the same term goes on");
     }
@@ -197,5 +219,17 @@ mod tests {
         assert!(CensusConfig { silent_after: second / 2, ..usual }.check().is_err());
         assert!(CensusConfig { lost_after: second, ..usual }.check().is_err());
         assert!(CensusConfig { heartbeat: Duration::ZERO, ..usual }.check().is_err());
+    }
+
+    #[test]
+    fn a_number_is_taken_while_whoever_goes_by_it_lives() {
+        let (server, mut census) = (ServerId(7), census());
+        assert!(census.is_taken(server, 1, at(101)), "a new leader has not heard who lives");
+        assert!(!census.is_taken(server, 1, at(103)));
+        assert!(census.goes_by(server, 1) && census.goes_by(server, 2));
+        census.heard(server, 1, SPACE, at(110));
+        assert!(census.goes_by(server, 1) && !census.goes_by(server, 2));
+        assert!(!census.is_taken(server, 1, at(111)) && census.is_taken(server, 2, at(111)));
+        assert!(!census.is_taken(server, 2, at(113)), "it has died");
     }
 }

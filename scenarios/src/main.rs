@@ -138,7 +138,7 @@ struct Which {
     #[arg(long, value_parser = number)]
     seed: Option<u64>,
     /// A plan file, instead of a seed.
-    #[arg(long, conflicts_with_all = ["seed", "bug"])]
+    #[arg(long, conflicts_with = "seed")]
     plan: Option<PathBuf>,
     /// Plant this bug.
     #[arg(long)]
@@ -281,7 +281,8 @@ impl Which {
         if let Some(path) = &self.plan {
             let text =
                 std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            return Plan::from_text(&text).map_err(|error| format!("{}: {error}", path.display()));
+            let plan = Plan::from_text(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+            return planted(plan, self.bug.as_deref());
         }
         let seed = self.seed.ok_or("name what to run: --seed N or --plan FILE")?;
         planted(draw(self.scenario.as_deref().unwrap_or("swarm"), seed), self.bug.as_deref())

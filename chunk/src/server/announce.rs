@@ -92,6 +92,7 @@ impl<E: Env> Announcer<E> {
             rack: config.rack.clone(),
             total,
             free,
+            life: self.server.life,
         };
         let (client, deadline) = self.client(asked);
         let reply = client.register_chunk_server(&request, deadline).await?;
@@ -109,7 +110,8 @@ impl<E: Env> Announcer<E> {
             index: u32::from(part.index),
         };
         let damaged = found.iter().map(|(_, part)| name(part)).collect();
-        let request = ChunkHeartbeatRequest { server: self.server.config.server.0, total, free, damaged };
+        let (server, life) = (self.server.config.server.0, self.server.life);
+        let request = ChunkHeartbeatRequest { server, total, free, damaged, life };
         let (client, deadline) = self.client(asked);
         let reply = client.chunk_heartbeat(&request, deadline).await?;
         if !reply.known {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 #[derive(Clone, Debug)]
 pub struct ChunkServerConfig {
-    /// The cluster that an empty data directory is to belong to. Without it the metadata servers
-    /// are asked.
+    /// The cluster that this server belongs to. Where an empty data directory is to belong to the
+    /// metadata servers are asked without it.
     pub cluster: Option<ClusterId>,
     pub server: ServerId,
     /// Where it listens, and where others find it.

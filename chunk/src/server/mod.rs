@@ -54,9 +54,10 @@ impl<E: Env> Server<E> {
 }
 
 /// Serves until the machine stops; returns only if it cannot start.
-pub async fn run<E: Env>(env: E, config: ChunkServerConfig) -> Result<(), ServerError> {
+pub async fn run<E: Env>(env: E, mut config: ChunkServerConfig) -> Result<(), ServerError> {
     config.check().map_err(ServerError)?;
     let identity = identity::of(&env, &config).await?;
+    (config.rpc.cluster, config.channel.cluster) = (Some(identity.cluster), Some(identity.cluster));
     let store = identity::store(&env, &config).await?;
     let listener = env.net().listen(&config.address).await.map_err(|error| ServerError(error.to_string()))?;
     let usage = store.usage();

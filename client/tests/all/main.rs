@@ -6,5 +6,6 @@ mod chunk;
 mod data;
 mod file;
 mod meta;
+mod numbers;
 mod plants;
 mod whole;

@@ -3,6 +3,7 @@
 use crate::chunk::World;
 use crate::data::{bytes, part, places, read, write};
 use crate::file::Cluster;
+use crate::numbers::a_number_stays_with_who_lives;
 use mooseng_client::file::FileConfig;
 use mooseng_core::plant;
 use std::collections::BTreeSet;
@@ -11,6 +12,7 @@ use std::collections::BTreeSet;
 type Look = fn() -> bool;
 
 const PLANTED: &[(&str, Look)] = &[
+    ("chunk-server-number-taken-over", a_number_stays_with_who_lives),
     ("commit-before-parts-durable", what_is_committed_is_kept),
     ("fsync-forgets-failed-flush", fsync_tells_what_failed),
     ("parity-from-stale-part", parity_brings_data_back),

@@ -16,11 +16,11 @@ use mooseng_sim::machine::{Fault, MachineConfig, NodeConfig, NodeId, Sim, SimEnv
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-const CLUSTER: ClusterId = ClusterId(9);
-const METADATA_SERVERS: u64 = 3;
+pub(crate) const CLUSTER: ClusterId = ClusterId(9);
+pub(crate) const METADATA_SERVERS: u64 = 3;
 const CHUNK_SERVERS: u64 = 6;
 
-fn metadata(number: u64) -> Address {
+pub(crate) fn metadata(number: u64) -> Address {
     Address::new(format!("meta-{number}:9421"))
 }
 
@@ -31,7 +31,7 @@ fn server_config(number: u64) -> ServerConfig {
     config
 }
 
-fn add_metadata_servers(sim: &mut Sim) {
+pub(crate) fn add_metadata_servers(sim: &mut Sim) {
     let voters: Vec<_> = (1..=METADATA_SERVERS)
         .map(|number| (ReplicaId(number), ServerId(number), metadata(number)))
         .collect();

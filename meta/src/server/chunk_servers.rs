@@ -8,6 +8,7 @@ use crate::group::handle::{Handle, Look};
 use crate::state::{PLACE_BYTES_MAX, State};
 use mooseng_core::env::{Clock, Env};
 use mooseng_core::id::{GroupId, PartId, ServerId};
+use mooseng_core::{plant, probe};
 use mooseng_net::convert::{self, DAMAGED_MAX};
 use mooseng_net::proto::cluster::{
     ChunkHeartbeatReply, ChunkHeartbeatRequest, ChunkServerLife, ChunkServerStatus, ChunkServersReply,
@@ -38,13 +39,21 @@ impl<E: Env> Server<E> {
         request: RegisterChunkServerRequest,
     ) -> Result<RegisterChunkServerReply, Status> {
         let server = ServerId(convert::count("server", request.server)?);
-        let RegisterChunkServerRequest { address, rack, total, free, .. } = request;
+        let RegisterChunkServerRequest { address, rack, total, free, life, .. } = request;
         if address.is_empty() || address.len().max(rack.len()) > PLACE_BYTES_MAX {
             let why = format!("address, rack: an address of 1 to {PLACE_BYTES_MAX} bytes, a rack of no more");
             return Err(Status::new(Code::Invalid, why));
         }
         let (handle, look, state) = self.leading().await?;
         let known = state.chunk_server(server);
+        if let Some(other) = known.filter(|known| *known.address != *address)
+            && self.with_census(|census| census.is_taken(server, life, self.env.clock().now()))
+        {
+            probe!("two chunk servers go by one number");
+            let why =
+                format!("server: {server} lives at {}; give this one a number of its own", other.address);
+            plant!("chunk-server-number-taken-over", return Err(Status::new(Code::Invalid, why)), ());
+        }
         if known.is_none_or(|known| *known.address != *address || *known.rack != *rack) {
             let (address, rack) = (address.into(), rack.into());
             let proposed = handle.propose(CommandKind::RegisterServer { server, address, rack }).await;
@@ -54,7 +63,7 @@ impl<E: Env> Server<E> {
         }
         let now = self.env.clock().now();
         let heartbeat = self.with_census(|census| {
-            census.heard(server, Space { total, free }, now);
+            census.heard(server, life, Space { total, free }, now);
             census.config().heartbeat
         });
         let heartbeat_ms = heartbeat.as_millis() as u64;
@@ -75,14 +84,16 @@ impl<E: Env> Server<E> {
             damaged.push(PartId { slice, index: convert::part_index("damaged.index", part.index)? });
         }
         let (_, look, state) = self.leading().await?;
-        let known = state.chunk_server(server).is_some();
+        let registered = state.chunk_server(server).is_some();
         let now = self.env.clock().now();
-        let heartbeat = self.with_census(|census| {
+        let (known, heartbeat) = self.with_census(|census| {
+            let known = registered && census.goes_by(server, request.life);
             if known {
-                census.heard(server, Space { total: request.total, free: request.free }, now);
+                let space = Space { total: request.total, free: request.free };
+                census.heard(server, request.life, space, now);
                 damaged.into_iter().for_each(|part| census.damaged(part, server));
             }
-            census.config().heartbeat
+            (known, census.config().heartbeat)
         });
         let heartbeat_ms = heartbeat.as_millis() as u64;
         Ok(ChunkHeartbeatReply { known, heartbeat_ms, term: look.answer.term })

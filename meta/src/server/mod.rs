@@ -71,12 +71,14 @@ impl<E: Env> Server<E> {
 /// Serves until the machine stops; returns only if it cannot start.
 pub async fn run<E: Env>(env: E, config: ServerConfig) -> Result<(), ServerError> {
     config.check().map_err(ServerError)?;
-    let channels = Channels::new(env.clone(), rpc::ChannelConfig { control: true, ..config.channel });
-    let identity = identity(&env, &config, &channels).await?;
+    let own_channel = rpc::ChannelConfig { control: true, ..config.channel };
+    let identity = identity(&env, &config, &Channels::new(env.clone(), own_channel)).await?;
+    let cluster = Some(identity.cluster);
+    let channels = Channels::new(env.clone(), rpc::ChannelConfig { cluster, ..own_channel });
     let address = &config.address;
     let listener = env.net().listen(address).await.map_err(|error| ServerError(error.to_string()))?;
     let slots = Slots::new(&config.groups);
-    let rpc_config = config.rpc;
+    let rpc_config = rpc::ServerConfig { cluster, ..config.rpc };
     let rooms = rpc::Rooms::new(&rpc_config);
     let census = Mutex::new(Census::new(config.census));
     let own = rooms.clone();

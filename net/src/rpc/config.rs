@@ -4,12 +4,15 @@ use super::backoff::BackoffConfig;
 use super::breaker::BreakerConfig;
 use super::hello::Versions;
 use super::liveness::LivenessConfig;
+use mooseng_core::id::ClusterId;
 use std::time::Duration;
 
 /// The caller's side of one peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ChannelConfig {
     pub versions: Versions,
+    /// Servers of another cluster are strangers; `None`: none are.
+    pub cluster: Option<ClusterId>,
     /// The caller is a server of the cluster itself: see [`Share`].
     pub control: bool,
     /// This build, for the peer's log.
@@ -30,6 +33,7 @@ impl Default for ChannelConfig {
     fn default() -> Self {
         Self {
             versions: Versions::default(),
+            cluster: None,
             control: false,
             build: env!("CARGO_PKG_VERSION"),
             connect_max: Duration::from_millis(500),
@@ -60,6 +64,8 @@ pub struct Share {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ServerConfig {
     pub versions: Versions,
+    /// Callers of another cluster are strangers.
+    pub cluster: Option<ClusterId>,
     pub build: &'static str,
     pub clients: Share,
     /// For the servers of the cluster among themselves.
@@ -80,6 +86,7 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             versions: Versions::default(),
+            cluster: None,
             build: env!("CARGO_PKG_VERSION"),
             clients: Share {
                 connections_max: 4096,

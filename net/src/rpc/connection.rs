@@ -76,7 +76,7 @@ impl<E: Env, H: Handler<E>> Connection<E, H> {
             Some(Err(NetError::Rubbish { what })) => return Err(End::CutOff(what)),
             Some(Ok(None) | Err(_)) | None => return Err(End::Done),
         };
-        let mut ours = Introduction::new(self.config.versions, self.config.build);
+        let mut ours = Introduction::new(self.config.versions, self.config.cluster, self.config.build);
         let met = hello::meet(&ours, &first.head);
         let seat = match &met {
             Ok(met) => self.rooms.of(met.control).enter(self.env.clock().now()),

@@ -88,8 +88,8 @@ type Halves<E> = (<ConnOf<E> as Conn>::Sender, <ConnOf<E> as Conn>::Receiver);
 
 /// Connects, and exchanges hellos.
 async fn meet<E: Env>(shared: &Shared<E>) -> Result<Halves<E>, End> {
-    let ChannelConfig { versions, build, control, .. } = shared.config;
-    let ours = Introduction { control, ..Introduction::new(versions, build) };
+    let ChannelConfig { versions, cluster, build, control, .. } = shared.config;
+    let ours = Introduction { control, ..Introduction::new(versions, cluster, build) };
     let (mut sender, mut receiver) = shared.env.net().connect(&shared.address).await?.split();
     sender.send(Frame { head: ours.head(), body: Body::Empty }).await?;
     let Some(first) = receiver.recv().await? else {

@@ -15,7 +15,7 @@ use mooseng_core::event::Event;
 use mooseng_core::id::InodeId;
 use mooseng_core::namespace::{Access, Answer, Attr, Caller, Op, Outcome, Query};
 use mooseng_core::time::Instant;
-use mooseng_net::rpc::hello::Versions;
+use mooseng_net::rpc::ChannelConfig;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub(super) struct DataConfig {
 }
 
 impl DataConfig {
-    pub(super) fn new(plan: &Plan, rack: String, versions: Versions) -> Self {
+    pub(super) fn new(plan: &Plan, rack: String, channel: &ChannelConfig) -> Self {
         let data = &plan.knobs.data;
         let millis = Duration::from_millis;
         let deadline = millis(plan.knobs.deadline_ms);
@@ -42,7 +42,7 @@ impl DataConfig {
             write_max: deadline,
             ..StoreConfig::default()
         };
-        store.channel.versions = versions;
+        (store.channel.versions, store.channel.cluster) = (channel.versions, channel.cluster);
         let file = FileConfig {
             flush_bytes: data.flush_bytes as usize,
             dirty_age: millis(data.dirty_age_ms),

@@ -101,7 +101,7 @@ impl<'a> Run<'a> {
             let config = servers.session_config(plan, number);
             let data = (!chunk_servers.is_empty()).then(|| {
                 let rack = chunks::rack(plan, number as u32 + 1);
-                DataConfig::new(plan, rack, config.channel.versions)
+                DataConfig::new(plan, rack, &config.channel)
             });
             (node, Arc::new(Client::new(number, plan, config, data, watch.clone(), operator.clone())))
         });

@@ -128,6 +128,7 @@ impl Servers {
             channel: ChannelConfig {
                 queue_frames_max,
                 versions: versions(WIRE_VERSION),
+                cluster: Some(CLUSTER),
                 ..ChannelConfig::default()
             },
             operation_timeout: Duration::from_millis(plan.knobs.deadline_ms),

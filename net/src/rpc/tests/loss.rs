@@ -144,7 +144,7 @@ fn a_server_that_falls_over_at_every_call_opens_the_breaker() {
         lab.env.spawn("falls over", async move {
             while let Ok(accepted) = listener.accept().await {
                 let (mut sender, mut receiver) = accepted.conn.split();
-                let head = Introduction::new(Versions::default(), "falls over").head();
+                let head = Introduction::new(Versions::default(), None, "falls over").head();
                 sender.send(Frame { head, body: Body::Empty }).await.unwrap();
                 receiver.recv().await.unwrap();
                 receiver.recv().await.unwrap();

@@ -53,7 +53,7 @@ async fn say(sender: &mut TestSender, head: Bytes) {
 /// A connection to the server by hand, past the hellos.
 async fn by_hand(lab: &Lab) -> (TestSender, TestReceiver) {
     let (mut sender, mut receiver) = lab.env.net().connect(&Lab::address()).await.unwrap().split();
-    say(&mut sender, Introduction::new(Versions::default(), "by hand").head()).await;
+    say(&mut sender, Introduction::new(Versions::default(), None, "by hand").head()).await;
     assert!(receiver.recv().await.unwrap().is_some(), "the server's hello");
     (sender, receiver)
 }
@@ -125,7 +125,7 @@ fn a_server_that_sends_rubbish_is_cut_off() {
             let server = async {
                 let (mut sender, mut receiver) = listener.accept().await.unwrap().conn.split();
                 receiver.recv().await.unwrap();
-                say(&mut sender, Introduction::new(Versions::default(), "by hand").head()).await;
+                say(&mut sender, Introduction::new(Versions::default(), None, "by hand").head()).await;
                 receiver.recv().await.unwrap();
                 say(&mut sender, rubbish).await;
                 while let Ok(Some(_)) = receiver.recv().await {}
