@@ -24,6 +24,7 @@ use crate::state::{AnswerKey, EntryKey, ExtentKey, Record, Sink, State, Table, X
 use bytes::Bytes;
 use mooseng_core::checksum::crc32c_of;
 use mooseng_core::id::{InodeId, ServerId, SessionId, SliceId};
+use mooseng_core::namespace::{XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX};
 use mooseng_core::plant;
 
 /// The format of the images this build writes and reads.
@@ -36,8 +37,9 @@ pub const CHUNK_BYTES_MIN: usize = 1_024;
 
 const MAGIC: &[u8; 7] = b"mng-img";
 const HEADER_BYTES: usize = 20;
-/// The longest record, a symbolic link with the longest target, has 4,108 bytes.
-const RECORD_BYTES_MAX: usize = 8_192;
+/// The longest record is an extended attribute with the longest name and value: its table, its inode, and
+/// both with their lengths.
+const RECORD_BYTES_MAX: usize = 1 + 8 + 1 + XATTR_NAME_BYTES_MAX + 4 + XATTR_VALUE_BYTES_MAX;
 const HEAD: u8 = 0;
 const TRAILER: u8 = 255;
 const TRAILER_BYTES: usize = 17;

@@ -48,6 +48,9 @@ pub const FAULT_KINDS: &[&str] = &[
     "wall-step",
 ];
 
+/// A finding is told in no more than so many characters.
+const TEXT_CHARS_MAX: usize = 2_000;
+
 /// What to keep of a run beside its result.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct RunOptions {
@@ -86,8 +89,18 @@ impl From<Violation> for Failure {
     fn from(violation: Violation) -> Self {
         let Violation { oracle, promise, at, what, operation, expected } = violation;
         let (oracle, promise) = (oracle.to_owned(), promise.to_string());
+        let (what, expected) = (shown(what), expected.map(shown));
         Self { oracle, promise, at, what, operation, expected }
     }
+}
+
+/// What is said of long bytes begins as they do.
+fn shown(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(TEXT_CHARS_MAX) {
+        text.truncate(end);
+        text.push_str(" ...");
+    }
+    text
 }
 
 /// What a run was like.

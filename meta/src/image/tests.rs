@@ -8,7 +8,10 @@ use bytes::Bytes;
 use mooseng_core::chance::{self, Dice};
 use mooseng_core::class::StorageClass;
 use mooseng_core::id::{IdKind, InodeId, ServerId, SessionId, SliceId};
-use mooseng_core::namespace::{Caller, FileExtent, Name, NewSlice, Op, Target, XattrMode, XattrName};
+use mooseng_core::namespace::{
+    Caller, FileExtent, Name, NewSlice, Op, Target, XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX, XattrMode,
+    XattrName,
+};
 use mooseng_core::time::{Stamp, WallTime};
 
 /// A state with something in every table, names of every length among them.
@@ -78,6 +81,10 @@ fn data(seed: u64) -> Vec<CommandKind> {
         let (slices, extents) = (vec![info], vec![extent]);
         ops.push(Op::Commit { inode: file, slices, extents, mtime: WallTime(counter as i64) });
     }
+    // The longest record that there can be.
+    let attribute = XattrName::new([&b"user."[..], &[b'n'; XATTR_NAME_BYTES_MAX - 5]].concat()).unwrap();
+    let value = vec![b'v'; XATTR_VALUE_BYTES_MAX].into();
+    ops.push(Op::SetXattr { inode: file, name: attribute, value, mode: XattrMode::Set });
     ops.push(Op::AbandonSlices { slices: vec![slice(31)] });
     ops.push(Op::Punch { inode: file, offset: 0, length: 10_000 });
     let mut kinds: Vec<CommandKind> = (1..)
@@ -104,7 +111,12 @@ fn what_is_restored_is_the_same() {
         for chunk_bytes in [CHUNK_BYTES_MIN, 5_000, 1 << 20] {
             let chunks: Vec<Bytes> = Image::new(state.clone(), chunk_bytes).collect();
             let bytes_max = chunk_bytes.max(HEADER_BYTES + RECORD_BYTES_MAX);
-            assert!(chunks.iter().all(|chunk| chunk.len() <= bytes_max));
+            let longest = chunks.iter().map(Bytes::len).max();
+            assert!(longest.is_some_and(|bytes| bytes <= bytes_max));
+            assert!(
+                chunk_bytes > RECORD_BYTES_MAX || longest == Some(bytes_max),
+                "one has the longest record"
+            );
             let restored = restore(chunks).unwrap();
             assert_eq!(restored.hash(), state.hash());
             assert_eq!(check(&restored), Ok(()));

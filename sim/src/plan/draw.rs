@@ -12,6 +12,9 @@ use super::{Budget, DataKnobs, Knobs, Plan, Topology, Weights};
 use crate::machine::MachineConfig;
 use mooseng_core::chance::{self, Dice};
 
+/// No journal has segments shorter than this but in a simulator: the longest change does not fit them.
+const LONG_SEGMENT_BYTES: u64 = 256 << 10;
+
 impl Plan {
     /// What this seed means, as long as neither the weights nor the drawing change.
     pub fn draw(seed: u64, weights: &Weights) -> Self {
@@ -45,6 +48,9 @@ impl Plan {
             plan.clients = files::draw(seed, weights);
         } else {
             plan.clients = steps::draw(seed, weights);
+            if plan.knobs.segment_bytes < LONG_SEGMENT_BYTES {
+                steps::shorten_values(&mut plan.clients);
+            }
         }
         let clients = plan.clients.len() as u64;
         plan.knobs.draw_caching(clients, ordinary, &mut dice("plan: caching"));

@@ -127,7 +127,7 @@ pub enum Action {
     ReadLink {
         inode: Place,
     },
-    /// Sets an attribute of the user's to a text without spaces.
+    /// Sets an attribute to a text without spaces, or to as many bytes of it as it says behind a `*`.
     SetXattr {
         inode: Place,
         name: String,

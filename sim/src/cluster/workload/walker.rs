@@ -6,11 +6,13 @@ use super::{Client, Stop};
 use crate::history::{Asked, Ending, Request};
 use crate::machine::SimEnv;
 use crate::plan::{Action, Base, Place};
+use bytes::Bytes;
 use mooseng_client::{Answered, ClientError, Hold, Session};
 use mooseng_core::class::{CHUNK_BYTES, StorageClass};
 use mooseng_core::id::{IdKind, InodeId, ServerId, SliceId};
 use mooseng_core::namespace::{
-    Access, Answer, Caller, FileExtent, FileKind, Name, NewSlice, Op, Query, Refusal, XattrName,
+    Access, Answer, Caller, FileExtent, FileKind, Name, NewSlice, Op, Query, Refusal, XATTR_BYTES_MAX,
+    XattrName,
 };
 use mooseng_core::time::{Instant, WallTime};
 use std::collections::BTreeSet;
@@ -140,7 +142,7 @@ impl Walker<'_> {
             Action::SetXattr { inode, name, value, mode } => Op::SetXattr {
                 inode: self.find(inode).await?,
                 name: xattr_name(name)?,
-                value: value.clone().into(),
+                value: xattr_value(value)?,
                 mode: *mode,
             },
             Action::RemoveXattr { inode, name } => {
@@ -358,6 +360,15 @@ impl Walker<'_> {
         self.client.watch.record.holds(session, hold.inode(), true);
         self.client.progress().open.push((session, hold));
     }
+}
+
+/// Long ones are shorter in a plan: `ab*5` is `ababa`.
+fn xattr_value(text: &str) -> Result<Bytes, Stop> {
+    let Some((word, bytes)) = text.rsplit_once('*').filter(|(word, _)| !word.is_empty()) else {
+        return Ok(text.to_owned().into());
+    };
+    let bytes = bytes.parse().ok().filter(|bytes| *bytes <= XATTR_BYTES_MAX).ok_or(Stop::Absent)?;
+    Ok(word.bytes().cycle().take(bytes).collect())
 }
 
 /// A plan may name what is no attribute.

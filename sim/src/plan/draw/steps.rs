@@ -4,16 +4,32 @@ use super::super::{Action, Base, Place, Step, Weights};
 use super::swarm_of;
 use mooseng_core::chance::{self, Dice};
 use mooseng_core::class::{CHUNK_BYTES, StorageClass};
-use mooseng_core::namespace::{Access, AttrChange, Caller, Name, NewTime, RenameMode, Target, XattrMode};
+use mooseng_core::namespace::{
+    Access, AttrChange, Caller, Name, NewTime, RenameMode, Target, XATTR_VALUE_BYTES_MAX, XattrMode,
+};
 use mooseng_core::time::WallTime;
 use rand_chacha::ChaCha8Rng;
 use std::time::Duration;
+
+/// Of the values of extended attributes: long ones, of which few fit an inode.
+const LONG_VALUE_PPM: u32 = 120_000;
 
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 /// Files that nobody removes, so that much happens to their bytes.
 const FILES: [&str; 2] = ["data-1", "data-2"];
 /// How deep below its beginning a drawn path goes.
 const DEPTH_MAX: usize = 2;
+
+/// Where the journal has no room for long values.
+pub(super) fn shorten_values(clients: &mut [Vec<Step>]) {
+    for step in clients.iter_mut().flatten() {
+        if let Action::SetXattr { value, .. } = &mut step.action
+            && let Some((word, _)) = value.split_once('*')
+        {
+            *value = word.to_owned();
+        }
+    }
+}
 
 pub(super) fn draw(seed: u64, weights: &Weights) -> Vec<Vec<Step>> {
     let mut dice = chance::stream(seed, "plan: workload", 0, 0);
@@ -158,11 +174,20 @@ impl StepDraw<'_> {
         place
     }
 
-    /// Anything: a remembered inode, or whatever has a name.
     fn xattr_name(&mut self) -> String {
         (*self.dice.pick(&["user.a", "user.b", "trusted.a", "security.a"])).to_owned()
     }
 
+    fn xattr_value(&mut self) -> String {
+        let word = format!("v{}", self.dice.below(4));
+        if !self.dice.chance(LONG_VALUE_PPM) {
+            return word;
+        }
+        let bytes = [4_096, 8_192, XATTR_VALUE_BYTES_MAX, XATTR_VALUE_BYTES_MAX + 1];
+        format!("{word}*{}", self.dice.pick(&bytes))
+    }
+
+    /// Anything: a remembered inode, or whatever has a name.
     fn anything(&mut self) -> Place {
         let remembered = if self.dice.chance(600_000) { self.remembered(600_000) } else { None };
         remembered.unwrap_or_else(|| self.named())
@@ -229,7 +254,7 @@ impl StepDraw<'_> {
             "set-xattr" => {
                 let mode = *self.dice.pick(&[XattrMode::Set, XattrMode::Create, XattrMode::Replace]);
                 let (inode, name) = (self.anything(), self.xattr_name());
-                Action::SetXattr { inode, name, value: format!("v{}", self.dice.below(4)), mode }
+                Action::SetXattr { inode, name, value: self.xattr_value(), mode }
             }
             "remove-xattr" => Action::RemoveXattr { inode: self.anything(), name: self.xattr_name() },
             "get-xattr" => Action::GetXattr { inode: self.anything(), name: self.xattr_name() },
