@@ -54,6 +54,8 @@ pub struct Findings {
     /// Should be there, whole. A server that found a part damaged says so once; whoever listens may have
     /// begun before it knew of the slice, so what is listed says it again.
     pub absent: Vec<PartId>,
+    /// Are where they should be, whole.
+    pub present: Vec<PartId>,
     /// Where to go on; `None`: that was all.
     pub next: Option<PartId>,
 }
@@ -87,9 +89,20 @@ pub fn compare(state: &State, page: &Page, slices_max: usize) -> Findings {
     for info in &looked_at {
         let named = (0..).zip(&info.parts).filter(|(_, server)| **server == Some(page.server));
         let parts = named.map(|(index, _)| PartId { slice: info.slice, index });
-        findings.absent.extend(parts.filter(|part| is_covered(*part) && !there.contains(part)));
+        let covered = parts.filter(|part| is_covered(*part));
+        let (present, absent): (Vec<_>, Vec<_>) = covered.partition(|part| there.contains(part));
+        findings.present.extend(present);
+        findings.absent.extend(absent);
     }
     findings
+}
+
+/// What is not there is as good as damaged; what is there again, as on a server that has come back, is not
+/// any more.
+pub fn tell(census: &mut Census, server: ServerId, findings: &Findings) {
+    findings.absent.iter().for_each(|part| census.damaged(*part, server));
+    let present: &[PartId] = plant!("part-that-is-back-stays-missing", &findings.present, &[]);
+    present.iter().for_each(|part| census.mended(*part, server));
 }
 
 /// Does the slice have this part there?

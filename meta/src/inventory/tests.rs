@@ -32,9 +32,30 @@ fn parts_are_where_they_should_be_or_elsewhere_or_absent() {
     let wanted = Findings {
         elsewhere: vec![held(part(first, 1)), held(part(third, 0))],
         absent: vec![part(second, 0)],
+        present: vec![part(first, 0)],
         ..Findings::default()
     };
     assert_eq!(compare(&cluster.state, &all, 100), wanted);
+}
+
+/// A part is missing from one listing and there in the next.
+fn is_missed_when_it_is_back() -> bool {
+    let (mut cluster, [first, second, _]) = cluster();
+    for parts in [vec![part(first, 0)], vec![part(first, 0), part(second, 0)]] {
+        let found = compare(&cluster.state, &page(1, None, &parts, true), 100);
+        tell(&mut cluster.census, ServerId(1), &found);
+        assert!(parts.len() > 1 || cluster.census.is_damaged(part(second, 0), ServerId(1)));
+    }
+    cluster.census.is_damaged(part(second, 0), ServerId(1))
+}
+
+#[test]
+fn what_is_back_is_missed_no_more() {
+    assert!(!is_missed_when_it_is_back());
+    mooseng_core::plant::activate(Some("part-that-is-back-stays-missing"));
+    let missed = is_missed_when_it_is_back();
+    mooseng_core::plant::activate(None);
+    assert!(missed, "the planted bug goes unseen");
 }
 
 #[test]
@@ -42,17 +63,19 @@ fn what_is_listed_as_damaged_is_as_good_as_absent() {
     let (cluster, [first, second, _]) = cluster();
     let mut all = page(1, None, &[part(first, 0), part(second, 0)], true);
     all.parts[1].damaged = true;
-    let wanted = Findings { absent: vec![part(second, 0)], ..Findings::default() };
-    assert_eq!(compare(&cluster.state, &all, 100), wanted);
+    let (absent, present) = (vec![part(second, 0)], vec![part(first, 0)]);
+    assert_eq!(compare(&cluster.state, &all, 100), Findings { absent, present, ..Findings::default() });
 }
 
 #[test]
 fn a_page_says_nothing_of_what_is_behind_its_end() {
     let (cluster, [first, second, third]) = cluster();
     let found = compare(&cluster.state, &page(2, None, &[part(first, 1)], false), 100);
-    assert_eq!(found, Findings { next: Some(part(first, 1)), ..Findings::default() });
+    let present = vec![part(first, 1)];
+    assert_eq!(found, Findings { next: Some(part(first, 1)), present, ..Findings::default() });
     let found = compare(&cluster.state, &page(2, found.next, &[part(third, 1)], true), 100);
-    assert_eq!(found, Findings { absent: vec![part(second, 1)], ..Findings::default() });
+    let (absent, present) = (vec![part(second, 1)], vec![part(third, 1)]);
+    assert_eq!(found, Findings { absent, present, ..Findings::default() });
     let nothing = page(2, None, &[], false);
     assert_eq!(compare(&cluster.state, &nothing, 100), Findings::default(), "it says nothing at all");
 }
@@ -64,7 +87,7 @@ fn only_so_many_slices_are_looked_at() {
     let absent = vec![part(first, 1), part(second, 1)];
     assert_eq!(found, Findings { absent, next: Some(part(second, u8::MAX)), ..Findings::default() });
     let found = compare(&cluster.state, &page(2, found.next, &[part(third, 1)], true), 2);
-    assert_eq!(found, Findings::default());
+    assert_eq!(found, Findings { present: vec![part(third, 1)], ..Findings::default() });
 }
 
 #[test]

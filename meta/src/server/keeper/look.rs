@@ -56,10 +56,8 @@ impl<E: Env> Keeper<'_, E> {
         }
         if !found.absent.is_empty() {
             probe!("a chunk server lacks what it should have");
-            self.server.with_census(|census| {
-                found.absent.iter().for_each(|part| census.damaged(*part, server));
-            });
         }
+        self.server.with_census(|census| inventory::tell(census, server, &found));
         self.tidy(looking, server, &found.elsewhere, reply.moment).await;
         looking.after = found.next;
         if found.next.is_none() {
