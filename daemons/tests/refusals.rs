@@ -10,9 +10,12 @@
 mod support;
 
 use mooseng_core::checksum::crc32c;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::process::{Command, Output, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 use support::Directory;
 
 /// The exit code, and the one line on standard error that tells why.
@@ -248,6 +251,100 @@ fn data_directories_that_do_not_fit() {
         1,
         "mooseng: identity: the data directory belongs to s1, not to s2; point each server at its own",
     );
+}
+
+/// A metadata server that is alone, and ends with this.
+struct Alone(Child);
+
+impl Alone {
+    /// Returns when it has taken up its data: it leads soon, for there is nobody else.
+    fn start(path: &str, address: &str) -> Self {
+        let arguments =
+            ["meta", "--data", path, "--server", "1", "--listen", address, "--snapshot-every", "5"];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mooseng"));
+        Self(command.args(arguments).stderr(Stdio::null()).spawn().expect("the binary starts"))
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        self.0.kill().and_then(|()| self.0.wait()).expect("it runs");
+    }
+}
+
+fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(directory).expect("it is there").map_while(Result::ok) {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(contents(&path));
+        } else {
+            found.insert(path.clone(), std::fs::read(&path).expect("it is read"));
+        }
+    }
+    found
+}
+
+/// The newest snapshot there is.
+fn snapshot_in(directory: &Path) -> Option<PathBuf> {
+    let names = std::fs::read_dir(directory.join("group-1")).ok()?.map_while(Result::ok);
+    names.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "snapshot")).max()
+}
+
+/// Whoever starts an older version by mistake loses nothing by it: the server does not start, nothing is
+/// changed, and the version that wrote it goes on.
+#[test]
+fn a_snapshot_of_a_newer_version() {
+    let directory = Directory::fresh();
+    let path = directory.path().to_str().expect("text");
+    let address = support::address().to_string();
+    let voters = format!("1={address}");
+    let format =
+        ["format", "--data", path, "--server", "1", "--voters", &voters, "--journal-segment", "1MiB"];
+    let done = Command::new(env!("CARGO_BIN_EXE_mooseng")).args(format).output().expect("the binary starts");
+    assert!(done.status.success());
+    let verb = |arguments: &[&str]| {
+        let arguments = [arguments, &["--servers", &address, "--timeout", "20s"]].concat();
+        let Output { status, stdout, stderr } =
+            Command::new(env!("CARGO_BIN_EXE_mooseng")).args(arguments).output().expect("the binary starts");
+        assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+        String::from_utf8(stdout).expect("text")
+    };
+    let server = Alone::start(path, &address);
+    let end = Instant::now() + Duration::from_secs(30);
+    let mut count = 0;
+    while snapshot_in(directory.path()).is_none() {
+        assert!(Instant::now() < end, "no snapshot was taken");
+        verb(&["ns", "mkdir", &format!("/d{count}")]);
+        count += 1;
+    }
+    drop(server);
+    let snapshot = snapshot_in(directory.path()).expect("it was there a moment ago");
+    let name = format!("group-1/{}", snapshot.file_name().expect("it has one").to_str().expect("text"));
+    let ours = std::fs::read(&snapshot).expect("it is read");
+    let mut newer = ours.clone();
+    newer[8] = 9;
+    let length = u32::from_le_bytes(newer[12..16].try_into().expect("four bytes")) as usize;
+    let sum = crc32c(&newer[..length - 4]);
+    newer[length - 4..length].copy_from_slice(&sum.to_le_bytes());
+    std::fs::write(&snapshot, newer).expect("it is written");
+    let before = contents(directory.path());
+    let meta = ["meta", "--data", path, "--server", "1", "--listen", &address];
+    for _ in 0..2 {
+        assert_refused(
+            &meta,
+            1,
+            &format!(
+                "mooseng: {name}: this snapshot has format version 9, and this program knows 1; start the version \
+                 of MooseNG that wrote it"
+            ),
+        );
+    }
+    assert!(contents(directory.path()) == before, "nothing was changed");
+    std::fs::write(&snapshot, ours).expect("it is written");
+    let server = Alone::start(path, &address);
+    assert_eq!(verb(&["ns", "ls", "/"]).lines().count(), count, "the cluster is what it was");
+    drop(server);
 }
 
 #[test]

@@ -35,6 +35,15 @@ pub const CHUNK_BYTES: usize = 256 * 1024;
 /// chunk has one for itself.
 pub const CHUNK_BYTES_MIN: usize = 1_024;
 
+/// How much of an image tells its format.
+pub const MARK_BYTES: usize = 8;
+
+/// Is this the beginning of an image that this build does not read? Says which one it is.
+pub fn unread_format(start: &[u8]) -> Option<u8> {
+    let format = start.strip_prefix(MAGIC)?.first()?;
+    (*format != FORMAT).then_some(*format)
+}
+
 const MAGIC: &[u8; 7] = b"mng-img";
 const HEADER_BYTES: usize = 20;
 /// The longest record is an extended attribute with the longest name and value: its table, its inode, and

@@ -128,6 +128,21 @@ pub fn encode_fenced(reason: &str) -> Bytes {
     out.into()
 }
 
+/// Is this a record that this build can know? What a newer one wrote is no damage, and nothing may be
+/// concluded from it. Says what it is instead.
+pub fn known(bytes: &[u8]) -> Result<(), String> {
+    match bytes {
+        [VERSION, CHECKPOINT..=INSTALLED, ..] => Ok(()),
+        [VERSION, kind, ..] => {
+            Err(format!("this record is of kind {kind}, which this program does not know"))
+        }
+        [version, ..] => {
+            Err(format!("this record has format version {version}, and this program knows {VERSION}"))
+        }
+        [] => Err("this record is empty, which this program does not know".into()),
+    }
+}
+
 pub fn decode(bytes: Bytes) -> Result<Record, Malformed> {
     let mut reader = Reader::new(bytes);
     match reader.byte("record.version")? {
@@ -282,5 +297,13 @@ mod tests {
             }
         }
         assert!(decode(Bytes::from_static(&[2, 1])).is_err(), "a version of the future");
+        assert_eq!(known(&encode_fenced("why")), Ok(()));
+        let version = "this record has format version 2, and this program knows 1";
+        assert_eq!(known(&[2, 1]), Err(version.to_owned()));
+        assert_eq!(
+            known(&[1, 5]),
+            Err("this record is of kind 5, which this program does not know".to_owned())
+        );
+        assert!(known(&[]).is_err() && known(&[1, 0]).is_err());
     }
 }

@@ -15,6 +15,9 @@ use bytes::{Buf, Bytes, BytesMut};
 /// No chunk of an image is longer.
 const CHUNK_BYTES_MAX: usize = 16 << 20;
 
+/// What stands before a chunk.
+pub const FRAME_BYTES: usize = 4;
+
 /// A chunk as it stands in the image.
 pub fn frame(chunk: &[u8]) -> Bytes {
     let length = u32::try_from(chunk.len()).expect("chunks are small");

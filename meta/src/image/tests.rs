@@ -1,6 +1,7 @@
 //! Images there and back, damaged and foreign.
 
-use super::{CHUNK_BYTES_MIN, HEADER_BYTES, Image, RECORD_BYTES_MAX, Restorer, header, image, restore};
+use super::{CHUNK_BYTES_MIN, FORMAT, HEADER_BYTES, Image, MARK_BYTES, RECORD_BYTES_MAX, Restorer};
+use super::{header, image, restore, unread_format};
 use crate::apply::apply;
 use crate::command::{Command, CommandKind};
 use crate::state::{State, StateConfig, check};
@@ -328,3 +329,15 @@ const PINNED: [&str; 22] = [
     "250504000000000000000f060000000000000003683a31017210020000000000",
     "0000ffd4328c15e622dd6fce9c0bc9d3eee9d7",
 ];
+
+/// Which format it is can be told from the first bytes, whatever follows.
+#[test]
+fn an_image_of_another_format_is_known_by_its_beginning() {
+    let whole: Bytes = image(&State::new(StateConfig::default())).next().expect("a first chunk");
+    assert_eq!(unread_format(&whole[..MARK_BYTES]), None);
+    let mut newer = whole[..MARK_BYTES].to_vec();
+    newer[MARK_BYTES - 1] = FORMAT + 1;
+    assert_eq!(unread_format(&newer), Some(FORMAT + 1));
+    assert_eq!(unread_format(&newer[..MARK_BYTES - 1]), None, "cut short is damage");
+    assert_eq!(unread_format(b"something else"), None);
+}

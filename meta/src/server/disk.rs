@@ -8,12 +8,15 @@
 //! ```
 
 use super::ServerError;
+use crate::group::{records, stream};
+use crate::image;
 use mooseng_core::env::{Disk, DiskError, Env, File, OpenMode};
 use mooseng_core::id::GroupId;
 use mooseng_core::probe;
-use mooseng_storage::{Journal, JournalConfig, Recovered, StorageError};
+use mooseng_storage::{Journal, JournalConfig, Record, Recovered, SnapshotReader, StorageError, snapshot};
 
 pub(super) const JOURNAL: &str = "journal";
+const ANOTHER_VERSION: &str = "start the version of MooseNG that wrote it";
 const VOID: &str = "journal-is-void";
 
 pub(super) fn group_directory(group: GroupId) -> String {
@@ -48,7 +51,7 @@ pub(super) async fn open_journal<E: Env>(
 ) -> Result<(Journal<E>, Option<Recovered>), ServerError> {
     let void = env.disk().open(VOID, OpenMode::Existing).await.is_ok();
     if !void {
-        match Journal::open(env, JOURNAL, config.clone()).await {
+        match Journal::open_checked(env, JOURNAL, config.clone(), all_known).await {
             Ok((journal, recovered)) => return Ok((journal, Some(recovered))),
             Err(StorageError::Absent { .. } | StorageError::Damaged { .. }) => {
                 probe!("journal replaced");
@@ -59,6 +62,46 @@ pub(super) async fn open_journal<E: Env>(
     replace_journal(env, config).await?;
     let (journal, _) = Journal::open(env, JOURNAL, config.clone()).await.map_err(failed)?;
     Ok((journal, None))
+}
+
+/// Nothing that another version wrote is in the journal.
+fn all_known(kept: &[Record]) -> Result<(), StorageError> {
+    for record in kept {
+        records::known(&record.bytes).map_err(|why| StorageError::Refused {
+            file: format!("{JOURNAL}, at {}", record.position),
+            why,
+            remedy: ANOTHER_VERSION,
+        })?;
+    }
+    Ok(())
+}
+
+/// A snapshot that another version wrote is no damage: the server does not start, and nothing is
+/// changed. Fenced for it, the replica would be lost to the version that can read it, too. What else
+/// is wrong with a snapshot is seen when it is wanted.
+pub(super) async fn survey<E: Env>(env: &E, groups: &[GroupId]) -> Result<(), ServerError> {
+    for group in groups {
+        let directory = group_directory(*group);
+        for index in snapshot::list(env, &directory).await.unwrap_or_default() {
+            match SnapshotReader::open(env, &directory, index).await {
+                Err(error @ StorageError::Refused { .. }) => return Err(failed(error)),
+                Err(_) => {}
+                Ok((reader, _)) => {
+                    let start = reader.read_at(0, stream::FRAME_BYTES + image::MARK_BYTES).await;
+                    let start = start.unwrap_or_default();
+                    let format = start.get(stream::FRAME_BYTES..).and_then(image::unread_format);
+                    if let Some(format) = format {
+                        return Err(ServerError(format!(
+                            "{directory}: the image in snapshot {index} has format version {format}, and this \
+                             program knows {}; {ANOTHER_VERSION}",
+                            image::FORMAT
+                        )));
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The mark comes first: files of the old journal, were some of them left by a crash, could look

@@ -24,6 +24,7 @@ pub(super) enum Begin {
 
 /// Opens the journal and sets every group going.
 pub(super) async fn groups<E: Env>(server: Arc<Server<E>>) -> Result<(), ServerError> {
+    disk::survey(&server.env, &server.config.groups).await?;
     let (journal, recovered) = disk::open_journal(&server.env, &server.config.journal).await?;
     let (mut records, tail) = match recovered {
         Some(recovered) => (by_stream(recovered.records), recovered.tail),
@@ -159,9 +160,22 @@ fn drive<E: Env>(
 enum Unloaded {
     /// It is not there, or not whole: the replica is lost.
     Gone(String),
-    /// The disk did not do what it was asked to, which says nothing of the state: started again, the
-    /// server may well find it.
+    /// The disk did not do what it was asked to, or the state is whole and makes no sense here. Neither
+    /// says that it is lost: the server, or the version that wrote it, may well read it.
     Failed(String),
+}
+
+impl From<StorageError> for Unloaded {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Absent { file } => Self::Gone(format!(
+                "{file}: the snapshot that the journal builds upon is not there; if its group has other voters \
+                 they give the state to a new replica, and if not, a copy of the data directory is wanted"
+            )),
+            StorageError::Damaged { .. } => Self::Gone(error.to_string()),
+            other => Self::Failed(other.to_string()),
+        }
+    }
 }
 
 /// The state that the replica's checkpoint speaks of, and what it is when it is passed on. A
@@ -178,7 +192,7 @@ async fn load<E: Env>(
     if index == 0 {
         return Ok((State::new(StateConfig::default()), None));
     }
-    read(env, group, &directory, recovered).await.map_err(Unloaded::Gone)
+    read(env, group, &directory, recovered).await
 }
 
 /// Nothing but the snapshot of this index is wanted.
@@ -200,20 +214,28 @@ async fn read<E: Env>(
     group: GroupId,
     directory: &str,
     recovered: &Recovered,
-) -> Result<(State, Option<Manifest>), String> {
+) -> Result<(State, Option<Manifest>), Unloaded> {
     let index = recovered.log.base();
-    let failed = |error: StorageError| error.to_string();
-    let (mut reader, manifest) = SnapshotReader::open(env, directory, index).await.map_err(failed)?;
+    let (mut reader, manifest) = SnapshotReader::open(env, directory, index).await?;
     if manifest.group != group || Some(manifest.term) != recovered.log.term_of(index) {
-        return Err(format!("snapshot {index} is not the one the journal points to"));
+        let why = format!("snapshot {index} is not the one the journal points to");
+        return Err(Unloaded::Gone(why));
     }
-    let (hash, _) = handle::meta(&manifest)?;
-    let mut assembly = stream::Assembly::new();
-    while let Some(piece) = reader.next().await.map_err(failed)? {
-        let bytes = piece.len();
-        let work = move || assembly.piece(&piece).map(|()| assembly);
-        assembly = env.compute(bytes, work).await.map_err(|error| error.to_string())?;
+    let senseless =
+        |why: String| Unloaded::Failed(format!("{directory}: snapshot {index} is whole, but {why}"));
+    let (hash, _) = handle::meta(&manifest).map_err(senseless)?;
+    let mut assembly = Ok(stream::Assembly::new());
+    // What makes no sense is read to its end, to know whether it is what was written.
+    while let Some(piece) = reader.next().await? {
+        assembly = match assembly {
+            Ok(mut assembly) => {
+                let bytes = piece.len();
+                env.compute(bytes, move || assembly.piece(&piece).map(|()| assembly)).await
+            }
+            Err(error) => Err(error),
+        };
     }
-    let state = assembly.finish(hash).map_err(|error| error.to_string())?;
+    let state = assembly.and_then(|assembly| assembly.finish(hash));
+    let state = state.map_err(|error| senseless(error.to_string()))?;
     Ok((state, Some(manifest)))
 }

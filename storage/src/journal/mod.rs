@@ -127,7 +127,18 @@ impl<E: Env> Journal<E> {
         directory: &str,
         config: JournalConfig,
     ) -> Result<(Self, Recovered), StorageError> {
-        opening::open(env, directory, config).await
+        opening::open(env, directory, config, |_| Ok(())).await
+    }
+
+    /// [`Journal::open`], if `check` has nothing against what lies there: it is shown every record
+    /// that would be given back, and when it refuses nothing was changed on the disk.
+    pub async fn open_checked(
+        env: &E,
+        directory: &str,
+        config: JournalConfig,
+        check: impl FnOnce(&[Record]) -> Result<(), StorageError> + Send,
+    ) -> Result<(Self, Recovered), StorageError> {
+        opening::open(env, directory, config, check).await
     }
 
     /// Appends records, recovered all or none. They are queued by the call itself, in the order of

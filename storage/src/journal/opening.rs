@@ -9,7 +9,7 @@ use super::layout::{
 use super::recovery::{End, Found, Scan, Verdict, judge};
 use super::shared::{Closing, Segment, Shared, Standing};
 use super::writer::Writer;
-use super::{FileOf, Journal, JournalConfig, Position, Recovered, Tail, batcher};
+use super::{FileOf, Journal, JournalConfig, Position, Record, Recovered, Tail, batcher};
 use crate::envelope::Fault;
 use crate::error::StorageError;
 use crate::field::{ancestors, join};
@@ -73,6 +73,7 @@ pub(super) async fn open<E: Env>(
     env: &E,
     directory: &str,
     config: JournalConfig,
+    check: impl FnOnce(&[Record]) -> Result<(), StorageError> + Send,
 ) -> Result<(Journal<E>, Recovered), StorageError> {
     config.check()?;
     let mut opening = Opening::read(env, directory, config).await?;
@@ -82,6 +83,7 @@ pub(super) async fn open<E: Env>(
     let first = verdict.state.first;
     let retire = sequences.into_iter().filter(|sequence| *sequence < first).collect();
     let records = std::mem::take(&mut verdict.records);
+    check(&records)?;
     opening.drop_odd_spares(&mut verdict).await?;
     let tail = tail(&verdict.end, verdict.state.doubt.as_ref());
     let journal = opening.take_up(verdict, retire).await?;

@@ -47,7 +47,8 @@ pub(super) const HEAD: Format = Format {
     name: "snapshot",
     bytes_max: HEAD_FIXED_BYTES + META_BYTES_MAX + ENVELOPE_BYTES,
 };
-const FOOT: Format = Format { magic: b"MOOSESNE", version: 1, name: "snapshot", bytes_max: FOOT_BYTES };
+pub(super) const FOOT: Format =
+    Format { magic: b"MOOSESNE", version: 1, name: "snapshot", bytes_max: FOOT_BYTES };
 const MANIFEST: Format = Format {
     magic: b"MOOSESNM",
     version: 1,

@@ -1,6 +1,8 @@
 //! Reads a snapshot and believes nothing in it that is not checked.
 
-use super::layout::{BLOCK_BYTES, BLOCK_HEAD_BYTES, FOOT_BYTES, Foot, HEAD, Head, Places, decode_block};
+use super::layout::{
+    BLOCK_BYTES, BLOCK_HEAD_BYTES, FOOT, FOOT_BYTES, Foot, HEAD, Head, Places, decode_block,
+};
 use super::{Manifest, path};
 use crate::envelope::Fault;
 use crate::error::StorageError;
@@ -31,8 +33,10 @@ impl<E: Env> SnapshotReader<E> {
         };
         let (head, head_bytes) = match Head::decode(&read(&file, &path, 0, HEAD.bytes_max).await?) {
             Ok(head) => head,
+            Err(fault @ Fault::Version(_)) => return Err(HEAD.explain(fault, &path)),
             Err(Fault::Broken) => return Err(damaged(&path, "its head is cut short or fails its checksum")),
-            Err(fault) => return Err(HEAD.explain(fault, &path)),
+            // Its name is a snapshot's, so it was one: what it begins with now is damage.
+            Err(Fault::Foreign) => return Err(damaged(&path, "it does not begin as a snapshot does")),
         };
         if head.index != index {
             return Err(damaged(&path, "it is the snapshot of another index"));
@@ -40,8 +44,11 @@ impl<E: Env> SnapshotReader<E> {
         let length = file.length().await?;
         let foot_at = length.checked_sub(FOOT_BYTES as u64);
         let foot_at = foot_at.ok_or_else(|| damaged(&path, "it is cut short"))?;
-        let foot = Foot::decode(&read(&file, &path, foot_at, FOOT_BYTES).await?)
-            .map_err(|_| damaged(&path, "it is cut short, or its foot fails its checksum"))?;
+        let foot = match Foot::decode(&read(&file, &path, foot_at, FOOT_BYTES).await?) {
+            Ok(foot) => foot,
+            Err(fault @ Fault::Version(_)) => return Err(FOOT.explain(fault, &path)),
+            Err(_) => return Err(damaged(&path, "it is cut short, or its foot fails its checksum")),
+        };
         let places = Places { head_bytes: head_bytes as u64, bytes: foot.bytes };
         if places.foot() != Some(foot_at) {
             return Err(damaged(&path, "its length is not what its foot tells"));

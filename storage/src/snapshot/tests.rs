@@ -1,7 +1,8 @@
 //! Snapshots on a machine that fails.
 
-use super::layout::{BLOCK_BYTES, Foot, Head};
+use super::layout::{BLOCK_BYTES, FOOT, FOOT_BYTES, Foot, HEAD, Head};
 use super::{Manifest, SnapshotReader, SnapshotWriter, list, open_directory, remove};
+use crate::envelope::Format;
 use crate::error::StorageError;
 use crate::testing::{End, Faults, Machine, hex};
 use bytes::{Bytes, BytesMut};
@@ -160,16 +161,32 @@ fn what_is_no_snapshot_is_refused_by_one_line() {
     let whole = machine.with_images(|images| images.dump())[PATH].clone();
     assert_eq!(
         line(b"GIF89a......"),
-        format!(
-            "{PATH}: this is no MooseNG snapshot; move it away, or point the server at its own data directory"
-        )
+        format!("{PATH}: it does not begin as a snapshot does; only another replica still has it")
     );
-    let newer = crate::envelope::Format { version: 2, ..super::layout::HEAD }.seal(b"");
-    assert!(line(&newer).contains("format version 2, and this program knows 1"));
     assert_eq!(
         line(&whole[..whole.len() - 1]),
         format!("{PATH}: it is cut short, or its foot fails its checksum; only another replica still has it")
     );
+}
+
+/// What a newer version wrote is no damage, head or foot: nobody may conclude that it is lost.
+#[test]
+fn another_version_is_refused_and_is_no_damage() {
+    let (machine, _) = written(100);
+    let whole = machine.with_images(|images| images.dump())[PATH].clone();
+    let head = Format { version: 2, ..HEAD }.seal(b"");
+    let mut foot = whole.clone();
+    let at = foot.len() - FOOT_BYTES;
+    let sealed = Format { version: 2, ..FOOT }.seal(&whole[at + 16..whole.len() - 4]);
+    foot.splice(at.., sealed);
+    for bytes in [head, foot] {
+        machine.with_images(|images| images.alter(PATH, |file| file.clone_from(&bytes)));
+        let error = machine.finish(read(machine.clone())).unwrap_err();
+        assert!(matches!(error, StorageError::Refused { .. }), "{error:?}");
+        let wanted = "this snapshot has format version 2, and this program knows 1; start the version of MooseNG \
+                      that wrote it";
+        assert_eq!(error.to_string(), format!("{PATH}: {wanted}"));
+    }
 }
 
 /// Whole blocks in the wrong order, or of another snapshot, are not this one's.

@@ -75,6 +75,32 @@ fn a_newer_version_is_refused() {
     assert_eq!(SEGMENT.version, 1);
 }
 
+/// Whoever knows what the records say may refuse them, all of them seen, before anything is changed:
+/// a doubtful end, too, is settled only later.
+#[test]
+fn records_that_are_refused_leave_the_journal_as_it_is() {
+    let machine = formatted(1, &config());
+    let env = machine.clone();
+    machine.finish(async move {
+        let (journal, _) = Journal::open(&env, DIRECTORY, config()).await.unwrap();
+        for text in ["one", "two"] {
+            journal.append(StreamId(1), vec![Bytes::from(text)]).await.unwrap();
+        }
+    });
+    let before = machine.with_images(|images| images.dump());
+    let env = machine.clone();
+    machine.finish(async move {
+        let refused = StorageError::Config { field: "record", why: "of another kind".into() };
+        let answer = refused.clone();
+        let opened = Journal::open_checked(&env, DIRECTORY, config(), move |records| {
+            assert_eq!(records.iter().map(|record| &record.bytes[..]).collect::<Vec<_>>(), [b"one", b"two"]);
+            Err(answer)
+        });
+        assert_eq!(opened.await.map(|_| ()), Err(refused));
+    });
+    assert_eq!(machine.with_images(|images| images.dump()), before, "nothing was changed");
+}
+
 #[test]
 fn a_segment_of_another_journal_is_refused() {
     let (machine, other) = (formatted(1, &config()), formatted(2, &config()));
