@@ -2,7 +2,7 @@
 //! into a log and metrics, the simulator into its trace and its oracles. Telling never blocks and
 //! never changes what happens next.
 
-use crate::id::{GroupId, ReplicaId, SessionId};
+use crate::id::{GroupId, InodeId, ReplicaId, SessionId};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
@@ -111,6 +111,11 @@ pub enum Event {
         group: GroupId,
         replica: ReplicaId,
         reason: String,
+    },
+    /// A mount could not keep what was written to a file: whoever has it open is told.
+    WriteBackFailed {
+        file: InodeId,
+        why: String,
     },
     /// Something worth a line for an operator that no oracle counts.
     Note(String),

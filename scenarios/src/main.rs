@@ -326,7 +326,10 @@ fn describe(report: &Report) -> String {
     let what = match &report.failure {
         None => "nothing found".to_owned(),
         Some(failure) => {
-            format!("{} {} at {}: {}", failure.promise, failure.oracle, failure.at, failure.what)
+            let expected = failure.expected.as_ref();
+            let expected =
+                expected.map(|expected| format!("; the model expects {expected}")).unwrap_or_default();
+            format!("{} {} at {}: {}{expected}", failure.promise, failure.oracle, failure.at, failure.what)
         }
     };
     format!(

@@ -174,6 +174,19 @@ pub const BUGS_OF_SCENARIOS: &[(&str, Bug)] = &[
     ("cluster", Bug { name: "chunk-compaction-frees-before-durable", oracles: DATA_ORACLES }),
     ("cluster", Bug { name: "chunk-index-forgets-large-part", oracles: DATA_ORACLES }),
     ("cluster", Bug { name: "chunk-large-part-named-before-sync", oracles: DATA_ORACLES }),
+    ("mounts", Bug { name: "answer-behind-a-commit", oracles: MOUNT_ORACLES }),
+    ("mounts", Bug { name: "gone-directory-tried-again", oracles: MOUNT_ORACLES }),
+    ("mounts", Bug { name: "listing-drops-what-was-replaced", oracles: MOUNT_ORACLES }),
+    ("mounts", Bug { name: "listing-ends-where-all-is-gone", oracles: MOUNT_ORACLES }),
+    ("mounts", Bug { name: "open-learns-what-is-shown-here", oracles: MOUNT_ORACLES }),
+    ("mounts", Bug { name: "pages-outlive-their-version", oracles: MOUNT_ORACLES }),
+    ("mounts", Bug { name: "punch-overtakes-writes", oracles: MOUNT_ORACLES }),
+    ("mounts", Bug { name: "reserve-believes-an-old-length", oracles: MOUNT_ORACLES }),
+    ("mounts", Bug { name: "resize-overtakes-writes", oracles: MOUNT_ORACLES }),
+    ("mounts", Bug { name: "seek-misses-what-is-unwritten", oracles: MOUNT_ORACLES }),
+    ("mounts", Bug { name: "time-set-before-what-was-written", oracles: MOUNT_ORACLES }),
+    ("mounts", Bug { name: "unwritten-time-not-shown", oracles: MOUNT_ORACLES }),
+    ("mounts", Bug { name: "cache-outlives-its-leases", oracles: MOUNT_ORACLES }),
 ];
 
 /// Bugs that runs are too seldom caught by, each with the plan in `scenarios/corpus/` that fails with it.
@@ -183,6 +196,14 @@ pub const BUGS_OF_PLANS: &[(&str, Bug)] = &[
         Bug { name: "creation-in-doubt-told-late", oracles: &["open-files"] },
     ),
     ("learner-has-more-than-all-voters.toml", Bug { name: "learner-claims-its-log", oracles: &["progress"] }),
+    (
+        "attributes-asked-for-before-a-commit.toml",
+        Bug { name: "answer-behind-a-commit", oracles: MOUNT_ORACLES },
+    ),
+    (
+        "creation-in-a-directory-that-is-gone.toml",
+        Bug { name: "gone-directory-tried-again", oracles: MOUNT_ORACLES },
+    ),
     (
         "server-that-is-gone-takes-its-time.toml",
         Bug { name: "attempt-leaves-others-no-time", oracles: &["progress"] },
@@ -195,6 +216,9 @@ pub const BUGS_OF_PLANS: &[(&str, Bug)] = &[
 
 /// What watches over the bytes of files and the parts they are kept in.
 const DATA_ORACLES: &[&str] = &["contents", "close-to-open", "fsynced", "parts"];
+
+/// What watches over mounts: what each of them shows, and the bytes as whole clusters have them.
+const MOUNT_ORACLES: &[&str] = &["mounts", "contents", "close-to-open", "fsynced", "parts"];
 
 /// Planted bugs that the swarm does not catch: where the simulator is known to be blind. The
 /// scoreboard prints them every time; one that is caught leaves this list.
@@ -361,6 +385,13 @@ pub const CLUSTER_PROBES: &[&str] = &[
     "store segment rotated",
     "stored part set aside",
     "write-back failed",
+];
+
+/// Every rare place that the run of mounts has to reach.
+pub const MOUNT_PROBES: &[&str] = &[
+    "a name in a listing leads to something else by now",
+    "all that was to be listed next is gone",
+    "an answer is older than what is known of the file",
 ];
 
 /// Rare places that neither run is sure to reach, and why.

@@ -195,6 +195,9 @@ pub fn in_words(event: &Event) -> String {
             format!("{group} has the voters {voters:?} and the learners {learners:?}")
         }
         Event::Fenced { replica, reason, .. } => format!("{replica} is fenced: {reason}"),
+        Event::WriteBackFailed { file, why } => {
+            format!("{file:?}: what was written could not be kept: {why}")
+        }
         Event::Note(text) => text.clone(),
     }
 }

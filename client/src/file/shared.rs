@@ -144,8 +144,8 @@ impl<E: Env, S: FileService> Shared<E, S> {
 
     fn arrive(self: &Arc<Self>, number: u64, outcome: Result<Option<Size>, FileError>) {
         if let Err(error) = &outcome {
-            let line = format!("{:?}: what was written could not be kept: {error}", self.inode);
-            self.mounted.env.note(Event::Note(line));
+            let (file, why) = (self.inode, error.to_string());
+            self.mounted.env.note(Event::WriteBackFailed { file, why });
         }
         let (share, due) = {
             let mut inner = self.lock();

@@ -91,7 +91,8 @@ impl State {
     pub(super) fn size_told(&self, told: Size) -> u64 {
         let known = self.known.size();
         let committed = if told.version >= known.version { told } else { known };
-        committed.bytes.max(self.unwritten_end())
+        let bytes = plant!("open-learns-what-is-shown-here", committed.bytes, told.bytes.max(known.bytes));
+        bytes.max(self.unwritten_end())
     }
 
     /// When it was last written to, if not all of that is committed.

@@ -4,6 +4,7 @@ use super::{FsError, Handle, Mount, surprise};
 use mooseng_core::env::Env;
 use mooseng_core::id::InodeId;
 use mooseng_core::namespace::{Access, Answer, Attr, AttrChange, Caller, Op, Query, Target};
+use mooseng_core::plant;
 
 impl<E: Env> Mount<E> {
     pub async fn getattr(&self, caller: &Caller, inode: InodeId) -> Result<Attr, FsError> {
@@ -22,13 +23,15 @@ impl<E: Env> Mount<E> {
         let change = AttrChange { by_handle: file.is_some(), ..change };
         if change.mtime.is_some() {
             // What was written before is no newer than that when it is committed.
-            self.open_files.settle(inode).await;
+            plant!("time-set-before-what-was-written", self.open_files.settle(inode).await, ());
         }
         let Some(size) = change.size else { return self.set(caller, inode, change).await };
         // In order with what is being written to the file here.
         match file {
             Some(file) => file.open.truncate(size).await?,
-            None if self.open_files.size(inode).is_some() => self.resize(caller, inode, size).await?,
+            None if plant!("resize-overtakes-writes", self.open_files.size(inode).is_some(), false) => {
+                self.resize(caller, inode, size).await?
+            }
             None => return self.set(caller, inode, change).await,
         }
         if !caller.is_root() {

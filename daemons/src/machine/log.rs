@@ -84,6 +84,9 @@ fn line_of(event: &Event) -> Option<String> {
             format!("{group}/{replica} knows voters {voters:?}, learners {learners:?}")
         }
         Event::Fenced { group, replica, reason } => format!("{group}/{replica} is fenced: {reason}"),
+        Event::WriteBackFailed { file, why } => {
+            format!("{file:?}: what was written could not be kept: {why}")
+        }
         Event::Note(line) => line.clone(),
     })
 }

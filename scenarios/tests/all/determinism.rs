@@ -1,6 +1,6 @@
 //! The same plan is the same run, to the last event.
 
-use mooseng_sim::plan::Plan;
+use mooseng_sim::plan::{Plan, Weights};
 use mooseng_sim::run::{RunOptions, run};
 
 #[test]
@@ -20,6 +20,17 @@ fn a_plan_that_was_written_down_is_the_same_run() {
         let again = Plan::from_text(&plan.to_text()).expect("a plan that was written can be read");
         let [first, second] = [&plan, &again].map(|plan| run(plan, &RunOptions::default()));
         assert_eq!(first.trace_hash, second.trace_hash, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_seed_of_mounts_means_one_run() {
+    for seed in 0..20 {
+        let plan = Plan::draw(seed, &Weights::mounts());
+        let again = Plan::from_text(&plan.to_text()).expect("a plan that was written can be read");
+        let [first, second] = [&plan, &again].map(|plan| run(plan, &RunOptions::default()));
+        assert_eq!((first.trace_hash, first.events), (second.trace_hash, second.events), "seed {seed}");
+        assert_eq!(first.operations, second.operations, "seed {seed}");
     }
 }
 

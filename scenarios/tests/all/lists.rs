@@ -2,8 +2,8 @@
 //! scoreboard does not know, and nothing is on it that is not planted.
 
 use mooseng_sim::bugs::{
-    BLIND, BUGS, BUGS_ELSEWHERE, BUGS_OF_PLANS, BUGS_OF_SCENARIOS, CLUSTER_PROBES, CONTROLS, PROBES,
-    PROBES_ELSEWHERE,
+    BLIND, BUGS, BUGS_ELSEWHERE, BUGS_OF_PLANS, BUGS_OF_SCENARIOS, CLUSTER_PROBES, CONTROLS, MOUNT_PROBES,
+    PROBES, PROBES_ELSEWHERE,
 };
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -67,9 +67,9 @@ fn bugs_planted_elsewhere_are_seen_where_it_says() {
 #[test]
 fn the_report_knows_every_probe() {
     let elsewhere = PROBES_ELSEWHERE.iter().map(|(probe, _)| probe);
-    let reached = PROBES.iter().chain(CLUSTER_PROBES);
+    let reached = PROBES.iter().chain(CLUSTER_PROBES).chain(MOUNT_PROBES);
     let listed: BTreeSet<String> = reached.chain(elsewhere).map(|probe| (*probe).to_owned()).collect();
-    let all = PROBES.len() + CLUSTER_PROBES.len() + PROBES_ELSEWHERE.len();
+    let all = PROBES.len() + CLUSTER_PROBES.len() + MOUNT_PROBES.len() + PROBES_ELSEWHERE.len();
     assert_eq!(listed.len(), all, "a probe is reached or it is not");
     assert_eq!(planted("probe!("), listed);
 }

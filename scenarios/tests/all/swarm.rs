@@ -2,7 +2,7 @@
 
 use mooseng_scenarios::sweep::Sweep;
 use mooseng_scenarios::tally::{Tally, percentile};
-use mooseng_sim::bugs::CLUSTER_PROBES;
+use mooseng_sim::bugs::{CLUSTER_PROBES, MOUNT_PROBES};
 use mooseng_sim::plan::{Budget, Plan, Weights};
 
 const SEEDS: u64 = 3_000;
@@ -68,6 +68,17 @@ fn files_of_whole_clusters_keep_every_byte_that_was_promised() {
     assert!(CLUSTER_FAULTS.iter().all(struck), "{tally}");
     let reached = |probe: &&&str| tally.probes.get(**probe).is_some_and(|count| *count > 0);
     let missing: Vec<_> = CLUSTER_PROBES.iter().filter(|probe| !reached(probe)).collect();
+    assert!(missing.is_empty(), "never reached: {missing:?}");
+}
+
+#[test]
+fn mounts_show_what_the_others_have_done() {
+    let tally = sweep(700, &Weights::mounts());
+    println!("{tally}");
+    assert!(tally.findings.is_empty(), "{tally}");
+    assert!(percentile(&tally.acknowledged_each, 50) > 300, "hardly anything was judged: {tally}");
+    let reached = |probe: &&&str| tally.probes.get(**probe).is_some_and(|count| *count > 0);
+    let missing: Vec<_> = MOUNT_PROBES.iter().filter(|probe| !reached(probe)).collect();
     assert!(missing.is_empty(), "never reached: {missing:?}");
 }
 

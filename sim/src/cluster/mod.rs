@@ -5,6 +5,7 @@
 mod agenda;
 mod chunks;
 mod files;
+mod mounts;
 mod operator;
 mod record;
 mod servers;
@@ -22,6 +23,7 @@ use files::DataConfig;
 use mooseng_core::chance;
 use mooseng_core::id::InodeId;
 use mooseng_core::time::Instant;
+use mounts::Mounts;
 use operator::Operator;
 use record::Record;
 use servers::Servers;
@@ -96,6 +98,7 @@ impl<'a> Run<'a> {
             observer.strike(control);
         }));
         let operator = Arc::new(Operator::new(plan, sim.control().clone(), servers.handles()));
+        let mounts = plan.topology.mounts.then(|| Arc::new(Mounts::new(settings.limits, watch.clone())));
         let clients = (0..plan.clients.len()).map(|number| {
             let node = sim.add_node(&format!("client-{}", number + 1), NodeConfig::default());
             let config = servers.session_config(plan, number);
@@ -103,7 +106,16 @@ impl<'a> Run<'a> {
                 let rack = chunks::rack(plan, number as u32 + 1);
                 DataConfig::new(plan, rack, &config.channel)
             });
-            (node, Arc::new(Client::new(number, plan, config, data, watch.clone(), operator.clone())))
+            (
+                node,
+                Arc::new(Client::new(
+                    number,
+                    plan,
+                    (config, data, mounts.clone()),
+                    watch.clone(),
+                    operator.clone(),
+                )),
+            )
         });
         let clients = clients.collect();
         let work_told = sim.now();
@@ -391,10 +403,11 @@ impl<'a> Run<'a> {
         let (operations, failovers) = self
             .record
             .judge(|judge| ((judge.history().operations().len() as u64, judge.failovers()), Ok(())));
+        let judged = self.record.answers_judged();
         Report {
             failure,
-            operations,
-            acknowledged: self.record.acknowledged(),
+            operations: operations + judged,
+            acknowledged: self.record.acknowledged() + judged,
             faults: stats.faults.iter().map(|(kind, count)| (*kind, count.struck)).collect(),
             elections: self.watch.elections(),
             failovers,

@@ -22,6 +22,8 @@ pub(super) struct Record {
     /// Somebody has to look: a promise was broken, or the agenda has changed.
     attention: AtomicBool,
     acknowledged: AtomicU64,
+    /// Answers of mounts that were held against the model.
+    judged: AtomicU64,
 }
 
 struct Inner {
@@ -30,13 +32,16 @@ struct Inner {
     made: BTreeMap<u32, InodeId>,
     /// How many files were opened.
     handles: u64,
+    /// Files of which a mount has said that it could not keep what was written, since that was last asked.
+    unkept: Vec<InodeId>,
 }
 
 impl Record {
     pub(super) fn new(control: Control, judge: Judge) -> Self {
-        let inner = Inner { judge, violation: None, made: BTreeMap::new(), handles: 0 };
-        let (attention, acknowledged) = (AtomicBool::new(false), AtomicU64::new(0));
-        Self { control, inner: Mutex::new(inner), attention, acknowledged }
+        let inner = Inner { judge, violation: None, made: BTreeMap::new(), handles: 0, unkept: Vec::new() };
+        let attention = AtomicBool::new(false);
+        let (acknowledged, judged) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { control, inner: Mutex::new(inner), attention, acknowledged, judged }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -120,6 +125,15 @@ impl Record {
         self.acknowledged.load(Ordering::Relaxed)
     }
 
+    /// A mount's answer was held against the model.
+    pub(super) fn judged(&self) {
+        self.judged.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn answers_judged(&self) -> u64 {
+        self.judged.load(Ordering::Relaxed)
+    }
+
     pub(super) fn made(&self, label: u32, inode: InodeId) {
         self.lock().made.insert(label, inode);
     }
@@ -131,6 +145,15 @@ impl Record {
     /// What clients wrote to files.
     pub(super) fn ledger<T>(&self, look: impl FnOnce(&mut Ledger) -> T) -> T {
         look(self.lock().judge.ledger())
+    }
+
+    /// A mount says that it could not keep what was written to a file.
+    pub(super) fn unkept(&self, file: InodeId) {
+        self.lock().unkept.push(file);
+    }
+
+    pub(super) fn take_unkept(&self) -> Vec<InodeId> {
+        std::mem::take(&mut self.lock().unkept)
     }
 
     /// A number for what was opened just now.

@@ -173,6 +173,9 @@ impl Watch {
             let entry = Committed { term: *term, request, outcome: None };
             self.record.judge(|judge| ((), judge.committed(at, *index, &entry)));
         }
+        if let Event::WriteBackFailed { file, .. } = event {
+            self.record.unkept(*file);
+        }
         self.record.judge(|judge| ((), judge.event(at, node, event)));
         self.count(node, event);
         if let Some(milestone) = milestone(event) {
@@ -299,7 +302,11 @@ fn milestone(event: &Event) -> Option<Milestone> {
         Event::SnapshotInstalled { .. } => Milestone::SnapshotInstalled,
         Event::Members { .. } => Milestone::Members,
         Event::Fenced { .. } => Milestone::Fenced,
-        Event::Cleared { .. } | Event::Committed { .. } | Event::LeaseRead { .. } | Event::Note(_) => {
+        Event::Cleared { .. }
+        | Event::Committed { .. }
+        | Event::LeaseRead { .. }
+        | Event::WriteBackFailed { .. }
+        | Event::Note(_) => {
             return None;
         }
     })

@@ -6,6 +6,7 @@ mod walker;
 pub(super) use walker::{Walker, ending};
 
 use super::files::{DataConfig, Files};
+use super::mounts::{Mounts, Seat};
 use super::operator::Operator;
 use super::watch::Watch;
 use crate::machine::SimEnv;
@@ -27,6 +28,8 @@ pub(super) struct Client {
     operator: Arc<Operator>,
     /// Where there are chunk servers.
     data: Option<DataConfig>,
+    /// Where clients are mounts.
+    pub(super) mounts: Option<Arc<Mounts>>,
     /// How many steps it does at once.
     hands: u32,
     progress: Mutex<Progress>,
@@ -39,6 +42,8 @@ struct Progress {
     /// When each of its steps was begun, so far.
     begun: Vec<Instant>,
     session: Option<Session<SimEnv>>,
+    /// The mount that it is in this life.
+    seat: Option<Arc<Seat>>,
     /// It has done all its steps, and nothing of them is under way.
     idle: bool,
     /// Slices granted and not used yet, of whichever session: a straggler may commit what its session
@@ -65,15 +70,14 @@ impl Client {
     pub(super) fn new(
         number: usize,
         plan: &Plan,
-        config: SessionConfig,
-        data: Option<DataConfig>,
+        (config, data, mounts): (SessionConfig, Option<DataConfig>, Option<Arc<Mounts>>),
         watch: Arc<Watch>,
         operator: Arc<Operator>,
     ) -> Self {
         let steps = plan.clients[number].clone();
         let hands = plan.knobs.client_hands;
         let (progress, opening) = (Mutex::default(), futures::lock::Mutex::default());
-        Self { number, steps, config, watch, operator, data, hands, progress, opening }
+        Self { number, steps, config, watch, operator, data, mounts, hands, progress, opening }
     }
 
     pub(super) fn session(&self) -> Option<SessionId> {
@@ -93,15 +97,36 @@ impl Client {
         self.progress().idle
     }
 
+    /// The next step, if there is one; it is begun.
+    pub(super) fn next_step(&self) -> Option<&Step> {
+        let mut progress = self.progress();
+        let step = self.steps.get(progress.begun.len())?;
+        progress.begun.push(self.watch.record.now());
+        Some(step)
+    }
+
+    pub(super) fn seat(&self) -> Option<Arc<Seat>> {
+        self.progress().seat.clone()
+    }
+
+    pub(super) fn sits(&self, seat: &Arc<Seat>) {
+        self.progress().seat = Some(seat.clone());
+    }
+
     /// One life of the client.
     pub(super) async fn run(self: Arc<Self>, env: SimEnv) {
         // A session of an earlier life died with it, and so did what it had open.
-        let (session, open) = {
+        let (session, open, seat) = {
             let mut progress = self.progress();
             progress.idle = false;
-            (progress.session.take(), std::mem::take(&mut progress.open))
+            (progress.session.take(), std::mem::take(&mut progress.open), progress.seat.take())
         };
-        drop((session, open));
+        drop((session, open, seat));
+        if let (Some(_), Some(data)) = (&self.mounts, &self.data) {
+            self.live_as_mount(&env, data).await;
+            self.progress().idle = true;
+            return;
+        }
         let files = self.data.as_ref().map(|data| Files::new(&self, &env, data));
         let hands = (0..self.hands).map(|_| self.hand(&env, files.as_ref()));
         futures::future::join_all(hands).await;
@@ -111,16 +136,7 @@ impl Client {
     /// Does one step after the other, each that no other hand has begun.
     async fn hand(&self, env: &SimEnv, files: Option<&Files>) {
         loop {
-            let next = {
-                let mut progress = self.progress();
-                let next = progress.begun.len();
-                if next == self.steps.len() {
-                    return;
-                }
-                progress.begun.push(self.watch.record.now());
-                next
-            };
-            let step = &self.steps[next];
+            let Some(step) = self.next_step() else { return };
             if !step.wait.is_zero() {
                 sleep(env, step.wait).await;
             }
@@ -170,6 +186,9 @@ impl Client {
     /// After everything is healed: one change and a look at the whole tree, which the oracles
     /// compare with everything that was acknowledged.
     pub(super) async fn look_around(self: Arc<Self>, env: SimEnv) {
+        if self.mounts.is_some() {
+            return self.look_around_as_mount().await;
+        }
         for attempt in 0..3 {
             let Ok(walker) = self.walker(&env, Caller::ROOT).await else { continue };
             let name = format!("after-{}-{attempt}", self.number + 1);
@@ -185,6 +204,9 @@ impl Client {
     /// In the end, as a mount that has just begun: reads all of every file. True when it has.
     pub(super) async fn look_into_files(self: Arc<Self>, env: SimEnv) -> bool {
         let Some(data) = &self.data else { return true };
+        if self.mounts.is_some() {
+            return self.look_into_files_as_mount(&env, data).await;
+        }
         for _ in 0..3 {
             let Ok(walker) = self.walker(&env, Caller::ROOT).await else { continue };
             let files = Files::new(&self, &env, data);

@@ -28,6 +28,11 @@ pub enum Change {
     Cut {
         size: u64,
     },
+    /// There is nothing in this range, which reads as zeros; the length is as it was.
+    Punch {
+        offset: u64,
+        length: u64,
+    },
 }
 
 impl Change {
@@ -38,7 +43,16 @@ impl Change {
 
     /// Does it leave nothing at `at`?
     fn clears(self, at: u64) -> bool {
+        self.ends(at) || self.punches(at)
+    }
+
+    /// Does the file end before `at`, or there?
+    fn ends(self, at: u64) -> bool {
         matches!(self, Change::Cut { size } if size <= at)
+    }
+
+    fn punches(self, at: u64) -> bool {
+        matches!(self, Change::Punch { offset, length } if offset <= at && at < offset + length)
     }
 
     /// Does it make the file longer than `at`?
@@ -46,6 +60,7 @@ impl Change {
         match self {
             Change::Write { offset, length } => offset + length > at,
             Change::Cut { size } => size > at,
+            Change::Punch { .. } => false,
         }
     }
 }
@@ -153,7 +168,7 @@ impl Ledger {
         }
     }
 
-    /// A cut was acknowledged.
+    /// A cut or a hole was acknowledged.
     pub fn cut(&mut self, file: InodeId, stamp: Stamp, at: Moment) {
         if let Some(entry) = self.entry(file, stamp) {
             (entry.taken, entry.kept) = (Some(at), Some(at));
@@ -190,6 +205,7 @@ impl Ledger {
         let ends = self.files.get(&file).into_iter().flatten().map(|entry| match entry.change {
             Change::Write { offset, length } => offset + length,
             Change::Cut { size } => size,
+            Change::Punch { .. } => 0,
         });
         ends.max().unwrap_or(0) + 1
     }
@@ -202,7 +218,9 @@ impl Ledger {
         let mut borders = BTreeSet::from([read.offset, end]);
         for entry in &known {
             let (from, to) = match entry.change {
-                Change::Write { offset, length } => (offset, offset + length),
+                Change::Write { offset, length } | Change::Punch { offset, length } => {
+                    (offset, offset + length)
+                }
                 Change::Cut { size } => (size, size),
             };
             borders.extend([from, to].into_iter().filter(|at| (read.offset..end).contains(at)));
@@ -223,7 +241,7 @@ impl Ledger {
 /// May the file end at `at`?
 fn ends(known: &[&Entry], at: u64, read: &Read<'_>) -> Verdict {
     let longer = || known.iter().filter(|entry| entry.is_due_to(read) && entry.change.extends(at));
-    let cuts = known.iter().filter(|entry| entry.change.clears(at));
+    let cuts = known.iter().filter(|entry| entry.change.ends(at));
     let still = |cut: &&Entry| !longer().any(|entry| cut.precedes(entry));
     match longer().next() {
         Some(entry) if !cuts.copied().any(|cut| still(&cut)) => Verdict::Stale(format!(
@@ -265,7 +283,10 @@ impl<'a> Segment<'a> {
         let empty = over.is_empty() || cuts.iter().any(|cut| !over.iter().any(|by| cut.precedes(by)));
         // The end of a long write may come after a cut that took its beginning away.
         let torn = |write: &Entry| cuts.iter().any(|cut| !cut.precedes(write) && !write.precedes(cut));
-        let extends = |entry: &&Entry| entry.change.extends(at) && (!entry.change.covers(at) || torn(entry));
+        // A hole takes bytes away, and no length.
+        let punched = cuts.iter().any(|cut| cut.change.punches(at));
+        let extends =
+            |entry: &&Entry| entry.change.extends(at) && (!entry.change.covers(at) || punched || torn(entry));
         let inside = known.iter().any(extends);
         let zeros = if empty && inside { Ok(()) } else { Err(over.first().copied()) };
         Self { at, writes, zeros }

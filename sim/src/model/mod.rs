@@ -22,6 +22,7 @@ mod orphan;
 mod permission;
 mod rules;
 mod shown;
+pub mod together;
 mod tree;
 mod xattr;
 

@@ -49,6 +49,11 @@ impl Shown {
         }
     }
 
+    /// Nobody here knows what has become of its bytes.
+    pub(super) fn forget(&mut self) {
+        *self = Self { atime: self.atime, ..Self::default() };
+    }
+
     /// The names in a directory, or the bytes of a file, change.
     pub(super) fn content_changes(&mut self) {
         self.mtime = None;

@@ -2,8 +2,8 @@
 
 use super::{
     Down, End, FinalChunkServer, FinalReplica, Observation, Oracle, Sight, Violation, bounded, close_to_open,
-    contents, data, durable, exactly_once, failover, fsynced, invented, leaders, linearizable, open_files,
-    parts, progress, promises, replicas, reported, sessions, spin, steady, tree,
+    contents, data, durable, exactly_once, failover, fsynced, invented, leaders, linearizable, mounts,
+    open_files, parts, progress, promises, replicas, reported, sessions, spin, steady, tree,
 };
 use crate::history::{Asked, CommitLog, Committed, Ending, History, Request};
 use crate::model::Limits;
@@ -55,6 +55,8 @@ pub struct Settings {
     /// Histories up to this many operations are searched for any order that explains them, beside
     /// the check of the commit order.
     pub search_max: usize,
+    /// Clients are mounts: the history says nothing of what they do.
+    pub mounts: bool,
     pub clocks_keep_their_bound: bool,
 }
 
@@ -74,6 +76,7 @@ impl Settings {
             clients: plan.clients.len(),
             turns_saved_max: spin::saved_max(plan.clients.iter().map(Vec::len).sum()),
             failover_max: promised.then_some(FAILOVER_MAX),
+            mounts: plan.topology.mounts,
             clocks_keep_their_bound: plan.clocks_keep_their_bound(),
             steady: plan.is_ordinary() && still,
             hardship: plan.hardship(),
@@ -96,6 +99,7 @@ impl Default for Settings {
             progress_max: Duration::from_secs(5),
             turns_saved_max: spin::saved_max(0),
             search_max: 12,
+            mounts: false,
             clocks_keep_their_bound: true,
         }
     }
@@ -262,15 +266,17 @@ fn oracles(settings: &Settings, failovers: &failover::Measured) -> Vec<Box<dyn O
         oracles.push(Box::new(parts::Parts));
     }
     oracles.push(Box::new(tree::WellFormed));
-    oracles.push(Box::new(invented::Invented));
-    if settings.hardship != Hardship::Invisible {
-        oracles.push(Box::new(data::Data));
+    oracles.push(Box::new(mounts::Mounts));
+    if !settings.mounts {
+        oracles.push(Box::new(invented::Invented));
     }
-    if settings.hardship != Hardship::Invisible {
+    if settings.hardship != Hardship::Invisible && !settings.mounts {
+        oracles.push(Box::new(data::Data));
         oracles.push(Box::new(durable::Durable::new(settings.limits)));
         oracles.push(Box::new(linearizable::Linearizable::new(settings.limits, settings.search_max)));
     }
-    let progress = progress::Progress::new(settings.clients, settings.progress_max);
+    let clients = if settings.mounts { 0 } else { settings.clients };
+    let progress = progress::Progress::new(clients, settings.progress_max);
     let reported = |progress| reported::Reported::new(settings.servers, settings.call_max, progress);
     oracles.push(match settings.hardship {
         Hardship::Bearable => Box::new(progress),

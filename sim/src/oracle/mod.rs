@@ -15,6 +15,7 @@ pub mod fsynced;
 pub mod invented;
 pub mod leaders;
 pub mod linearizable;
+pub mod mounts;
 pub mod open_files;
 pub mod parts;
 pub mod progress;
@@ -127,6 +128,8 @@ pub enum Sight<'a> {
     /// A client could not read a file, of which something was acknowledged if it is `promised`. `lost`:
     /// not for want of an answer.
     Unreadable { client: usize, file: InodeId, what: &'a str, promised: bool, lost: bool, last: bool },
+    /// A mount answered `what`; `expected`: the model has something else for the only answer.
+    Mounted { client: usize, what: &'a str, expected: Option<&'a str> },
     /// Something that must stay bounded, as it is now.
     Measured { node: Member, what: &'static str, value: u64, limit: u64 },
 }

@@ -3,6 +3,7 @@
 
 mod faults;
 mod files;
+mod mounts;
 mod scenes;
 mod spares;
 mod steps;
@@ -45,7 +46,8 @@ impl Plan {
         }
         if plan.topology.chunk_servers > 0 {
             plan.knobs.data = DataKnobs::draw(&mut dice("plan: data knobs"));
-            plan.clients = files::draw(seed, weights);
+            plan.clients =
+                if weights.mounts { mounts::draw(seed, weights) } else { files::draw(seed, weights) };
         } else {
             plan.clients = steps::draw(seed, weights);
             if plan.knobs.segment_bytes < LONG_SEGMENT_BYTES {
@@ -56,6 +58,9 @@ impl Plan {
         plan.knobs.draw_caching(clients, ordinary, &mut dice("plan: caching"));
         if !ordinary {
             spares::draw(&mut plan, weights);
+        }
+        if weights.mounts {
+            mounts::patient(&mut plan, &mut dice("plan: mounts"));
         }
         plan.knobs.sessions_max = sessions_max(&plan, &mut dice("plan: sessions"));
         plan.faults = faults::draw(seed, weights, &plan);
@@ -68,14 +73,16 @@ fn chunk_servers(seed: u64, weights: &Weights) -> Topology {
     let count = dice.between(u64::from(weights.chunk_servers_min), u64::from(weights.chunk_servers_max));
     let racks = *dice.pick(&[1, 2, 3, 6]);
     let usual = Topology::default();
-    if count == 0 { usual } else { Topology { chunk_servers: count as u32, racks, ..usual } }
+    let mounts = weights.mounts;
+    if count == 0 { usual } else { Topology { chunk_servers: count as u32, racks, mounts, ..usual } }
 }
 
 /// Where sessions run out soon, there may be hardly more of them than clients: those that were lost
 /// make room in time.
 fn sessions_max(plan: &Plan, dice: &mut impl Dice) -> u64 {
     const LIFETIME_SHORT_MS: u64 = 2_000;
-    let clients = plan.clients.len() as u64;
+    // Whoever looks at it all in the end is a mount beside the others.
+    let clients = plan.clients.len() as u64 + u64::from(plan.topology.mounts);
     if plan.knobs.session_lifetime_ms > LIFETIME_SHORT_MS || dice.chance(500_000) {
         return plan.knobs.sessions_max;
     }

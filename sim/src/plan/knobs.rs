@@ -19,11 +19,14 @@ pub struct Topology {
     /// Chunk servers, and how many racks they are spread over in turn.
     pub chunk_servers: u32,
     pub racks: u32,
+    /// Clients are mounts, of which one does something at a time; otherwise each goes about its steps with a
+    /// session of its own.
+    pub mounts: bool,
 }
 
 impl Default for Topology {
     fn default() -> Self {
-        Self { servers: 3, spares: 0, chunk_servers: 0, racks: 1 }
+        Self { servers: 3, spares: 0, chunk_servers: 0, racks: 1, mounts: false }
     }
 }
 

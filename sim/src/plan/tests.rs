@@ -87,6 +87,7 @@ fn every_drawn_plan_is_sound_and_comes_back_from_its_text() {
     for seed in 0..200 {
         for plan in [
             Plan::draw(seed, &Weights::cluster()),
+            Plan::draw(seed, &Weights::mounts()),
             Plan::stripes(seed, Budget::Within),
             Plan::stripes(seed, Budget::Beyond),
         ] {

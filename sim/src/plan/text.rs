@@ -58,10 +58,13 @@ impl Plan {
             writeln!(text, "  {},", write_fault(planned))?;
         }
         writeln!(text, "]\n\n[topology]")?;
-        let Topology { servers, spares, chunk_servers, racks } = self.topology;
+        let Topology { servers, spares, chunk_servers, racks, mounts } = self.topology;
         writeln!(text, "servers = {servers}\nspares = {spares}")?;
         if chunk_servers > 0 {
             writeln!(text, "chunk_servers = {chunk_servers}\nracks = {racks}")?;
+        }
+        if mounts {
+            writeln!(text, "mounts = true")?;
         }
         write_section(text, "knobs", &Differences::of(&self.knobs, &Knobs::default()))?;
         write_section(text, "machine", &Differences::of(&self.machine, &MachineConfig::calm()))?;
@@ -160,6 +163,18 @@ impl Plan {
             self.check_node(&Member::Server(server).to_string()).map_err(|line| format!("client: {line}"))?;
             if matches!(action, Action::AddServer { .. }) && server <= self.topology.servers {
                 return Err(format!("client: `{action}`: it takes part from the start: name a spare").into());
+            }
+        }
+        let mounts = self.topology.mounts;
+        if mounts && self.topology.chunk_servers == 0 {
+            return Err("topology.mounts: a mount needs chunk servers: add some".to_owned().into());
+        }
+        for action in self.clients.iter().flatten().map(|step| &step.action) {
+            if mounts && action.is_beneath_mounts() {
+                return Err(format!("client: `{action}`: no mount does that: leave it out").into());
+            }
+            if !mounts && action.is_of_mount() {
+                return Err(format!("client: `{action}`: only mounts do: set topology.mounts").into());
             }
         }
         let mut labels = BTreeSet::new();

@@ -145,6 +145,62 @@ const CLUSTER_FAULTS: [(&str, u32); 40] = [
     ("chunk-empty", 5),
 ];
 
+/// What is done through mounts; some are several steps.
+const MOUNT_OPERATIONS: [(&str, u32); 32] = [
+    ("create", 16),
+    ("mkdir", 4),
+    ("unlink", 10),
+    ("rmdir", 3),
+    ("rename", 8),
+    ("rename-keep", 2),
+    ("exchange", 2),
+    ("link", 4),
+    ("symlink", 3),
+    ("readlink", 3),
+    ("set-xattr", 4),
+    ("remove-xattr", 2),
+    ("get-xattr", 4),
+    ("list-xattr", 2),
+    ("lookup", 8),
+    ("getattr", 14),
+    ("readdir", 5),
+    ("list-on", 12),
+    ("open", 6),
+    ("put", 20),
+    ("append", 8),
+    ("get", 12),
+    ("fsync", 5),
+    ("flush", 4),
+    ("close", 10),
+    ("cut", 6),
+    ("setattr", 12),
+    ("punch", 4),
+    ("seek", 5),
+    ("reserve", 4),
+    ("scene", 36),
+    ("access", 2),
+];
+
+/// What may strike a cluster of mounts.
+const MOUNT_FAULTS: [(&str, u32); 16] = [
+    ("crash", 3),
+    ("crash-leader", 4),
+    ("pause", 3),
+    ("cut", 3),
+    ("isolate", 3),
+    ("partition", 2),
+    ("reset", 3),
+    ("slow-link", 2),
+    ("disk-stall", 2),
+    ("absent-client", 6),
+    ("kill-client", 4),
+    ("chunk-crash", 5),
+    ("chunk-pause", 3),
+    ("chunk-cut", 4),
+    ("chunk-isolate", 3),
+    ("chunk-disk-stall", 2),
+];
+
 /// Only changes, so that somebody always wants one.
 const CHANGES: [(&str, u32); 5] = [("mkdir", 4), ("create", 6), ("unlink", 6), ("rmdir", 4), ("rename", 3)];
 
@@ -164,6 +220,8 @@ pub struct Weights {
     /// How many chunk servers, and where there are any, clients work with the bytes of files.
     pub chunk_servers_min: u32,
     pub chunk_servers_max: u32,
+    /// Clients are mounts.
+    pub mounts: bool,
     pub clients_min: u64,
     pub clients_max: u64,
     /// Steps of all clients together.
@@ -204,6 +262,7 @@ impl Weights {
             spares_max: 2,
             chunk_servers_min: 0,
             chunk_servers_max: 0,
+            mounts: false,
             clients_min: 2,
             clients_max: 4,
             steps_min: 100,
@@ -244,6 +303,31 @@ impl Weights {
             faults_end: Duration::from_secs(5),
             end: Duration::from_secs(16),
             faults: CLUSTER_FAULTS.to_vec(),
+            ordinary: 0,
+            ..Self::swarm()
+        }
+    }
+
+    /// A whole cluster whose clients are mounts, in each other's way.
+    pub fn mounts() -> Self {
+        Self {
+            story: "mounts".to_owned(),
+            servers: vec![(3, 1)],
+            spared: 0,
+            chunk_servers_min: 3,
+            chunk_servers_max: 4,
+            mounts: true,
+            clients_min: 2,
+            clients_max: 3,
+            steps_min: 60,
+            steps_max: 240,
+            operations: MOUNT_OPERATIONS.to_vec(),
+            faults_min: 0,
+            faults_max: 6,
+            fault_span_max: Duration::from_millis(2_000),
+            faults_end: Duration::from_secs(5),
+            end: Duration::from_secs(16),
+            faults: MOUNT_FAULTS.to_vec(),
             ordinary: 0,
             ..Self::swarm()
         }

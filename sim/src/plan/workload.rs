@@ -97,6 +97,33 @@ pub enum Action {
         file: Place,
         size: u64,
     },
+    /// Through a mount: writes where the file ends to it.
+    Append {
+        file: Place,
+        length: u32,
+    },
+    /// Through a mount: as close(2) does, and the file stays open.
+    Flush {
+        file: Place,
+    },
+    /// Through a mount: the file is at least as long as the range reaches.
+    Reserve {
+        file: Place,
+        offset: u64,
+        length: u64,
+    },
+    /// Through a mount: looks for data from an offset on, or for a hole.
+    Seek {
+        file: Place,
+        offset: u64,
+        hole: bool,
+    },
+    /// Through a mount: reads on in its listing of a directory, so many lines with what they stand for, or
+    /// begins one.
+    ListOn {
+        directory: Place,
+        lines: u32,
+    },
     /// Gives its session up, and goes on in another one.
     Leave,
     /// As an operator: starts a spare metadata server, which asks to take part.
@@ -194,6 +221,33 @@ impl Action {
         )
     }
 
+    /// Is it done through a mount, and by nobody else?
+    pub fn is_of_mount(&self) -> bool {
+        matches!(
+            self,
+            Action::Append { .. }
+                | Action::Flush { .. }
+                | Action::Reserve { .. }
+                | Action::Seek { .. }
+                | Action::ListOn { .. }
+        )
+    }
+
+    /// Is it nothing that a mount does?
+    pub fn is_beneath_mounts(&self) -> bool {
+        matches!(
+            self,
+            Action::Write { .. }
+                | Action::Compact { .. }
+                | Action::SetClass { .. }
+                | Action::Map { .. }
+                | Action::Open { .. }
+                | Action::Close
+                | Action::LookAtOpen
+                | Action::Leave
+        )
+    }
+
     /// The metadata server that an operator is to add or take away.
     pub fn server(&self) -> Option<u32> {
         match self {
@@ -217,6 +271,8 @@ impl Action {
                 | Action::LookAtOpen
                 | Action::Access { .. }
                 | Action::Map { .. }
+                | Action::Seek { .. }
+                | Action::ListOn { .. }
         )
     }
 }

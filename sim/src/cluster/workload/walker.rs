@@ -167,6 +167,11 @@ impl Walker<'_> {
             | Action::Fsync { .. }
             | Action::CloseFile { .. }
             | Action::Cut { .. }
+            | Action::Append { .. }
+            | Action::Flush { .. }
+            | Action::Reserve { .. }
+            | Action::Seek { .. }
+            | Action::ListOn { .. }
             | Action::AddServer { .. }
             | Action::RemoveServer { .. }
             | Action::Leave => unreachable!("what is no single change is done elsewhere"),

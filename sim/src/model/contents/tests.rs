@@ -166,3 +166,22 @@ fn a_close_speaks_only_for_what_went_through_it() {
     assert!(ledger.is_promised(file()));
     assert_eq!((ledger.files().count(), ledger.length_max(file())), (1, 101));
 }
+
+#[test]
+fn a_hole_reads_as_zeros_and_leaves_the_length() {
+    let mut ledger = Ledger::default();
+    let first = put(&mut ledger, 0, 10, 0, 100);
+    ledger.kept(file(), 0, at(11), at(12));
+    let hole = ledger.begin(file(), 1, 1, Change::Punch { offset: 20, length: 30 }, at(20));
+    let bytes = bytes_of(first, 0, 100);
+    let punched = [&bytes[..20], &[0; 30], &bytes[50..]].concat();
+    assert_eq!(read(&ledger, 15, 0, 200, &punched), Verdict::Right, "it may have taken effect");
+    ledger.cut(file(), hole, at(22));
+    assert_eq!(read(&ledger, 30, 0, 200, &punched), Verdict::Right);
+    assert!(is_stale(&read(&ledger, 30, 0, 200, &bytes)), "what was punched out is back");
+    assert!(is_stale(&read(&ledger, 30, 0, 200, &punched[..20])), "a hole is no end");
+    let again = put(&mut ledger, 0, 40, 30, 10);
+    ledger.kept(file(), 0, at(41), at(42));
+    let filled = [&punched[..30], &bytes_of(again, 30, 10), &punched[40..]].concat();
+    assert_eq!(read(&ledger, 50, 0, 200, &filled), Verdict::Right);
+}

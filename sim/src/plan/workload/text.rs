@@ -46,6 +46,15 @@ impl Action {
             Action::Fsync { file } => write!(f, "fsync {file}"),
             Action::CloseFile { file } => write!(f, "close-file {file}"),
             Action::Cut { file, size } => write!(f, "cut {file} size={size}"),
+            Action::Append { file, length } => write!(f, "append {file} length={length}"),
+            Action::Flush { file } => write!(f, "flush {file}"),
+            Action::Reserve { file, offset, length } => {
+                write!(f, "reserve {file} offset={offset} length={length}")
+            }
+            Action::Seek { file, offset, hole } => {
+                write!(f, "{} {file} offset={offset}", if *hole { "seek-hole" } else { "seek-data" })
+            }
+            Action::ListOn { directory, lines } => write!(f, "list-on {directory} lines={lines}"),
             _ => unreachable!("it is done to an open file"),
         }
     }
@@ -269,13 +278,21 @@ fn read_data(words: &mut Words<'_>) -> Result<Action, String> {
     }
 }
 
-/// What is done through an open file.
+/// What is done through an open file, or an open directory.
 fn read_of_open_file(words: &mut Words<'_>) -> Result<Action, String> {
     let verb = words.verb;
-    let (offset, length) = match verb {
-        "put" | "get" => (words.value("offset")?.unwrap_or(0), words.value("length")?.unwrap_or(1)),
-        _ => (0, 0),
+    let offset = match verb {
+        "put" | "get" | "reserve" | "seek-data" | "seek-hole" => words.value("offset")?.unwrap_or(0),
+        _ => 0,
     };
+    let length = match verb {
+        "put" | "get" | "reserve" | "append" => words.value("length")?.unwrap_or(1),
+        _ => 0,
+    };
+    let lines = if verb == "list-on" { words.value("lines")?.unwrap_or(64) } else { 1 };
+    if lines == 0 {
+        return Err("`lines=0`: a listing goes on by at least one line".to_owned());
+    }
     let size = if verb == "cut" { words.value("size")?.unwrap_or(0) } else { 0 };
     let file = words.place()?;
     Ok(match verb {
@@ -284,6 +301,11 @@ fn read_of_open_file(words: &mut Words<'_>) -> Result<Action, String> {
         "open-file" => Action::OpenFile { file },
         "fsync" => Action::Fsync { file },
         "close-file" => Action::CloseFile { file },
+        "append" => Action::Append { file, length },
+        "flush" => Action::Flush { file },
+        "reserve" => Action::Reserve { file, offset, length: u64::from(length) },
+        "seek-data" | "seek-hole" => Action::Seek { file, offset, hole: verb == "seek-hole" },
+        "list-on" => Action::ListOn { directory: file, lines },
         _ => Action::Cut { file, size },
     })
 }
@@ -341,7 +363,8 @@ fn read_action(words: &mut Words<'_>) -> Result<Action, String> {
             Ok(Action::Access { inode: words.place()?, access })
         }
         "write" | "punch" | "map" | "compact" | "set-class" => read_data(words),
-        "open-file" | "put" | "get" | "fsync" | "close-file" | "cut" => read_of_open_file(words),
+        "open-file" | "put" | "get" | "fsync" | "close-file" | "cut" | "append" | "flush" | "reserve"
+        | "seek-data" | "seek-hole" | "list-on" => read_of_open_file(words),
         "leave" => Ok(Action::Leave),
         "add-server" => Ok(Action::AddServer { server: words.server()? }),
         "remove-server" => Ok(Action::RemoveServer { server: words.server()? }),
@@ -358,8 +381,8 @@ fn read_action(words: &mut Words<'_>) -> Result<Action, String> {
             "`{verb}` is no operation: mkdir, create, unlink, rmdir, rename, rename-keep, exchange, link, \
              setattr, write, punch, compact, leave, set-class, symlink, mknod, set-xattr, create-xattr, \
              replace-xattr, remove-xattr, get-xattr, list-xattr, map, lookup, getattr, readdir, readlink, \
-             access, open, close, look-at-open, open-file, put, get, fsync, close-file, cut, add-server and \
-             remove-server are"
+             access, open, close, look-at-open, open-file, put, get, fsync, close-file, cut, append, flush, \
+             reserve, seek-data, seek-hole, list-on, add-server and remove-server are"
         )),
     }
 }
