@@ -10,6 +10,7 @@ use mooseng_core::id::InodeId;
 use mooseng_core::namespace::{
     Access, Attr, AttrChange, Caller, FileKind, Name, Op, Query, Refusal, SET_GID, SET_UID, without_set_id,
 };
+use mooseng_core::plant;
 use std::sync::{Mutex, PoisonError};
 
 /// How often making a file that others make and remove is tried.
@@ -67,17 +68,25 @@ impl<E: Env> Mount<E> {
         access: Access,
     ) -> Result<(Attr, Hold<E>), FsError> {
         let (answer, hold) = self.sessions.hold(caller, inode, access).await?;
-        Ok((attr(answer)?, hold))
+        let told = attr(answer)?;
+        // Open files take in what the service said, never what is shown here.
+        let here = || self.open_files.size(inode).map_or(told.size, |here| here.max(told.size));
+        Ok((plant!("open-learns-what-is-shown-here", told, Attr { size: here(), ..told }), hold))
     }
 
-    /// Makes a file that is open, mostly from the start.
-    async fn make_open(&self, caller: &Caller, op: &Op) -> Result<(Attr, Hold<E>), FsError> {
+    /// Makes a file that is open, mostly from the start. `None`: somebody has removed it before it was.
+    async fn make_open(&self, caller: &Caller, op: &Op) -> Result<Option<(Attr, Hold<E>)>, FsError> {
         let (answer, hold) = self.sessions.make_open(caller, op).await?;
         let made = attr(answer)?;
-        match hold {
-            Some(hold) => Ok((made, hold)),
+        let held = match hold {
+            Some(hold) => return Ok(Some((made, hold))),
             // Who makes a file may do with it what it was opened for, whatever its permissions say.
             None => self.hold(&Caller::ROOT, made.inode, Access::default()).await,
+        };
+        match held {
+            Ok(held) => Ok(Some(held)),
+            Err(FsError::Refused(Refusal::Stale)) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -103,13 +112,18 @@ impl<E: Env> Mount<E> {
         for _ in 0..CREATE_TRIES {
             let op = Op::Create { parent, name: name.clone(), mode: permissions, uid, gid };
             match self.make_open(caller, &op).await {
-                Ok((attr, hold)) => {
+                Ok(Some((attr, hold))) => {
                     self.sessions.pages().opened(attr.inode, attr.version);
                     let handle = self.add_file(&attr, mode, hold)?;
                     return Ok((self.as_here(attr), handle));
                 }
-                // Somebody has removed it before it was open.
-                Err(FsError::Refused(Refusal::Stale)) => continue,
+                Ok(None) => continue,
+                // What is gone is the directory: it does not come back.
+                Err(FsError::Refused(Refusal::Stale))
+                    if plant!("gone-directory-tried-again", false, true) =>
+                {
+                    continue;
+                }
                 Err(FsError::Refused(Refusal::Exists)) if !exclusive => {}
                 Err(error) => return Err(error),
             }
