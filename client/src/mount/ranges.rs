@@ -4,6 +4,7 @@ use super::{FsError, Handle, Mount, attr, surprise};
 use mooseng_core::env::Env;
 use mooseng_core::extent::FileExtent;
 use mooseng_core::namespace::{Answer, Caller, Op, Query, Refusal};
+use mooseng_core::plant;
 
 /// What is to be done with a range (fallocate(2)).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,14 +45,20 @@ impl<E: Env> Mount<E> {
         let end = end.ok_or(FsError::Refused(Refusal::Invalid))?;
         if matches!(what, Reserve::Punch | Reserve::Zero) {
             // What was written before must not come after.
-            file.open.fsync().await?;
+            plant!("punch-overtakes-writes", file.open.fsync().await?, ());
             let inode = file.open.inode();
             let op = Op::Punch { inode, offset, length };
             let attr = attr(self.sessions.change(&Caller::ROOT, &op).await?)?;
             file.open.learn((&attr).into());
         }
-        if matches!(what, Reserve::Grow | Reserve::Zero) && end > file.open.size() {
-            file.open.truncate(end).await?;
+        if matches!(what, Reserve::Grow | Reserve::Zero) {
+            // Others may have cut it since it was last looked at here.
+            let query = Query::GetAttr { inode: file.open.inode() };
+            let told = attr(self.sessions.ask(&Caller::ROOT, &query).await?)?;
+            plant!("reserve-believes-an-old-length", file.open.learn((&told).into()), ());
+            if end > file.open.size() {
+                file.open.truncate(end).await?;
+            }
         }
         Ok(())
     }
@@ -59,7 +66,7 @@ impl<E: Env> Mount<E> {
     /// The first offset at or after `from` with what is sought; `None` behind the end of the file.
     pub async fn seek(&self, handle: Handle, from: u64, what: Seek) -> Result<Option<u64>, FsError> {
         let file = self.files.get(handle)?;
-        file.open.fsync().await?;
+        plant!("seek-misses-what-is-unwritten", file.open.fsync().await?, ());
         let inode = file.open.inode();
         let mut at = from;
         loop {
