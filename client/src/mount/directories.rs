@@ -6,7 +6,8 @@ use futures::lock::Mutex;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use mooseng_core::env::Env;
 use mooseng_core::id::InodeId;
-use mooseng_core::namespace::{Access, Answer, Attr, Caller, Query, Refusal};
+use mooseng_core::namespace::{Access, Answer, Attr, Caller, Name, Query, Refusal};
+use mooseng_core::{plant, probe};
 
 /// Entries asked for at once.
 const PAGE_ENTRIES: u32 = 1_000;
@@ -62,9 +63,10 @@ impl<E: Env> Mount<E> {
             let shown: Vec<_> = stream::iter(shown).buffered(ATTRIBUTES_AT_ONCE).try_collect().await?;
             let shown: Vec<_> = shown.into_iter().flatten().collect();
             // That all of them went is no end.
-            if !shown.is_empty() {
+            if plant!("listing-ends-where-all-is-gone", !shown.is_empty(), true) {
                 return Ok(shown);
             }
+            probe!("all that was to be listed next is gone");
         }
     }
 
@@ -79,7 +81,30 @@ impl<E: Env> Mount<E> {
         // Whoever may list a directory may see the attributes; whether they may go there is another matter.
         match self.getattr(&Caller::ROOT, line.inode).await {
             Ok(attr) => Ok(Some((line, Some(attr)))),
-            Err(FsError::Refused(Refusal::Stale)) => Ok(None),
+            Err(FsError::Refused(Refusal::Stale)) => plant!(
+                "listing-drops-what-was-replaced",
+                self.with_what_is_there_now(directory, line).await,
+                Ok(None)
+            ),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What stood behind a name is gone. Something else may have taken the name: then it was there all the
+    /// time, and is to be listed.
+    async fn with_what_is_there_now(
+        &self,
+        directory: InodeId,
+        line: Line,
+    ) -> Result<Option<(Line, Option<Attr>)>, FsError> {
+        let Ok(name) = Name::new(line.name.clone()) else { return Ok(None) };
+        match self.lookup(&Caller::ROOT, directory, name).await {
+            Ok(attr) => {
+                probe!("a name in a listing leads to something else by now");
+                let line = Line { inode: attr.inode, kind: attr.kind, ..line };
+                Ok(Some((line, Some(attr))))
+            }
+            Err(FsError::Refused(Refusal::NotFound | Refusal::Stale)) => Ok(None),
             Err(error) => Err(error),
         }
     }
