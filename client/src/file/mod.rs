@@ -189,6 +189,13 @@ impl<E: Env, S: FileService> Files<E, S> {
         Some(self.find(inode)?.with(|state| (state.size_told(told), state.unwritten_since())))
     }
 
+    /// Is something newer known of the file than this? It was said before the last change of this mount was
+    /// answered, or what is known was said after it.
+    pub fn is_behind(&self, inode: InodeId, told: Size) -> bool {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.entries.get(&inode).is_some_and(|entry| entry.known.size().version > told.version)
+    }
+
     /// Waits until everything written to a file before now is committed, or has failed.
     pub async fn settle(&self, inode: InodeId) {
         if let Some(file) = self.find(inode) {

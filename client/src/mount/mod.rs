@@ -38,10 +38,14 @@ use handles::Handles;
 use mooseng_core::env::{Clock, Env};
 use mooseng_core::id::InodeId;
 use mooseng_core::namespace::{Answer, Attr, Caller, Name, Op, Query};
+use mooseng_core::{plant, probe};
 use service::Service;
 use sessions::Sessions;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How often attributes are asked for again because what they say is older than what is known.
+const BEHIND_MAX: u32 = 8;
 
 #[derive(Clone, Debug)]
 pub struct MountConfig {
@@ -107,7 +111,7 @@ impl<E: Env> Mount<E> {
     }
 
     async fn change_attr(&self, caller: &Caller, op: &Op) -> Result<Attr, FsError> {
-        attr(self.sessions.change(caller, op).await?).map(|attr| self.as_here(attr))
+        Ok(self.newest(attr(self.sessions.change(caller, op).await?)?).await)
     }
 
     async fn change_done(&self, caller: &Caller, op: &Op) -> Result<(), FsError> {
@@ -118,14 +122,33 @@ impl<E: Env> Mount<E> {
     }
 
     async fn ask_attr(&self, caller: &Caller, query: &Query) -> Result<Attr, FsError> {
-        attr(self.sessions.ask(caller, query).await?).map(|attr| self.as_here(attr))
+        Ok(self.newest(attr(self.sessions.ask(caller, query).await?)?).await)
+    }
+
+    /// What was written here may have been committed since the service said so: then nothing shows that it
+    /// was written, save what the service says now.
+    async fn newest(&self, mut told: Attr) -> Attr {
+        for _ in 0..BEHIND_MAX {
+            let behind = self.open_files.is_behind(told.inode, (&told).into());
+            if !plant!("answer-behind-a-commit", behind, false) {
+                break;
+            }
+            probe!("an answer is older than what is known of the file");
+            let now = self.sessions.ask(&Caller::ROOT, &Query::GetAttr { inode: told.inode }).await;
+            let Ok(Answer::Attr(now)) = now else { break };
+            told = now;
+        }
+        self.as_here(told)
     }
 
     /// What was written here and is not yet committed is part of a file to whoever looks from here. Open
     /// files take in what the service said as it is, never this.
     fn as_here(&self, attr: Attr) -> Attr {
         match self.open_files.told(attr.inode, (&attr).into()) {
-            Some((size, Some(written))) => Attr { size, mtime: written, ..attr },
+            Some((size, Some(written))) => {
+                let mtime = plant!("unwritten-time-not-shown", written, attr.mtime);
+                Attr { size, mtime, ..attr }
+            }
             Some((size, None)) => Attr { size, ..attr },
             None => attr,
         }
