@@ -195,7 +195,6 @@ pub const BUGS_OF_PLANS: &[(&str, Bug)] = &[
         "creation-crosses-an-attachment.toml",
         Bug { name: "creation-in-doubt-told-late", oracles: &["open-files"] },
     ),
-    ("learner-has-more-than-all-voters.toml", Bug { name: "learner-claims-its-log", oracles: &["progress"] }),
     (
         "attributes-asked-for-before-a-commit.toml",
         Bug { name: "answer-behind-a-commit", oracles: MOUNT_ORACLES },
@@ -343,6 +342,7 @@ pub const BUGS_ELSEWHERE: &[(&str, &str)] = &[
     ("told-beside-and-kept-anyway", CACHE),
     ("chunk-server-number-taken-over", "client/tests/all/plants.rs"),
     ("part-that-is-back-stays-missing", "meta/src/inventory/tests.rs"),
+    ("learner-claims-its-log", "meta/src/group/replica/tests/doubt.rs"),
     ("release-crosses-creation", "client/src/holds.rs"),
     ("strangers-are-welcome", "net/src/rpc/hello.rs"),
     ("pages-outlive-their-version", "client/src/mount/pages.rs"),

@@ -9,16 +9,19 @@ use super::{Answered, Session, Shared, answered};
 use crate::cache::{Granted, Tenant};
 use crate::error::ClientError;
 use crate::holds::Released;
-use mooseng_core::env::Env;
+use mooseng_core::env::{Env, sleep};
 use mooseng_core::id::InodeId;
 use mooseng_core::namespace::{Access, Caller, Query, Refusal};
 use mooseng_net::convert::write_caller;
 use mooseng_net::proto::metadata::{self as wire, hold_request::What};
 use mooseng_net::proto::namespace as proto;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How often in a row a leader is told what is open.
 const ATTACH_TRIES_MAX: u32 = 8;
+/// How long what is open no more waits for company.
+const GATHER_WAIT: Duration = Duration::from_millis(20);
 
 /// An inode that is open once more than without it: as long as this lives, and the session, the
 /// inode is there, whatever becomes of its names.
@@ -185,6 +188,10 @@ impl<E: Env> Shared<E> {
         let shared = shared.clone();
         let env = shared.env.clone();
         env.spawn("session catches up", async move {
+            if !attach_wanted {
+                // Who closes files one after the other has them told together.
+                sleep(&shared.env, GATHER_WAIT).await;
+            }
             for _ in 0..ATTACH_TRIES_MAX {
                 if !shared.catch_up_once().await {
                     break;

@@ -280,8 +280,11 @@ pub(super) fn empty(reply: ReplyEmpty, done: Result<(), Errno>) {
     }
 }
 
-/// `keeps_bytes`: what the kernel has cached of the bytes is what is there.
-pub(super) fn opened(reply: ReplyOpen, handle: Handle, keeps_bytes: bool) {
-    let flags = if keeps_bytes { FopenFlags::FOPEN_KEEP_CACHE } else { FopenFlags::empty() };
+/// `keeps_bytes`: what the kernel has cached of the bytes is what is there. What was not opened to be
+/// written has nothing to say when it is closed.
+pub(super) fn opened(reply: ReplyOpen, handle: Handle, keeps_bytes: bool, writes: bool) {
+    let mut flags = FopenFlags::empty();
+    flags.set(FopenFlags::FOPEN_KEEP_CACHE, keeps_bytes);
+    flags.set(FopenFlags::FOPEN_NOFLUSH, !writes);
     reply.opened(FileHandle(handle.0), flags);
 }

@@ -263,8 +263,8 @@ impl Filesystem for Edge {
         let mode = open_mode(flags.0);
         let work =
             move |mount: Shared, caller| async move { mount.open_file(&caller, known(ino)?, mode).await };
-        self.serve(request, work, |done| match done {
-            Ok(Opened { handle, keeps_bytes }) => opened(reply, handle, keeps_bytes),
+        self.serve(request, work, move |done| match done {
+            Ok(Opened { handle, keeps_bytes }) => opened(reply, handle, keeps_bytes, mode.write),
             Err(error) => reply.error(error),
         });
     }
@@ -412,7 +412,7 @@ impl Filesystem for Edge {
     fn opendir(&self, request: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         let work = move |mount: Shared, caller| async move { mount.opendir(&caller, known(ino)?).await };
         self.serve(request, work, |done| match done {
-            Ok(handle) => opened(reply, handle, false),
+            Ok(handle) => opened(reply, handle, false, true),
             Err(error) => reply.error(error),
         });
     }

@@ -110,6 +110,26 @@ fn a_full_disk_and_a_failed_sync_are_told_apart() {
     });
 }
 
+/// What is in memory is read at once or by a thread beside; both give the same, also at the end of a file.
+#[test]
+fn short_reads_and_long_ones_give_the_same() {
+    run(|env, _, _| async move {
+        let disk = env.disk();
+        let file = disk.open("file", OpenMode::New).await.expect("a new file");
+        let bytes: Vec<u8> = (0..200_000u32).map(|at| (at % 251) as u8).collect();
+        file.write_at(0, bytes.clone().into()).await.expect("it is written");
+        for (offset, len) in
+            [(0, 1), (4_095, 2), (100_000, 65_536), (100_000, 65_537), (199_999, 9), (200_000, 9)]
+        {
+            let there = &bytes[offset.min(bytes.len())..(offset + len).min(bytes.len())];
+            assert_eq!(file.read_at(offset as u64, len).await.as_deref(), Ok(there), "{len} at {offset}");
+        }
+        let extent = file.extent(199_000, 1_000).await.expect("it lies within");
+        assert_eq!(extent.read_at_once().as_deref().unwrap_or(&bytes[199_000..]), &bytes[199_000..]);
+        assert!(file.extent(199_000, 1_001).await.is_err());
+    });
+}
+
 #[test]
 fn a_taken_port_is_one_line_with_a_remedy() {
     run(|env, _, _| async move {

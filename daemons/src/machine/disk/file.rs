@@ -6,11 +6,15 @@ use bytes::Bytes;
 use mooseng_core::env::{DiskError, Extent, File};
 use rustix::buffer::spare_capacity;
 use rustix::fd::AsFd;
+use rustix::io::ReadWriteFlags;
 use std::fmt;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+/// A read of no more than this is tried without waiting first: what is in memory already costs no change
+/// of threads.
+pub(in crate::machine) const AT_ONCE_BYTES_MAX: usize = 64 << 10;
 /// A read of more than this asks for the file's length first, before it allocates.
 const UNASKED_BYTES_MAX: usize = 1 << 20;
 
@@ -56,6 +60,18 @@ impl Handle {
         Ok(Bytes::from(bytes))
     }
 
+    /// All of it, if the kernel has it in memory. Never waits for a device; a file system that cannot
+    /// promise that gives nothing.
+    fn read_at_once(&self, offset: u64, len: usize) -> Option<Bytes> {
+        if len == 0 || len > AT_ONCE_BYTES_MAX {
+            return None;
+        }
+        let mut bytes = vec![0; len];
+        let mut pieces = [IoSliceMut::new(&mut bytes)];
+        let read = rustix::io::preadv2(&self.file, &mut pieces, offset, ReadWriteFlags::NOWAIT);
+        (read == Ok(len)).then(|| Bytes::from(bytes))
+    }
+
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
         self.file.write_all_at(bytes, offset).map_err(|error| self.answer(&error))
     }
@@ -89,7 +105,10 @@ impl File for RealFile {
     type Extent = RealExtent;
 
     async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, DiskError> {
-        self.run(move |handle| handle.read_at(offset, len)).await
+        match self.0.read_at_once(offset, len) {
+            Some(bytes) => Ok(bytes),
+            None => self.run(move |handle| handle.read_at(offset, len)).await,
+        }
     }
 
     async fn write_at(&self, offset: u64, bytes: Bytes) -> Result<(), DiskError> {
@@ -108,8 +127,9 @@ impl File for RealFile {
         self.run(Handle::sync).await
     }
 
+    /// Of an open file it is in memory.
     async fn length(&self) -> Result<u64, DiskError> {
-        self.run(Handle::length).await
+        self.0.length()
     }
 
     async fn set_len(&self, len: u64) -> Result<(), DiskError> {
@@ -141,6 +161,11 @@ impl RealExtent {
     pub async fn read(&self, offset: u64, len: usize) -> Result<Bytes, DiskError> {
         let len = len.min(usize::try_from(self.len.saturating_sub(offset)).unwrap_or(len));
         RealFile(self.handle.clone()).read_at(self.offset.saturating_add(offset), len).await
+    }
+
+    /// All of it, if it is short and in memory.
+    pub(in crate::machine) fn read_at_once(&self) -> Option<Bytes> {
+        self.handle.read_at_once(self.offset, usize::try_from(self.len).ok()?)
     }
 
     /// Lets the kernel move what lies behind the first `sent` bytes of the extent into a socket

@@ -49,10 +49,13 @@ async fn write<S: Streams>(writer: &mut S::Writer, head: Bytes, body: Body<RealE
     match body {
         Body::Empty => writer.write_all(&head).await,
         Body::Bytes(body) => writer.write_all_buf(&mut head.chain(body)).await,
-        Body::Extent(extent) => {
-            writer.write_all(&head).await?;
-            S::send_extent(writer, &extent).await
-        }
+        Body::Extent(extent) => match extent.read_at_once() {
+            Some(body) => writer.write_all_buf(&mut head.chain(body)).await,
+            None => {
+                writer.write_all(&head).await?;
+                S::send_extent(writer, &extent).await
+            }
+        },
     }
 }
 
