@@ -187,6 +187,7 @@ fn a_cluster_serves_its_verbs_and_survives_its_servers() {
     let cluster = Cluster::start();
     verbs_do_what_they_say(&cluster);
     chunk_servers_belong_to_the_cluster(&cluster);
+    nobody_takes_it_for_another(&cluster);
     rubbish_is_cut_off(&cluster);
     grpc::other_languages_are_served(&cluster);
     acknowledged_files_survive_kills(&cluster);
@@ -228,6 +229,45 @@ fn rubbish_is_cut_off(cluster: &Cluster) {
     }
     assert_eq!(processes(), before, "nobody was started again");
     cluster.told(&["ns", "ls", "/"]);
+}
+
+/// Whoever is to be started in its place, or looks for another cluster where it is, says so in one line.
+fn nobody_takes_it_for_another(cluster: &Cluster) {
+    let refused = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mooseng"));
+        let Output { status, stderr, .. } = command.args(arguments).output().expect("the binary starts");
+        assert!(!status.success(), "{arguments:?}");
+        String::from_utf8(stderr).expect("text")
+    };
+    let data = cluster.directory().to_str().expect("text");
+    let again = refused(&["up", "--mount", "none", "--data", data]);
+    let wanted = "another `mooseng up` runs on it; stop that one, or name another directory";
+    assert_eq!(again, format!("mooseng: data: {data}: {wanted}\n"));
+    let other = Directory::fresh();
+    let path = other.path().to_str().expect("text");
+    let port = cluster.port.to_string();
+    let beside = refused(&["up", "--mount", "none", "--data", path, "--port", &port]);
+    let wanted = "for metadata server 1, is in use; stop who uses it, or give another --port";
+    assert_eq!(beside, format!("mooseng: port: port {port}, {wanted}\n"));
+    assert!(std::fs::read_dir(other.path()).expect("it is there").next().is_none(), "nothing was begun");
+    if std::fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_err() {
+        return eprintln!("skipped: mounts of another cluster: no /dev/fuse");
+    }
+    let number = cluster.status()["servers"][0]["cluster"].as_str().expect("text").to_owned();
+    let address = format!("127.0.0.1:{port}");
+    let mount = refused(&["mount", "--metadata", &address, "--cluster", "7", path]);
+    let wanted = format!(
+        "mooseng: cluster: {address} belongs to cluster-{number}, and cluster-7 is wanted; name servers of that cluster\n"
+    );
+    assert_eq!(mount, wanted);
+    let address = format!("127.0.0.1:{}", chunk_port(cluster.port));
+    let mount = refused(&["mount", "--metadata", &address, path]);
+    let wanted = "is no metadata server; name the metadata servers' addresses";
+    assert_eq!(mount, format!("mooseng: {address}: {wanted}\n"));
+    let mount = refused(&["mount", "--metadata", "127.0.0.1:9", "--timeo", "2s", path]);
+    let (waits, gives_up) = mount.split_once('\n').expect("two lines");
+    assert!(waits.starts_with("mooseng: waiting for a metadata server; 127.0.0.1:9: "), "{mount}");
+    assert!(gives_up.starts_with("mooseng: the metadata service could not be reached in time"), "{mount}");
 }
 
 /// They find out from the metadata servers whose they are, and tell the leader that they are there.

@@ -25,7 +25,7 @@ fn refusal(arguments: &[&str]) -> (Option<i32>, String) {
     assert!(stdout.is_empty(), "{arguments:?} printed {:?}", String::from_utf8_lossy(&stdout));
     let stderr = String::from_utf8(stderr).expect("text");
     let last = stderr.lines().last().unwrap_or_default().to_owned();
-    let greetings = stderr.lines().filter(|line| line.contains(" listens at ")).count();
+    let greetings = stderr.lines().filter(|line| line.contains(" starts at ")).count();
     assert_eq!(stderr.lines().count(), 1 + greetings, "{arguments:?}: {stderr}");
     (status.code(), last)
 }
@@ -64,6 +64,79 @@ fn settings_that_are_missing_or_bad() {
         &[&base[..], &["--session-lifetime", "0s"]].concat(),
         2,
         "mooseng: session-lifetime: \"0s\", given as a flag, is too little; write 1s or more",
+    );
+}
+
+/// Before anything is made or started.
+#[test]
+fn clusters_that_cannot_be_started() {
+    let directory = Directory::fresh();
+    let data = directory.path().join("data");
+    let up = |options: &[&str]| {
+        let own = ["up", "--mount", "none", "--dir", data.to_str().expect("text")];
+        refusal(&[&own[..], options].concat())
+    };
+    for (options, wanted) in [
+        (
+            &["--port", "9431"][..],
+            "chunk-port: \"9431\", its default, gives chunk server 101 the port 9431, which is metadata server 1's",
+        ),
+        (
+            &["--grpc-port", "9430"],
+            "grpc-port: \"9430\", given as a flag, gives gRPC of metadata server 2 the port 9431, which is chunk \
+             server 101's",
+        ),
+        (
+            &["--grpc-port", "9423", "--chunks", "0"],
+            "grpc-port: \"9423\", given as a flag, gives gRPC of metadata server 1 the port 9423, which is metadata \
+             server 3's",
+        ),
+    ] {
+        let wanted = format!("mooseng: {wanted}; write one that leaves each server ports of its own");
+        assert_eq!(up(options), (Some(2), wanted));
+    }
+    assert!(!data.exists(), "nothing was begun");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("it has one").port().to_string();
+    let (code, line) = up(&["--chunk-port", &port, "--chunks", "1", "--port", "9711"]);
+    let wanted = format!(
+        "mooseng: chunk-port: port {port}, for chunk server 101, is in use; stop who uses it, or give another \
+         --chunk-port"
+    );
+    assert_eq!((code, line), (Some(1), wanted));
+    assert!(!data.join("formed").exists(), "nothing was formed");
+    let (code, line) = refusal(&["up", "--mount", "none", "--data", "/etc/passwd"]);
+    assert_eq!((code, line.as_str()), (Some(1), "mooseng: data: /etc/passwd: is no directory; name one"));
+}
+
+/// As with `2>&1 | head`: what cannot be told is not told, and the exit code stands.
+#[test]
+fn nobody_need_hear_why() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mooseng"));
+    let status = command.args(["up", "--servers", "2"]).stderr(writer).status().expect("the binary starts");
+    assert_eq!(status.code(), Some(2));
+}
+
+#[test]
+fn numbers_below_nothing_and_times_of_none() {
+    let (code, line) = refusal(&["up", "--lost-after", "-1s"]);
+    assert_eq!(code, Some(2));
+    assert!(line.starts_with("mooseng: lost-after: \"-1s\", given as a flag, does not begin with"), "{line}");
+    let (code, line) = refusal(&["up", "--chunks", "-1"]);
+    assert_eq!(code, Some(2));
+    assert!(line.starts_with("mooseng: chunks: \"-1\", given as a flag, is no whole number"), "{line}");
+    assert_refused(
+        &["status", "--timeout", "0s"],
+        2,
+        "mooseng: timeout: \"0s\", given as a flag, is too little; write 1ms or more",
+    );
+    assert_refused(
+        &["mount", "--metadata", "127.0.0.1:0", "/"],
+        2,
+        "mooseng: meta: \"127.0.0.1:0\", given as a flag, has port 0, where nobody is found somewhere in the list; \
+         write HOST:PORT, like 10.0.0.1:9421",
     );
 }
 
@@ -127,7 +200,7 @@ fn files_that_are_no_settings() {
     let file = directory.path().join("mooseng.toml");
     let path = file.to_str().expect("text");
     let sections = "use [meta], [chunk], [mount], [client], [up]";
-    let kinds = "give a string, a number, true or false, or a list of strings";
+    let kinds = "give a string, a whole number, true or false, or a list of strings";
     for (text, wanted) in [
         (&b"[up\n"[..], format!("{path}: line 1: unclosed table, expected `]`; correct that line")),
         (b"[upp]\nport = 1\n", format!("{path}: `upp` is no section; {sections}")),
@@ -145,15 +218,18 @@ fn files_that_are_no_settings() {
             b"[up]\nport = -1\n",
             format!("port: \"-1\", from {path}, is no whole number; write a whole number, like 3"),
         ),
-        (
-            b"\xff\xfe[up]",
-            format!("{path}: stream did not contain valid UTF-8; name a file that this user can read"),
-        ),
+        (b"\xff\xfe[up]", format!("{path}: is not UTF-8; save it as UTF-8")),
     ] {
         std::fs::write(&file, text).expect("the file is written");
         assert_refused(&["up", "--config", path], 2, &format!("mooseng: {wanted}"));
     }
     std::fs::remove_file(&file).expect("it is there");
+    let folder = directory.path().to_str().expect("text");
+    assert_refused(
+        &["status", "--config", folder],
+        2,
+        &format!("mooseng: {folder}: is a directory; name a file"),
+    );
     let wanted = format!(
         "mooseng: {path}: No such file or directory (os error 2); name a file that this user can read"
     );
@@ -221,7 +297,7 @@ fn data_directories_that_do_not_fit() {
     let directory = Directory::fresh();
     let data = directory.path().join("data");
     let path = data.to_str().expect("text");
-    let meta = ["meta", "--data", path, "--listen", "127.0.0.1:0", "--server"];
+    let meta = ["meta", "--data", path, "--listen", "127.0.0.1:9", "--server"];
     let meta = |server: &'static str| [&meta[..], &[server]].concat();
     assert_refused(
         &meta("1"),

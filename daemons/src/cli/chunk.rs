@@ -8,6 +8,7 @@ use super::settings;
 use crate::http;
 use crate::machine::RealEnv;
 use crate::settings::{ByteSize, Section, Settings, key};
+use crate::stderr;
 use clap::{ArgMatches, Command};
 use mooseng_chunk::{ChunkServerConfig, run as serve};
 use rustix::process::Signal;
@@ -61,7 +62,10 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
             tokio::spawn(http::serve(listener, role));
         }
         let (server, address) = (config.server, &config.address);
-        eprintln!("mooseng: chunk server {server} listens at {address}, its data is in {}", data.display());
+        stderr::tell(format_args!(
+            "chunk server {server} starts at {address}, its data is in {}",
+            data.display()
+        ));
         until_told_to_stop(serve(env, config)).await
     });
     runtime.shutdown_background();

@@ -17,7 +17,8 @@ pub(super) static SECTION: Section = Section {
             "HOST:PORT,…",
             Some("127.0.0.1:9421,127.0.0.1:9422,127.0.0.1:9423"),
             "Where the metadata servers listen",
-        ),
+        )
+        .or("metadata"),
         key("timeout", "TIME", Some("10s"), "How long to wait for an answer"),
     ],
 };
@@ -30,7 +31,10 @@ pub(super) struct ClientSettings {
 impl ClientSettings {
     pub(super) fn read(matches: &ArgMatches) -> Result<Self, Failure> {
         let settings = settings(&SECTION, matches)?;
-        Ok(Self { servers: settings.get("servers")?, timeout: settings.get("timeout")? })
+        Ok(Self {
+            servers: settings.get("servers")?,
+            timeout: settings.at_least("timeout", Duration::from_millis(1))?,
+        })
     }
 }
 

@@ -10,6 +10,7 @@ use crate::grpc;
 use crate::http;
 use crate::machine::RealEnv;
 use crate::settings::{ByteSize, Key, Peer, Section, Settings, SettingsError, key};
+use crate::stderr;
 use clap::{ArgMatches, Command};
 use mooseng_core::chance::Dice;
 use mooseng_core::env::{Address, Env};
@@ -91,12 +92,12 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
             let channel = Channel::new(&env, config.address.clone(), ChannelConfig::default());
             tokio::spawn(grpc::serve(listener, channel, env.clone(), role));
         }
-        eprintln!(
-            "mooseng: {} listens at {}, its data is in {}",
+        stderr::tell(format_args!(
+            "{} starts at {}, its data is in {}",
             config.server,
             config.address,
             data.display()
-        );
+        ));
         until_told_to_stop(server::run(env, config)).await
     });
     runtime.shutdown_background();

@@ -10,6 +10,7 @@
 mod chunk;
 mod class;
 mod client;
+mod cluster;
 mod failure;
 mod file;
 mod meta;
@@ -21,6 +22,7 @@ mod status;
 mod up;
 
 use crate::settings::{Section, Settings, SettingsError};
+use crate::stderr;
 use clap::error::ErrorKind;
 use clap::{ArgMatches, Command};
 use failure::Failure;
@@ -67,7 +69,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Unheard) => ExitCode::FAILURE,
         Err(failure) => {
-            eprintln!("mooseng: {failure}");
+            stderr::tell(&failure);
             ExitCode::from(failure.exit_code())
         }
     }
@@ -86,7 +88,7 @@ fn explain(error: &clap::Error) -> ExitCode {
             ExitCode::from(2)
         }
         _ => {
-            eprintln!("mooseng: {}", one_line(&error.to_string()));
+            stderr::tell(one_line(&error.to_string()));
             ExitCode::from(2)
         }
     }

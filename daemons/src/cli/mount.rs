@@ -2,6 +2,7 @@
 
 mod door;
 
+use super::cluster;
 use super::failure::Failure;
 use super::output::mention;
 use super::process::{follow_parent, listen, parent_argument, runtime, told_to_stop};
@@ -29,6 +30,13 @@ pub(super) static SECTION: Section = Section {
             "HOST:PORT,…",
             Some("127.0.0.1:9421,127.0.0.1:9422,127.0.0.1:9423"),
             "Where the metadata servers listen",
+        )
+        .or("metadata"),
+        key(
+            "cluster",
+            "NUMBER",
+            None,
+            "The cluster it has to be; whichever they belong to if it is not given",
         ),
         key(
             "timeo",
@@ -61,7 +69,8 @@ pub(super) fn command() -> Command {
 
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let settings = settings(&SECTION, matches)?;
-    let config = mount_config(&settings)?;
+    let mut config = mount_config(&settings)?;
+    let wanted = settings.find("cluster")?;
     let point: &PathBuf = matches.get_one("point").expect("clap asks for it");
     let place = Place::prepare(point)?;
     // Asked rather than killed, so that nothing stays mounted.
@@ -75,7 +84,14 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         }
         let stop = told_to_stop()?;
         let mut stop = pin!(stop);
-        let mount = match select(pin!(Mount::open(&env, config)), &mut stop).await {
+        let open = async {
+            let SessionConfig { servers, operation_timeout, .. } = &config.session;
+            let cluster = Some(cluster::of_servers(&env, servers, wanted, *operation_timeout).await?);
+            config.session.channel.cluster = cluster;
+            config.store.channel.cluster = cluster;
+            Ok::<_, Failure>(Mount::open(&env, config).await?)
+        };
+        let mount = match select(pin!(open), &mut stop).await {
             Either::Left((mount, _)) => Arc::new(mount?),
             Either::Right(((), _)) => return Ok(()),
         };

@@ -21,6 +21,7 @@ mod told;
 pub use place::Place;
 
 use crate::machine::RealEnv;
+use crate::stderr;
 use edge::Edge;
 use fuser::{Config, MountOption, Session, SessionACL};
 use futures::channel::oneshot;
@@ -87,7 +88,7 @@ impl Mounted {
         let (tell_end, ended) = oneshot::channel();
         std::thread::spawn(move || {
             if let Err(error) = session.join() {
-                eprintln!("mooseng: the kernel's requests ended: {error}");
+                stderr::tell(format_args!("the kernel's requests ended: {error}"));
             }
             // Nobody listens any more if the mount was given up, and then nobody needs to know.
             let _ = tell_end.send(());
@@ -106,10 +107,10 @@ impl Mounted {
     pub async fn end(mut self) {
         match self.unmount(UnmountFlags::empty()) {
             Err(SystemError::BUSY) => {
-                eprintln!(
-                    "mooseng: {} is in use; it is taken away, and open files of it end with this process",
+                stderr::tell(format_args!(
+                    "{} is in use; it is taken away, and open files of it end with this process",
                     self.point.display()
-                );
+                ));
                 let _ = self.unmount(UnmountFlags::DETACH);
             }
             Err(SystemError::PERM) => {

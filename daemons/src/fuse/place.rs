@@ -2,6 +2,7 @@
 //! mount has left, and says in one line what is in the way.
 
 use super::MountError;
+use crate::stderr;
 use rustix::mount::{UnmountFlags, unmount};
 use std::fs;
 use std::io;
@@ -81,7 +82,7 @@ fn clear(point: &Path) -> Result<(), String> {
         return Err(format!("{dead}, and not of MooseNG"));
     }
     unmount(&path, UnmountFlags::DETACH).map_err(|error| format!("{dead} and stays ({error})"))?;
-    eprintln!("mooseng: {}: a mount whose process is gone was taken away", point.display());
+    stderr::tell(format_args!("{}: a mount whose process is gone was taken away", point.display()));
     Ok(())
 }
 

@@ -17,6 +17,7 @@ pub use clock::BootClock;
 pub use disk::{RealDisk, RealExtent, RealFile};
 pub use net::{Halves, Streams, Tcp, TcpNet, TcpReceiver, TcpSender};
 
+use crate::stderr;
 use log::Log;
 use mooseng_core::env::Env;
 use mooseng_core::event::Event;
@@ -92,7 +93,7 @@ impl RealEnv {
 }
 
 fn exit(reason: &str) {
-    eprintln!("mooseng: stopped: {reason}");
+    stderr::tell(format_args!("stopped: {reason}"));
     std::process::exit(HALTED)
 }
 

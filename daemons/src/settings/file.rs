@@ -2,6 +2,7 @@
 
 use super::{Section, SettingsError};
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -17,11 +18,14 @@ impl File {
         let name = path.display().to_string();
         match std::fs::read_to_string(path) {
             Ok(text) => Self::parse(name, &text, sections),
-            Err(error) => Err(SettingsError::File {
-                path: name,
-                what: error.to_string(),
-                remedy: "name a file that this user can read".to_owned(),
-            }),
+            Err(error) => {
+                let (what, remedy) = match error.kind() {
+                    io::ErrorKind::InvalidData => ("is not UTF-8".to_owned(), "save it as UTF-8"),
+                    io::ErrorKind::IsADirectory => ("is a directory".to_owned(), "name a file"),
+                    _ => (error.to_string(), "name a file that this user can read"),
+                };
+                Err(SettingsError::File { path: name, what, remedy: remedy.to_owned() })
+            }
         }
     }
 
@@ -50,15 +54,22 @@ impl File {
                 return refuse(format!("`{name}` is a section"), &format!("write [{name}]"));
             };
             for (key, value) in entries {
-                if !section.keys.iter().any(|known| known.name == key) {
+                let Some(meant) = section.keys.iter().find(|known| known.names().any(|name| name == key))
+                else {
                     let known = section.keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", ");
                     return refuse(format!("[{name}] has no key `{key}`"), &format!("use one of: {known}"));
-                }
-                let Some(text) = text_of(&value) else {
-                    let what = format!("`{key}` in [{name}] is a {}", value.type_str());
-                    return refuse(what, "give a string, a number, true or false, or a list of strings");
                 };
-                values.insert((name.clone(), key), text);
+                let Some(text) = text_of(&value) else {
+                    let what = format!("`{key}` in [{name}] is {}", kind_of(&value));
+                    return refuse(
+                        what,
+                        "give a string, a whole number, true or false, or a list of strings",
+                    );
+                };
+                if values.insert((name.clone(), meant.name.to_owned()), text).is_some() {
+                    let what = format!("`{}` in [{name}] is set twice, once as `{key}`", meant.name);
+                    return refuse(what, "keep one of the two");
+                }
             }
         }
         Ok(Self { path, values })
@@ -70,6 +81,17 @@ impl File {
 
     pub(super) fn path(&self) -> &str {
         &self.path
+    }
+}
+
+/// What a value is that no flag could be.
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Array(_) => "a list of something else than strings",
+        Value::Float(_) => "a number with a point",
+        Value::Datetime(_) => "a date",
+        Value::Table(_) => "a table",
+        Value::String(_) | Value::Integer(_) | Value::Boolean(_) => "something else",
     }
 }
 

@@ -24,6 +24,8 @@ use std::path::Path;
 pub struct Key {
     /// As in the file and in the flag: words are joined by `-`.
     pub name: &'static str,
+    /// Another name for it, as good as the first.
+    pub alias: Option<&'static str>,
     /// What stands for the value in help texts.
     pub form: &'static str,
     pub default: Option<&'static str>,
@@ -37,7 +39,17 @@ pub const fn key(
     default: Option<&'static str>,
     help: &'static str,
 ) -> Key {
-    Key { name, form, default, help }
+    Key { name, alias: None, form, default, help }
+}
+
+impl Key {
+    pub const fn or(self, alias: &'static str) -> Self {
+        Self { alias: Some(alias), ..self }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        [Some(self.name), self.alias].into_iter().flatten()
+    }
 }
 
 /// A section of the file, and the keys it may have.
@@ -94,12 +106,15 @@ impl Section {
                 Some(default) => format!("{} [{default}]", key.help),
                 None => key.help.to_owned(),
             };
-            command.arg(Arg::new(key.name).long(key.name).value_name(key.form).help(help).global(true))
+            let flag = Arg::new(key.name).long(key.name).value_name(key.form).help(help).global(true);
+            // `-1s` is a bad value rather than a flag that there is not.
+            let flag = flag.allow_hyphen_values(["NUMBER", "TIME", "SIZE"].contains(&key.form));
+            command.arg(flag.visible_aliases(key.alias.as_slice().to_vec()))
         })
     }
 
-    fn variable(&self, key: &Key) -> String {
-        format!("MOOSENG_{}_{}", self.name, key.name).replace('-', "_").to_uppercase()
+    fn variable(&self, name: &str) -> String {
+        format!("MOOSENG_{}_{name}", self.name).replace('-', "_").to_uppercase()
     }
 }
 
@@ -118,10 +133,11 @@ impl Settings {
         };
         let mut values = BTreeMap::new();
         for key in section.keys {
-            let name = section.variable(key);
+            let mut variables = key.names().map(|name| section.variable(name));
             let found = if let Some(text) = flags.get_one::<String>(key.name) {
                 Some((text.clone(), Source::Flag))
-            } else if let Some(text) = variable(&name) {
+            } else if let Some(found) = variables.find_map(|name| Some((variable(&name)?, name))) {
+                let (text, name) = found;
                 Some((text, Source::Environment(name)))
             } else if let Some(text) = file.value(section.name, key.name) {
                 Some((text.to_owned(), Source::File(file.path().to_owned())))
@@ -140,7 +156,7 @@ impl Settings {
             None => {
                 let found = self.key(key);
                 let flag = format!("--{key}");
-                let variable = self.section.variable(found);
+                let variable = self.section.variable(found.name);
                 Err(SettingsError::Missing { key, section: self.section.name, flag, variable })
             }
         }

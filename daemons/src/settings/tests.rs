@@ -11,9 +11,9 @@ use std::time::Duration;
 static SECTION: Section = Section {
     name: "meta",
     keys: &[
-        Key { name: "listen", form: "HOST:PORT", default: None, help: "Where to listen" },
-        Key { name: "session-life", form: "TIME", default: Some("60s"), help: "How long one lives" },
-        Key { name: "peers", form: "LIST", default: None, help: "All servers" },
+        key("listen", "HOST:PORT", None, "Where to listen"),
+        key("session-life", "TIME", Some("60s"), "How long one lives"),
+        key("peers", "LIST", None, "All servers").or("members"),
     ],
 };
 static OTHER: Section = Section { name: "chunk", keys: &[] };
@@ -51,6 +51,14 @@ fn flags_beat_variables_and_variables_beat_the_file() {
     assert_eq!(all.get::<Address>("listen"), Ok(Address::new("variable:2")));
     let peers: Vec<Peer> = all.get("peers").unwrap();
     assert_eq!(peers[1], Peer { server: ServerId(2), address: Address::new("b:2") });
+    for (flag, variables, file) in [
+        (&["--members", "3=c:3"][..], &[][..], ""),
+        (&[], &[("MOOSENG_META_MEMBERS", "3=c:3")], ""),
+        (&[], &[], "[meta]\nmembers = \"3=c:3\"\n"),
+    ] {
+        let peers: Vec<Peer> = settings(flag, variables, file).get("peers").unwrap();
+        assert_eq!(peers[0].server, ServerId(3), "either name will do");
+    }
     let none = settings(&[], &[], "");
     assert_eq!(none.get::<Duration>("session-life"), Ok(Duration::from_secs(60)), "the default");
     assert_eq!(none.find::<Address>("listen"), Ok(None));
@@ -75,7 +83,7 @@ fn a_bad_value_names_its_key_its_source_and_the_remedy() {
     assert_eq!(
         bad.get::<Duration>("session-life").unwrap_err().to_string(),
         "session-life: \"60\", from the variable MOOSENG_META_SESSION_LIFE, has no unit; \
-         write a time with its unit, like 250ms, 10s or 5m"
+         write a time in ms, s, m, h or d, like 250ms, 10s or 5m"
     );
 }
 
@@ -86,7 +94,9 @@ fn a_bad_file_is_refused_in_one_line() {
         ("[mete]\n", "F: `mete` is no section; use [meta], [chunk]"),
         ("[chunk]\nlisten = 1\n", "F: [chunk] has no key `listen`; use one of: "),
         ("meta = 1\n", "F: `meta` is a section; write [meta]"),
-        ("[meta]\nlisten = 1.5\n", "F: `listen` in [meta] is a float; give a string"),
+        ("[meta]\nlisten = 1.5\n", "F: `listen` in [meta] is a number with a point; give a string"),
+        ("[meta]\nlisten = [1]\n", "F: `listen` in [meta] is a list of something else than strings; give"),
+        ("[meta]\npeers = \"1=a:1\"\nmembers = \"2=a:1\"\n", "F: `peers` in [meta] is set twice, once as `"),
         ("[meta]\n\nlisten = = 2\n", "F: line 3: "),
     ] {
         let error = File::parse("F".to_owned(), text, &[&SECTION, &OTHER]).unwrap_err().to_string();
@@ -102,12 +112,13 @@ fn values_are_read_as_people_write_them() {
     assert_eq!(ByteSize::from_text("64MiB"), Ok(ByteSize(64 << 20)));
     assert_eq!(ByteSize::from_text("512"), Ok(ByteSize(512)));
     assert_eq!(Duration::from_text("250ms"), Ok(Duration::from_millis(250)));
+    assert_eq!(Duration::from_text("2d"), Ok(Duration::from_secs(172_800)));
     assert_eq!(Address::from_text("[::1]:9421"), Ok(Address::new("[::1]:9421")));
     for bad in ["", "x", "1XB", "99999999999999999999", "17179869184GiB", "-1"] {
         assert!(ByteSize::from_text(bad).is_err(), "{bad:?}");
         assert!(Duration::from_text(bad).is_err(), "{bad:?}");
     }
-    for bad in ["", "host", ":1", "host:", "host:65536", "host:-1"] {
+    for bad in ["", "host", ":1", "host:", "host:65536", "host:-1", "host:0"] {
         assert!(Address::from_text(bad).is_err(), "{bad:?}");
     }
     for bad in ["", "1", "0=a:1", "x=a:1", "1=a"] {

@@ -79,6 +79,7 @@ impl FromText for Address {
             return Err("has no host".to_owned());
         }
         match port.parse::<u16>() {
+            Ok(0) => Err("has port 0, where nobody is found".to_owned()),
             Ok(_) => Ok(Address::new(text)),
             Err(_) => Err("has a port that is none".to_owned()),
         }
@@ -86,7 +87,7 @@ impl FromText for Address {
 }
 
 impl FromText for Duration {
-    const FORM: &'static str = "a time with its unit, like 250ms, 10s or 5m";
+    const FORM: &'static str = "a time in ms, s, m, h or d, like 250ms, 10s or 5m";
 
     fn from_text(text: &str) -> Result<Self, String> {
         let (number, unit) = split_unit(text)?;
@@ -95,6 +96,7 @@ impl FromText for Duration {
             "s" => 1_000,
             "m" => 60_000,
             "h" => 3_600_000,
+            "d" => 86_400_000,
             "" => return Err("has no unit".to_owned()),
             other => return Err(format!("has the unit `{other}`, which is no time")),
         };

@@ -5,6 +5,7 @@ use crate::support::{address, get};
 use rustix::fs::statvfs;
 use rustix::process::{Signal, kill_process};
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// `df`: bytes of files, so that a directory of another class has another amount of it.
@@ -45,4 +46,18 @@ pub(super) fn a_mount_says_how_it_is(mounted: &Mounted) {
         std::thread::sleep(Duration::from_millis(100));
     }
     fs::remove_file(mounted.path("open")).expect("it is there");
+}
+
+/// `mooseng up` starts a mount again that falls, and none that somebody took away.
+pub(super) fn what_was_unmounted_stays_so(mounted: &Mounted) {
+    let status = Command::new("umount").arg(mounted.point.path()).status().expect("there is umount");
+    assert!(status.success(), "{status}");
+    let end = Instant::now() + Duration::from_secs(30);
+    while mounted.process().is_some() {
+        assert!(Instant::now() < end, "its process goes with it");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // Servers that end are started again after half a second.
+    std::thread::sleep(Duration::from_millis(1_500));
+    assert_eq!(mounted.process(), None, "it was started again");
 }

@@ -123,6 +123,7 @@ fn a_mount_does_what_programs_ask_of_a_file_system() {
     attributes_are_kept(&mounted);
     doors::room_is_told(&mounted);
     doors::a_mount_says_how_it_is(&mounted);
+    doors::what_was_unmounted_stays_so(&mounted);
     mounted.stop();
 }
 

@@ -5,6 +5,7 @@
 //! From then on a server without its data is a server that lost it: it joins as another replica,
 //! and never begins again under the old number.
 
+mod claim;
 mod supervisor;
 
 use super::failure::Failure;
@@ -15,13 +16,15 @@ use super::settings;
 use crate::fuse::Place;
 use crate::machine::RealEnv;
 use crate::settings::{Peer, Section, Settings, SettingsError, key};
+use crate::stderr;
+use claim::Port;
 use clap::{ArgMatches, Command};
 use mooseng_client::{Session, SessionConfig};
 use mooseng_core::env::Address;
-use mooseng_core::id::ServerId;
-use mooseng_storage::JournalConfig;
+use mooseng_core::id::{ClusterId, ServerId};
+use mooseng_storage::{Identity, JournalConfig};
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,7 +33,7 @@ use supervisor::{Part, Patience, Supervisor};
 pub(super) static SECTION: Section = Section {
     name: "up",
     keys: &[
-        key("data", "DIRECTORY", Some("mooseng-data"), "Where everything is kept"),
+        key("data", "DIRECTORY", Some("mooseng-data"), "Where everything is kept").or("dir"),
         key("port", "NUMBER", Some("9421"), "The first server's; the others' follow"),
         key("servers", "NUMBER", Some("3"), "How many metadata servers: 1, 3 or 5"),
         key("chunks", "NUMBER", Some("6"), "How many chunk servers"),
@@ -73,15 +76,16 @@ pub(super) fn command() -> Command {
 }
 
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
-    let cluster = Cluster::read(&settings(&SECTION, matches)?)?;
+    let mut cluster = Cluster::read(&settings(&SECTION, matches)?)?;
     // On a runtime of its own, with which every hold on the directories goes.
-    runtime()?.block_on(cluster.form())?;
+    cluster.number = runtime()?.block_on(cluster.form())?;
+    cluster.mention_idle();
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let supervisor = Supervisor::new(cluster.parts()?, Patience::default());
         let stop = told_to_stop()?;
         let addresses = cluster.voters.iter().map(|peer| peer.address.clone()).collect();
-        let report = tokio::spawn(report(addresses, cluster.mount.clone()));
+        let report = tokio::spawn(report(addresses, cluster.number, cluster.mount.clone()));
         mention(format_args!(
             "starting {} metadata servers and {} chunk servers; data and logs are in {}",
             cluster.voters.len(),
@@ -97,11 +101,12 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
 }
 
 /// Says when the cluster serves, and when it is mounted.
-async fn report(servers: Vec<Address>, place: Option<Place>) {
+async fn report(servers: Vec<Address>, cluster: Option<ClusterId>, place: Option<Place>) {
     let text = servers.iter().map(Address::as_str).collect::<Vec<_>>().join(",");
     let Ok(env) = RealEnv::without_disk() else { return };
-    let config =
+    let mut config =
         SessionConfig { operation_timeout: Duration::from_secs(3_600), ..SessionConfig::new(servers) };
+    config.channel.cluster = cluster;
     if let Ok(session) = Session::open(&env, config).await {
         mention(format_args!("ready: the namespace is served at {text}"));
         let _ = session.close().await;
@@ -125,6 +130,10 @@ fn in_a_row(settings: &Settings, key: &'static str, port: u64, servers: u64) -> 
 
 struct Cluster {
     data: PathBuf,
+    /// The data directory, which is this process's own for as long as this is here.
+    _claim: File,
+    /// Whose it is; unknown while every metadata server has lost its disk.
+    number: Option<ClusterId>,
     voters: Vec<Peer>,
     mount: Option<Place>,
     chunks: Vec<Peer>,
@@ -145,22 +154,43 @@ impl Cluster {
             server: ServerId(number),
             address: Address::new(format!("127.0.0.1:{}", port + number - 1)),
         });
+        let chunks = Self::read_chunks(settings)?;
+        let grpc_port: Option<u64> = settings.find("grpc-port")?;
+        let grpc_port = grpc_port.map(|port| in_a_row(settings, "grpc-port", port, servers)).transpose()?;
+        let lost_after = Self::read_lost_after(settings)?;
+        let ports = Self::read_ports(settings, servers, chunks.len() as u64)?;
         let data: PathBuf = settings.get("data")?;
         let point: Option<PathBuf> = settings.find("mount")?;
-        let mount = match point {
-            Some(point) if point == Path::new(NOWHERE) => None,
-            Some(point) => Some(Place::prepare(&point)?),
-            None => Self::own_place(&data)?,
-        };
-        let grpc_port = settings.find("grpc-port")?;
-        Ok(Self {
-            data,
-            voters: voters.collect(),
-            chunks: Self::read_chunks(settings)?,
-            grpc_port: grpc_port.map(|port| in_a_row(settings, "grpc-port", port, servers)).transpose()?,
-            lost_after: Self::read_lost_after(settings)?,
-            mount,
-        })
+        let own_place = point.is_none();
+        let point = point.filter(|point| point != Path::new(NOWHERE));
+        let mut mount = point.map(|point| Place::prepare(&point)).transpose()?;
+        let claim = claim::directory(&data)?;
+        claim::free(&ports)?;
+        if own_place {
+            mount = Self::own_place(&data)?;
+        }
+        let voters = voters.collect();
+        Ok(Self { data, _claim: claim, number: None, voters, chunks, grpc_port, lost_after, mount })
+    }
+
+    /// Every port, each for one server.
+    fn read_ports(settings: &Settings, servers: u64, chunks: u64) -> Result<Vec<Port>, Failure> {
+        let mut ports = Vec::new();
+        for (key, count, owner, first) in [
+            ("port", servers, "metadata server", 1),
+            ("chunk-port", chunks, "chunk server", CHUNK_FIRST),
+            ("grpc-port", servers, "gRPC of metadata server", 1),
+        ] {
+            let Some(port) = settings.find::<u64>(key)? else { continue };
+            let owner = |number| format!("{owner} {}", first + number);
+            ports.extend((0..count).map(|number| Port { key, number: port + number, owner: owner(number) }));
+        }
+        match claim::shared(&ports) {
+            Some((key, why)) => {
+                Err(settings.refuse(key, &why, "one that leaves each server ports of its own").into())
+            }
+            None => Ok(ports),
+        }
     }
 
     /// Where it is mounted if nobody says where. Without root or FUSE there is still a namespace.
@@ -202,14 +232,14 @@ impl Cluster {
         self.data.join(format!("meta-{}", server.0))
     }
 
-    /// Makes the first disks, unless that was done before. What an interrupted attempt left was
-    /// never served from, so it goes.
-    async fn form(&self) -> Result<(), Failure> {
+    /// Makes the first disks, unless that was done before, and says whose they are. What an
+    /// interrupted attempt left was never served from, so it goes.
+    async fn form(&self) -> Result<Option<ClusterId>, Failure> {
         let failed = |path: &Path, error: io::Error| Failure::Other(format!("{}: {error}", path.display()));
-        fs::create_dir_all(&self.data).map_err(|error| failed(&self.data, error))?;
         let formed = self.data.join(FORMED);
         if let Ok(text) = fs::read_to_string(&formed) {
-            return self.same_servers(text.trim());
+            self.same_servers(text.trim())?;
+            return Ok(self.formed_before().await);
         }
         let mut cluster = None;
         for Peer { server, .. } in &self.voters {
@@ -224,7 +254,33 @@ impl Cluster {
             let format = Format { cluster, server: *server, voters: self.voters.clone(), journal };
             cluster = Some(format.carry_out(&directory).await?);
         }
-        fs::write(&formed, self.addresses()).map_err(|error| failed(&formed, error))
+        fs::write(&formed, self.addresses()).map_err(|error| failed(&formed, error))?;
+        Ok(cluster)
+    }
+
+    /// Any of the servers knows. What is wrong with its disk each of them says for itself.
+    async fn formed_before(&self) -> Option<ClusterId> {
+        for Peer { server, .. } in &self.voters {
+            let Ok(env) = RealEnv::start(&self.directory(*server)) else { continue };
+            if let Ok(identity) = Identity::read(&env, "").await {
+                return Some(identity.cluster);
+            }
+        }
+        None
+    }
+
+    /// Chunk servers that have been started before and are not started now: what they keep is missed soon.
+    fn mention_idle(&self) {
+        let idle = (CHUNK_FIRST + self.chunks.len() as u64..CHUNK_FIRST + CHUNKS_MAX)
+            .filter(|number| self.data.join(format!("chunk-{number}")).exists());
+        let idle: Vec<String> = idle.map(|number| number.to_string()).collect();
+        if !idle.is_empty() {
+            stderr::tell(format_args!(
+                "chunks: {} chunk servers leave out {}, which may keep data; start with as many as before to have it",
+                self.chunks.len(),
+                idle.join(", ")
+            ));
+        }
     }
 
     /// Members know one another by their addresses.
@@ -240,6 +296,11 @@ impl Cluster {
 
     fn addresses(&self) -> String {
         self.voters.iter().map(|peer| peer.address.as_str()).collect::<Vec<_>>().join(",")
+    }
+
+    /// For those who are to belong to it; empty if nobody knows it.
+    fn number_text(&self) -> String {
+        self.number.map_or(String::new(), |number| number.0.to_string())
     }
 
     fn parts(&self) -> Result<Vec<Part>, Failure> {
@@ -261,7 +322,12 @@ impl Cluster {
         let chunks = (0..).zip(&self.chunks).map(|(number, peer): (usize, &Peer)| {
             let rack = RACKS[number % RACKS.len()].to_owned();
             let segment = CHUNK_SEGMENT.to_owned();
-            let flags = [("--metadata", self.addresses()), ("--rack", rack), ("--segment", segment)];
+            let flags = [
+                ("--metadata", self.addresses()),
+                ("--rack", rack),
+                ("--segment", segment),
+                ("--cluster", self.number_text()),
+            ];
             self.part(&program, "chunk", peer, &flags)
         });
         let mount = self.mount.iter().map(|place| Ok(self.mount_part(place, &program)));
@@ -293,18 +359,24 @@ impl Cluster {
         }
         let log = self.data.join(format!("{verb}-{}.log", server.0));
         let (name, program) = (format!("{verb} server {}", server.0), program.to_owned());
-        Ok(Part { name, program, arguments, log, leaves_first: false })
+        Ok(Part { name, program, arguments, log, leaves_first: false, may_leave: false })
     }
 
     fn mount_part(&self, place: &Place, program: &Path) -> Part {
         let (servers, parent) = (self.addresses(), std::process::id().to_string());
-        let options = ["mount", "--meta", &servers, "--parent", &parent].map(OsString::from);
+        let mut options = vec!["mount", "--meta", &servers, "--parent", &parent];
+        let number = self.number_text();
+        if !number.is_empty() {
+            options.extend(["--cluster", &number]);
+        }
+        let options = options.into_iter().map(OsString::from);
         Part {
             name: "mount".to_owned(),
             program: program.to_owned(),
-            arguments: options.into_iter().chain([place.path().into()]).collect(),
+            arguments: options.chain([place.path().into()]).collect(),
             log: self.data.join("mount.log"),
             leaves_first: true,
+            may_leave: true,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A handful of processes that belong together: started together, started again when one ends,
 //! stopped together. Knows nothing of what they do.
 
+use crate::stderr;
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::future::{Either, select};
@@ -25,6 +26,8 @@ pub(super) struct Part {
     pub(super) log: PathBuf,
     /// It uses the others, so it is stopped before them.
     pub(super) leaves_first: bool,
+    /// It ends without an error when somebody wants it to, and then it is left at that.
+    pub(super) may_leave: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -156,12 +159,16 @@ impl Supervisor {
         let running = &mut self.parts[index];
         let (name, log) = (&running.part.name, running.part.log.display());
         running.process = None;
+        if running.part.may_leave && status.success() {
+            stderr::tell(format_args!("{name} was ended, and is not started again before all of it is"));
+            return Ok(());
+        }
         running.falls = if running.started.elapsed() >= steady { 1 } else { running.falls + 1 };
         if running.falls >= falls_max {
             let falls = running.falls;
             return Err(format!("{name} ended {falls} times in a row ({status}); its log {log} says why"));
         }
-        eprintln!("mooseng: {name} ended ({status}) and is started again; its log is {log}");
+        stderr::tell(format_args!("{name} ended ({status}) and is started again; its log is {log}"));
         running.again = Some(Instant::now() + pause);
         Ok(())
     }

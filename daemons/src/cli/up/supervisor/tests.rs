@@ -9,6 +9,7 @@ fn shell(name: &str, script: &str) -> Part {
         arguments: vec!["-c".into(), script.into()],
         log: PathBuf::from("/dev/null"),
         leaves_first: false,
+        may_leave: false,
     }
 }
 
@@ -34,6 +35,21 @@ fn a_process_that_keeps_falling_is_given_up_and_the_others_are_stopped() {
     let why = ended.unwrap_err();
     assert_eq!(why, "two ended 3 times in a row (exit status: 3); its log /dev/null says why");
     assert!(took < Duration::from_secs(10), "the other one was stopped: {took:?}");
+}
+
+#[test]
+fn what_was_ended_in_order_stays_ended_if_it_may() {
+    let name = format!("mooseng-supervisor-starts-{}", std::process::id());
+    let starts = std::env::temp_dir().join(name);
+    let _ = std::fs::remove_file(&starts);
+    let script = format!("echo >> {}", starts.display());
+    let leaver = Part { may_leave: true, ..shell("leaver", &script) };
+    let (ended, took) = run(vec![leaver], Duration::from_millis(300));
+    let count = std::fs::read_to_string(&starts).unwrap().len();
+    std::fs::remove_file(&starts).unwrap();
+    assert_eq!((ended, count), (Ok(()), 1), "{took:?}");
+    let failing = Part { may_leave: true, ..shell("failing", "exit 1") };
+    assert!(run(vec![failing], Duration::from_secs(30)).0.is_err(), "it did not end in order");
 }
 
 #[test]
