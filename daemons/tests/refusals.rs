@@ -173,6 +173,9 @@ fn options_of_chunk_servers() {
         "mooseng: metadata: \"127.0.0.1\", given as a flag, has no port somewhere in the list; \
          write HOST:PORT, like 10.0.0.1:9421",
     );
+    let (code, line) = refusal(&[&chunk[..], &["--metadata", "a:1", "--rack", "a\nb"]].concat());
+    assert_eq!(code, Some(2), "{line}");
+    assert!(line.ends_with("has letters that cannot be shown; write a name in one line"), "{line}");
     let long = "r".repeat(65);
     let (code, line) = refusal(&[&chunk[..], &["--metadata", "a:1", "--rack", &long]].concat());
     assert_eq!(code, Some(2), "{line}");
@@ -327,6 +330,63 @@ fn data_directories_that_do_not_fit() {
         1,
         "mooseng: identity: the data directory belongs to s1, not to s2; point each server at its own",
     );
+    let (code, line) = refusal(&[&meta("1")[..], &["--cluster", "77"]].concat());
+    assert_eq!(code, Some(1), "{line}");
+    assert!(line.ends_with(", another cluster; point the server at its own"), "{line}");
+    // A number of another kind of server is another number.
+    let chunk = ["chunk", "--data", path, "--server", "1", "--listen", "127.0.0.1:9", "--metadata", "a:1"];
+    assert_refused(
+        &chunk,
+        1,
+        "mooseng: identity: the data directory does not belong to a chunk server; point each server at its own",
+    );
+    assert!(!data.join("store").exists(), "nothing was begun");
+}
+
+/// What `meta` would refuse is refused before there is a disk.
+#[test]
+fn disks_of_servers_that_could_not_run() {
+    let directory = Directory::fresh();
+    let data = directory.path().join("data");
+    let format = ["format", "--data", data.to_str().expect("text"), "--server", "1"];
+    for (options, wanted) in [
+        (
+            &["--voters", "1=a:1,2=b:1"][..],
+            "voters: \"1=a:1,2=b:1\", given as a flag, are 2, which bear no more losses than 1 do; write 1, 3 or 5 \
+             of them",
+        ),
+        (
+            &["--voters", "1=a:1", "--listen", "a:2"],
+            "listen: \"a:2\", given as a flag, is not where the voters are told that s1 is; write a:1, or change \
+             the voters",
+        ),
+        (
+            &["--voters", "1=a:1", "--session-lifetime", "0s"],
+            "session-lifetime: \"0s\", given as a flag, is too little; write 1s or more",
+        ),
+        (
+            &["--voters", "1=a:1", "--snapshot-every", "0"],
+            "snapshot-every: \"0\", given as a flag, is too little; write 1 or more",
+        ),
+        (
+            &["--voters", "1=a:1", "--rejoin", "maybe"],
+            "rejoin: \"maybe\", given as a flag, is neither true nor false; write true or false",
+        ),
+        (
+            &["--voters", "1=a:1", "--http", "x"],
+            "http: \"x\", given as a flag, has no port; write HOST:PORT, like 10.0.0.1:9421",
+        ),
+    ] {
+        assert_refused(&[&format[..], options].concat(), 2, &format!("mooseng: {wanted}"));
+    }
+    for option in ["--listen", "--join", "--grpc", "--lost-after"] {
+        let (code, line) = refusal(&[&format[..], &["--voters", "1=a:1", option, "1"]].concat());
+        assert_eq!(code, Some(2), "{line}");
+    }
+    assert!(!data.exists(), "nothing was begun");
+    let (code, line) = refusal(&[&format[..], &["--voters", "1=a:1,2=b:1,3=a:1"]].concat());
+    assert_eq!(code, Some(1), "{line}");
+    assert!(line.ends_with("voters: a:1 is named twice; each server has an address of its own"), "{line}");
 }
 
 /// A metadata server that is alone, and ends with this.
@@ -485,9 +545,17 @@ fn directories_of_chunk_servers_that_do_not_fit() {
     assert_refused(
         &[&chunk("101", "5")[..], &["--http", &address]].concat(),
         1,
-        &format!("mooseng: http: {address}: Address already in use (os error 98)"),
+        &format!(
+            "mooseng: http: {address}: cannot listen: the port is in use; stop who uses it or name another"
+        ),
     );
     drop(taken);
+    assert_refused(
+        &["meta", "--data", path, "--server", "101", "--listen", &address],
+        1,
+        "mooseng: identity: the data directory does not belong to a metadata server; point each server at its own",
+    );
+    assert!(!directory.path().join("journal").exists(), "nothing was begun");
     // As a newer version would write it, both copies.
     let identity = directory.path().join("identity");
     let mut bytes = std::fs::read(&identity).expect("it is there");

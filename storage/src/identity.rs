@@ -1,6 +1,6 @@
-//! The file `identity` of a data directory: which cluster and which server it belongs to. A server
-//! that was pointed at another's directory, or at one of another cluster, finds out here, before
-//! it has read or changed anything else.
+//! The file `identity` of a data directory: which cluster and which server it belongs to, and of
+//! which kind that is. A server that was pointed at another's directory, or at one of another
+//! cluster, finds out here, before it has read or changed anything else.
 //!
 //! An envelope (see `envelope`) with the magic `MOOSEIDN` around
 //!
@@ -11,8 +11,18 @@
 //! +---------+--------+
 //! ```
 //!
-//! stands at the start of the file and once more at byte 4,096, with zeros between: a bad sector
-//! takes one of them.
+//! stands at the start of the file and once more at byte 4,096: a bad sector takes one of them. The
+//! kind lies 512 bytes behind each, in an envelope of its own with the magic `MOOSEROL`, where
+//! nobody looks who does not know it:
+//!
+//! ```text
+//!  0                                      8
+//! +--------------------------------------+
+//! | 1: metadata server, 2: chunk server  |
+//! +--------------------------------------+
+//! ```
+//!
+//! Everything else is zeros. A file without it is of whichever kind the rest of the directory is.
 
 use crate::envelope::{Fault, Format};
 use crate::error::StorageError;
@@ -22,6 +32,9 @@ use mooseng_core::env::{Disk, DiskError, Env, File, OpenMode};
 use mooseng_core::id::{ClusterId, ServerId};
 
 const IDENTITY: Format = Format { magic: b"MOOSEIDN", version: 1, name: "identity file", bytes_max: 512 };
+const ROLE: Format = Format { magic: b"MOOSEROL", version: 1, name: "server's kind", bytes_max: 512 };
+/// Behind an identity.
+const ROLE_AT: usize = IDENTITY.bytes_max;
 const COPY_AT: usize = 4096;
 const NAME: &str = "identity";
 const NEW_NAME: &str = "identity.new";
@@ -33,9 +46,61 @@ pub struct Identity {
     pub server: ServerId,
 }
 
+/// Of which kind a server is: numbers of two kinds have nothing to do with each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    Metadata,
+    Chunks,
+}
+
+impl Role {
+    fn number(self) -> u64 {
+        match self {
+            Role::Metadata => 1,
+            Role::Chunks => 2,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Role::Metadata => "a metadata server",
+            Role::Chunks => "a chunk server",
+        }
+    }
+
+    /// What a server of this kind, and no other, keeps beside the identity.
+    fn folder(self) -> &'static str {
+        match self {
+            Role::Metadata => "journal",
+            Role::Chunks => "store",
+        }
+    }
+
+    fn other(self) -> Self {
+        match self {
+            Role::Metadata => Role::Chunks,
+            Role::Chunks => Role::Metadata,
+        }
+    }
+
+    fn seal(self) -> Vec<u8> {
+        ROLE.seal(&self.number().to_le_bytes())
+    }
+
+    /// The number of some kind, perhaps of none that there is by now.
+    fn decode(bytes: &[u8]) -> Result<u64, Fault> {
+        let (body, _) = ROLE.open(bytes)?;
+        let mut fields = Fields::new(body);
+        match (fields.u64(), fields.rest()) {
+            (Some(number), []) => Ok(number),
+            _ => Err(Fault::Broken),
+        }
+    }
+}
+
 impl Identity {
     /// Makes `directory` this server's. Refused if it is somebody's already.
-    pub async fn format<E: Env>(&self, env: &E, directory: &str) -> Result<(), StorageError> {
+    pub async fn format<E: Env>(&self, env: &E, directory: &str, role: Role) -> Result<(), StorageError> {
         let disk = env.disk();
         if !directory.is_empty() {
             disk.create_dir(directory).await?;
@@ -56,41 +121,70 @@ impl Identity {
             Err(error) => return Err(error.into()),
         }
         let file = disk.open(&new_path, OpenMode::New).await?;
-        file.write_at(0, Bytes::from(self.image())).await?;
+        file.write_at(0, Bytes::from(self.image(role))).await?;
         file.sync().await?;
         disk.rename(&new_path, &path).await?;
         disk.sync_dir(directory).await?;
         Ok(())
     }
 
-    /// Whose `directory` is.
-    pub async fn read<E: Env>(env: &E, directory: &str) -> Result<Self, StorageError> {
+    /// Whose `directory` is. Refused if that is a server of another kind.
+    pub async fn read<E: Env>(env: &E, directory: &str, role: Role) -> Result<Self, StorageError> {
         let path = join(directory, NAME);
         let file = match env.disk().open(&path, OpenMode::Existing).await {
             Ok(file) => file,
             Err(DiskError::NotFound { .. }) => return Err(StorageError::Absent { file: path }),
             Err(error) => return Err(error.into()),
         };
-        let mut faults = Vec::new();
-        for at in [0, COPY_AT] {
-            let read = match file.read_at(at as u64, IDENTITY.bytes_max).await {
-                Ok(bytes) => Self::decode(&bytes),
-                Err(DiskError::Io { .. }) => Err(Fault::Broken),
+        let (mut identity, mut kind) = (Err(Fault::Broken), Err(Fault::Broken));
+        for (copy, at) in [0, COPY_AT].into_iter().enumerate() {
+            let (own, behind) = match file.read_at(at as u64, ROLE_AT + ROLE.bytes_max).await {
+                Ok(bytes) => {
+                    let (own, behind) = bytes.split_at(bytes.len().min(ROLE_AT));
+                    (Self::decode(own), Role::decode(behind))
+                }
+                Err(DiskError::Io { .. }) => (Err(Fault::Broken), Err(Fault::Broken)),
                 Err(error) => return Err(error.into()),
             };
-            match read {
-                Ok(identity) => return Ok(identity),
-                Err(fault) => faults.push(fault),
+            if copy == 0 || identity.is_err() && own.is_ok() {
+                identity = own;
+            }
+            if copy == 0 || kind.is_err() && behind.is_ok() {
+                kind = behind;
+            }
+            if identity.is_ok() && kind.is_ok() {
+                break;
             }
         }
-        Err(IDENTITY.explain(faults[0], &path))
+        let identity = identity.map_err(|fault| IDENTITY.explain(fault, &path))?;
+        let fits = match kind {
+            Ok(number) => number == role.number(),
+            Err(Fault::Version(_)) => false,
+            // It was written before there were kinds, or both sectors are bad.
+            Err(Fault::Broken | Fault::Foreign) => {
+                let names = env.disk().list(directory).await?;
+                let has = |role: Role| names.iter().any(|name| name == role.folder());
+                has(role) || !has(role.other())
+            }
+        };
+        if fits {
+            return Ok(identity);
+        }
+        Err(StorageError::Refused {
+            file: path,
+            why: format!("the data directory does not belong to {}", role.name()),
+            remedy: "point each server at its own",
+        })
     }
 
     /// The whole file.
-    fn image(&self) -> Vec<u8> {
-        let mut image = self.encode();
+    fn image(&self, role: Role) -> Vec<u8> {
+        let mut copy = self.encode();
+        copy.resize(ROLE_AT, 0);
+        copy.extend(role.seal());
+        let mut image = copy.clone();
         image.resize(COPY_AT, 0);
-        image.extend(self.encode());
+        image.extend(copy);
         image
     }
 
@@ -120,17 +214,21 @@ mod tests {
 
     fn format(machine: &Machine, faults: Faults) -> End<Result<(), StorageError>> {
         let env = machine.clone();
-        machine.run(faults, async move { IDENTITY_ONE.format(&env, "").await })
+        machine.run(faults, async move { IDENTITY_ONE.format(&env, "", Role::Metadata).await })
+    }
+
+    fn read_as(machine: &Machine, role: Role) -> Result<Identity, StorageError> {
+        let env = machine.clone();
+        machine.finish(async move { Identity::read(&env, "", role).await })
     }
 
     fn read(machine: &Machine) -> Result<Identity, StorageError> {
-        let env = machine.clone();
-        machine.finish(async move { Identity::read(&env, "").await })
+        read_as(machine, Role::Metadata)
     }
 
     #[test]
     fn the_bytes_are_pinned() {
-        insta::assert_snapshot!(hex(&IDENTITY_ONE.image()));
+        insta::assert_snapshot!(hex(&IDENTITY_ONE.image(Role::Metadata)));
         assert_eq!(Identity::decode(&IDENTITY_ONE.encode()), Ok(IDENTITY_ONE));
     }
 
@@ -205,6 +303,25 @@ mod tests {
         machine.with_images(|images| _ = images.unreadable.insert(("identity".to_owned(), 0)));
         machine.with_images(|images| images.alter("identity", |bytes| bytes.clone_from(&whole)));
         assert_eq!(read(&machine), Ok(IDENTITY_ONE));
+    }
+
+    /// The same number of another kind of server, by a file with and without kinds.
+    #[test]
+    fn a_server_of_another_kind_is_refused() {
+        let machine = Machine::new(1);
+        assert_eq!(format(&machine, Faults::default()), End::Done(Ok(())));
+        let wanted =
+            "identity: the data directory does not belong to a chunk server; point each server at its own";
+        assert_eq!(read(&machine), Ok(IDENTITY_ONE));
+        assert_eq!(read_as(&machine, Role::Chunks).unwrap_err().to_string(), wanted);
+        let mut old = IDENTITY_ONE.encode();
+        old.resize(COPY_AT, 0);
+        old.extend(IDENTITY_ONE.encode());
+        machine.with_images(|images| images.put("identity", &old));
+        assert_eq!(read_as(&machine, Role::Chunks), Ok(IDENTITY_ONE), "there is nothing of either kind");
+        machine.with_images(|images| images.put("journal", b"a folder, in this world"));
+        assert_eq!(read(&machine), Ok(IDENTITY_ONE));
+        assert_eq!(read_as(&machine, Role::Chunks).unwrap_err().to_string(), wanted);
     }
 
     #[test]

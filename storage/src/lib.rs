@@ -14,7 +14,7 @@ pub mod snapshot;
 pub mod store;
 
 pub use error::StorageError;
-pub use identity::Identity;
+pub use identity::{Identity, Role};
 pub use journal::{Journal, JournalConfig, Position, Record, Recovered, StreamId, Tail};
 pub use snapshot::{Manifest, SnapshotReader, SnapshotWriter};
 pub use store::{Store, StoreConfig, StoreError};

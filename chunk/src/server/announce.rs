@@ -7,6 +7,7 @@ use mooseng_core::chance::Dice;
 use mooseng_core::env::{Address, Clock, Env, Space, sleep};
 use mooseng_core::event::Event;
 use mooseng_core::probe;
+use mooseng_core::time::Instant;
 use mooseng_net::convert::DAMAGED_MAX;
 use mooseng_net::proto::cluster::{
     ChunkHeartbeatRequest, ClusterClient, DamagedPart, RegisterChunkServerRequest,
@@ -22,6 +23,8 @@ use std::time::Duration;
 /// Whatever pace a leader asks for, it is kept within these.
 const PACE_LEAST: Duration = Duration::from_millis(10);
 const PACE_MOST: Duration = Duration::from_secs(60);
+/// An election takes less.
+const UNTAKEN_MAX: Duration = Duration::from_secs(3);
 
 struct Announcer<E: Env> {
     server: Arc<Server<E>>,
@@ -32,6 +35,8 @@ struct Announcer<E: Env> {
     dice: ChaCha8Rng,
     /// Why nobody took it, as it was said last.
     trouble: Option<String>,
+    /// Since when nobody has, and whether that was said.
+    untaken: Option<(Instant, bool)>,
 }
 
 pub(super) async fn announce<E: Env>(server: Arc<Server<E>>) {
@@ -43,7 +48,8 @@ pub(super) async fn announce<E: Env>(server: Arc<Server<E>>) {
     let route = Route::new(server.config.metadata.clone(), dice.word());
     let budget = RetryBudget::new(RetryConfig::default());
     let (presence, channels) = (Presence::default(), BTreeMap::new());
-    let mut announcer = Announcer { server, presence, route, channels, budget, dice, trouble: None };
+    let mut announcer =
+        Announcer { server, presence, route, channels, budget, dice, trouble: None, untaken: None };
     loop {
         let wait = announcer.round().await;
         let late = env.buggify("chunk server is silent for a while");
@@ -63,7 +69,7 @@ impl<E: Env> Announcer<E> {
             Ok(heartbeat_ms) => {
                 self.route.hit();
                 self.budget.tried();
-                self.trouble = None;
+                (self.trouble, self.untaken) = (None, None);
                 Duration::from_millis(heartbeat_ms).clamp(PACE_LEAST, PACE_MOST)
             }
             Err(error) => self.missed(&asked, &error),
@@ -80,7 +86,20 @@ impl<E: Env> Announcer<E> {
             self.route.miss(asked, Miss::Silent, &mut self.dice);
             return self.route.long_wait(&mut self.dice);
         };
+        self.complain(asked, error);
         self.route.pause(asked, miss, &mut self.budget, &mut self.dice)
+    }
+
+    /// Says once that nobody takes this server, when that has been so for a while.
+    fn complain(&mut self, asked: &Address, error: &CallError) {
+        let now = self.server.env.clock().now();
+        let (since, told) = self.untaken.get_or_insert((now, false));
+        if !*told && now.since(*since) >= UNTAKEN_MAX {
+            *told = true;
+            let server = self.server.config.server;
+            let line = format!("{server}: no metadata server takes it; {asked}: {error}");
+            self.server.env.note(Event::Note(line));
+        }
     }
 
     async fn register(&mut self, asked: &Address) -> Result<u64, CallError> {
@@ -129,7 +148,7 @@ impl<E: Env> Announcer<E> {
         Space { total, free: free.saturating_sub(self.server.config.store.free_bytes_min) }
     }
 
-    fn client(&mut self, asked: &Address) -> (ClusterClient<E>, mooseng_core::time::Instant) {
+    fn client(&mut self, asked: &Address) -> (ClusterClient<E>, Instant) {
         let Server { env, config, .. } = &*self.server;
         let control = ChannelConfig { control: true, ..config.channel };
         let channel = self.channels.entry(asked.clone());

@@ -7,10 +7,12 @@ use mooseng_core::event::Event;
 use mooseng_core::id::ClusterId;
 use mooseng_net::proto::cluster::{ClusterClient, StatusRequest};
 use mooseng_net::rpc::Channel;
-use mooseng_storage::{Identity, StorageError, Store};
+use mooseng_storage::{Identity, Role, StorageError, Store};
 use std::time::Duration;
 
 const CALL_TIME: Duration = Duration::from_secs(1);
+/// Who waits longer for an answer says so.
+const SILENT_MAX: Duration = Duration::from_secs(1);
 const PAUSE_LEAST: Duration = Duration::from_millis(100);
 const PAUSE_SPREAD_MS: u64 = 200;
 
@@ -20,7 +22,7 @@ fn line(error: &StorageError) -> ServerError {
 
 /// An empty data directory becomes this server's; another's is refused.
 pub(super) async fn of<E: Env>(env: &E, config: &ChunkServerConfig) -> Result<Identity, ServerError> {
-    match Identity::read(env, "").await {
+    match Identity::read(env, "", Role::Chunks).await {
         Ok(identity) if identity.server != config.server => Err(ServerError(format!(
             "identity: the data directory belongs to {}, not to {}; point each server at its own",
             identity.server, config.server
@@ -44,7 +46,7 @@ pub(super) async fn of<E: Env>(env: &E, config: &ChunkServerConfig) -> Result<Id
                 None => ask_cluster(env, config).await,
             };
             let identity = Identity { cluster, server: config.server };
-            identity.format(env, "").await.map_err(|error| line(&error))?;
+            identity.format(env, "", Role::Chunks).await.map_err(|error| line(&error))?;
             Ok(identity)
         }
         Err(error) => Err(line(&error)),
@@ -53,12 +55,22 @@ pub(super) async fn of<E: Env>(env: &E, config: &ChunkServerConfig) -> Result<Id
 
 async fn ask_cluster<E: Env>(env: &E, config: &ChunkServerConfig) -> ClusterId {
     let mut dice = env.rng("ask for the cluster", config.server.0);
+    let (began, mut told) = (env.clock().now(), false);
     loop {
+        let mut last = String::new();
         for address in &config.metadata {
             let client = ClusterClient::new(Channel::new(env, address.clone(), config.channel));
-            if let Ok(reply) = client.status(&StatusRequest {}, env.clock().now() + CALL_TIME).await {
-                return ClusterId(reply.cluster);
+            match client.status(&StatusRequest {}, env.clock().now() + CALL_TIME).await {
+                Ok(reply) => return ClusterId(reply.cluster),
+                Err(error) => last = format!("{address}: {error}"),
             }
+        }
+        if !told && env.clock().now().since(began) >= SILENT_MAX {
+            told = true;
+            let server = config.server;
+            env.note(Event::Note(format!(
+                "{server} asks which cluster it belongs to, and nobody says; {last}"
+            )));
         }
         sleep(env, PAUSE_LEAST + Duration::from_millis(dice.below(PAUSE_SPREAD_MS))).await;
     }

@@ -3,7 +3,7 @@
 mod door;
 
 use super::failure::Failure;
-use super::process::{follow_parent, listen, parent_argument, runtime, until_told_to_stop};
+use super::process::{follow_parent, listen, make_data, parent_argument, runtime, until_told_to_stop};
 use super::settings;
 use crate::http;
 use crate::machine::RealEnv;
@@ -53,7 +53,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let data: PathBuf = settings.get("data")?;
     let config = server_config(&settings)?;
     follow_parent(matches, Signal::KILL)?;
-    std::fs::create_dir_all(&data).map_err(|error| Failure::Other(format!("{}: {error}", data.display())))?;
+    make_data(&data)?;
     let runtime = runtime()?;
     let end = runtime.block_on(async {
         let env = RealEnv::start(&data)?;
@@ -79,6 +79,9 @@ fn server_config(settings: &Settings) -> Result<ChunkServerConfig, Failure> {
     config.rack = settings.get("rack")?;
     if config.rack.len() > 64 {
         return Err(settings.refuse("rack", "is too long", "a name of at most 64 bytes").into());
+    }
+    if config.rack.contains(char::is_control) {
+        return Err(settings.refuse("rack", "has letters that cannot be shown", "a name in one line").into());
     }
     let size = |name| settings.get(name).map(|ByteSize(bytes)| bytes);
     let (segment, small) = (size("segment")?, size("small")?);

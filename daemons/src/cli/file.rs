@@ -4,12 +4,12 @@ use super::client::{life_name, read_verb, verbs};
 use super::failure::Failure;
 use super::ns::path::Path;
 use super::ns::{Tree, senseless, with_tree};
-use super::output::say;
+use super::output::{count, say, shown};
 use clap::{ArgMatches, Command, Subcommand};
 use mooseng_core::class::CHUNK_BYTES;
 use mooseng_core::extent::{FileExtent, SliceInfo};
 use mooseng_core::id::{ServerId, SliceId};
-use mooseng_core::namespace::{Answer, Attr, Query};
+use mooseng_core::namespace::{Answer, Attr, FileKind, Query};
 use mooseng_net::proto::cluster::{ChunkServerLife, ChunkServerStatus};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -36,6 +36,17 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     })
 }
 
+fn kind_name(kind: FileKind) -> &'static str {
+    match kind {
+        FileKind::Regular => "a file",
+        FileKind::Directory => "a directory",
+        FileKind::Symlink => "a symbolic link",
+        FileKind::Fifo => "a fifo",
+        FileKind::Socket => "a socket",
+        FileKind::CharDevice | FileKind::BlockDevice => "a device",
+    }
+}
+
 struct Info {
     path: String,
     attr: Attr,
@@ -47,6 +58,10 @@ struct Info {
 impl Info {
     async fn ask(tree: &Tree, path: &Path) -> Result<Self, Failure> {
         let attr = tree.find(path).await?;
+        if attr.kind != FileKind::Regular {
+            let kind = kind_name(attr.kind);
+            return Err(Failure::Other(format!("{path} is {kind}; name a file")));
+        }
         let servers = tree.session.chunk_servers().await?.servers.into_iter();
         let servers = servers.map(|status| (ServerId(status.server), status)).collect();
         let (extents, slices) = (Vec::new(), BTreeMap::new());
@@ -76,10 +91,9 @@ impl Info {
 
     fn lines(&self) -> Vec<String> {
         let Attr { size, class, .. } = &self.attr;
-        let (path, slices) = (&self.path, self.slices.len());
-        let chunks = size.div_ceil(CHUNK_BYTES);
-        let mut lines =
-            vec![format!("{path}: {size} bytes in {chunks} chunks and {slices} slices; new data is {class}")];
+        let (path, slices) = (&self.path, count(self.slices.len() as u64, "slice"));
+        let chunks = count(size.div_ceil(CHUNK_BYTES), "chunk");
+        let mut lines = vec![format!("{path}: {size} bytes in {chunks} and {slices}; new data is {class}")];
         for FileExtent { offset, length, slice, slice_offset } in &self.extents {
             let (chunk, end) = (offset / CHUNK_BYTES, offset + u64::from(*length));
             lines.push(format!(
@@ -89,7 +103,10 @@ impl Info {
         for slice in self.slices.values() {
             let SliceInfo { slice: number, class, length, parts } = slice;
             let (alive, needed) = (self.parts_alive(slice), class.data());
-            lines.push(format!("{number}: {length} bytes as {class}; {alive} parts alive, {needed} needed"));
+            lines.push(format!(
+                "{number}: {length} bytes as {class}; {} alive, {needed} needed",
+                count(alive as u64, "part")
+            ));
             lines.extend((0..).zip(parts).map(|(index, server)| self.part_line(index, *server)));
         }
         lines
@@ -99,7 +116,7 @@ impl Info {
         let Some(server) = server else { return format!("  part {index} is missing, and is being made") };
         let place = self.servers.get(&server).map_or(String::new(), |status| {
             let rack = if status.rack.is_empty() { "-" } else { &status.rack };
-            format!(" at {} in rack {rack}", status.address)
+            format!(" at {} in rack {}", shown(&status.address), shown(rack))
         });
         format!("  part {index} is on chunk server {}{place}, {}", server.0, life_name(self.life(server)))
     }

@@ -4,7 +4,7 @@ mod door;
 
 use super::failure::Failure;
 use super::output::say;
-use super::process::{follow_parent, listen, parent_argument, runtime, until_told_to_stop};
+use super::process::{follow_parent, listen, make_data, parent_argument, runtime, until_told_to_stop};
 use super::settings;
 use crate::grpc;
 use crate::http;
@@ -54,8 +54,13 @@ pub(super) static SECTION: Section = Section {
         key("snapshot-every", "NUMBER", Some("10000"), "Changes between two snapshots"),
         key("journal-segment", "SIZE", Some("64MiB"), "How much the journal preallocates at a time"),
         LOST_AFTER,
-        key("cluster", "NUMBER", None, "format: the cluster; drawn if it is not given"),
-        key("voters", "NUMBER=HOST:PORT,…", None, "format: the servers that the cluster begins with"),
+        key("cluster", "NUMBER", None, "Which cluster it is, if it has to be that one"),
+        key(
+            "voters",
+            "NUMBER=HOST:PORT,…",
+            None,
+            "The servers that the cluster begins with; for `format` alone",
+        ),
     ],
 };
 
@@ -70,14 +75,19 @@ pub(super) const LOST_AFTER: Key = key(
 /// The group that a cluster begins with.
 const FIRST_GROUP: GroupId = GroupId(1);
 
+/// What only a running server has a use for: `format` reads it to find slips, and does not offer it.
+const RUNNING: [&str; 8] =
+    ["join", "rejoin", "http", "grpc", "session-lifetime", "snapshot-every", LOST_AFTER.name, "listen"];
+
 pub(super) fn command() -> Command {
-    SECTION.flags(Command::new("meta").about("Run a metadata server").arg(parent_argument()))
+    let command = SECTION.flags(Command::new("meta").about("Run a metadata server").arg(parent_argument()));
+    command.mut_arg("voters", |arg| arg.hide(true))
 }
 
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let settings = settings(&SECTION, matches)?;
     let data: PathBuf = settings.get("data")?;
-    let mut config = server_config(&settings)?;
+    let mut config = server_config(&settings, None)?;
     follow_parent(matches, Signal::KILL)?;
     let runtime = runtime()?;
     let end = runtime.block_on(async {
@@ -104,10 +114,15 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     end
 }
 
-fn server_config(settings: &Settings) -> Result<ServerConfig, Failure> {
-    let server: ServerId = settings.get("server")?;
-    let address: Address = settings.get("listen")?;
+/// `address`: where it is to listen if the settings do not say so.
+fn server_config(settings: &Settings, address: Option<Address>) -> Result<ServerConfig, Failure> {
+    let server = settings.get("server")?;
+    let address = match address {
+        Some(address) => address,
+        None => settings.get("listen")?,
+    };
     let mut config = ServerConfig::new(server, address);
+    config.cluster = settings.find("cluster")?;
     config.join = settings.find("join")?;
     config.rejoin = settings.get("rejoin")?;
     config.driver.session_lifetime = settings.at_least("session-lifetime", Duration::from_secs(1))?;
@@ -135,12 +150,14 @@ fn journal_config(settings: &Settings) -> Result<JournalConfig, Failure> {
 }
 
 pub(super) fn format_command() -> Command {
-    SECTION.flags(Command::new("format").about("Make the first disk of a metadata server"))
+    let command = SECTION.flags(Command::new("format").about("Make the first disk of a metadata server"));
+    RUNNING.iter().fold(command, |command, name| command.mut_arg(name, |arg| arg.hide(true)))
 }
 
 pub(super) fn run_format(matches: &ArgMatches) -> Result<(), Failure> {
     let settings = settings(&SECTION, matches)?;
     let data: PathBuf = settings.get("data")?;
+    check_before_format(&settings)?;
     let format = Format {
         cluster: settings.find("cluster")?,
         server: settings.get("server")?,
@@ -151,6 +168,30 @@ pub(super) fn run_format(matches: &ArgMatches) -> Result<(), Failure> {
     let cluster = runtime()?.block_on(format.carry_out(&data))?;
     let (data, number) = (data.display(), cluster.0);
     say(format_args!("{data}: {server} of {cluster}; give the other servers --cluster {number}"))
+}
+
+/// What the server would refuse when it is run, while there is nothing yet that it could be refused for.
+fn check_before_format(settings: &Settings) -> Result<(), Failure> {
+    let voters: Vec<Peer> = settings.get("voters")?;
+    let count = voters.len();
+    if count.is_multiple_of(2) {
+        let why = format!("are {count}, which bear no more losses than {} do", count - 1);
+        return Err(settings.refuse("voters", &why, "1, 3 or 5 of them").into());
+    }
+    let server: ServerId = settings.get("server")?;
+    let listen: Option<Address> = settings.find("listen")?;
+    let own = voters.into_iter().find(|peer| peer.server == server).map(|peer| peer.address);
+    if let (Some(listen), Some(own)) = (&listen, &own)
+        && listen != own
+    {
+        let why = format!("is not where the voters are told that {server} is");
+        return Err(settings.refuse("listen", &why, &format!("{own}, or change the voters")).into());
+    }
+    for key in ["http", "grpc"] {
+        settings.find::<Address>(key)?;
+    }
+    // Who is not among the voters is told so when the disk is made.
+    listen.or(own).map_or(Ok(()), |address| server_config(settings, Some(address)).map(drop))
 }
 
 /// What a first disk is made from.
@@ -164,8 +205,7 @@ pub(super) struct Format {
 impl Format {
     /// Replicas are numbered as their servers are.
     pub(super) async fn carry_out(self, data: &Path) -> Result<ClusterId, Failure> {
-        std::fs::create_dir_all(data)
-            .map_err(|error| Failure::Other(format!("{}: {error}", data.display())))?;
+        make_data(data)?;
         let env = RealEnv::start(data)?;
         let cluster = self.cluster.unwrap_or_else(|| ClusterId(env.rng("cluster", 0).between(1, u64::MAX)));
         let voters = self.voters.into_iter();

@@ -2,13 +2,16 @@
 
 use super::failure::Failure;
 use crate::http;
+use crate::machine::why_not;
 use crate::settings::Settings;
 use clap::{Arg, ArgMatches, value_parser};
 use futures::future::{Either, select};
 use mooseng_core::env::Address;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use std::fmt::Display;
+use std::io;
 use std::num::NonZero;
+use std::path::Path;
 use std::pin::pin;
 use std::thread::available_parallelism;
 use tokio::net::TcpListener;
@@ -62,9 +65,24 @@ pub(super) fn follow_parent(matches: &ArgMatches, signal: Signal) -> Result<(), 
     Ok(())
 }
 
+/// Makes the data directory if there is none.
+pub(super) fn make_data(path: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(path).map_err(|error| {
+        let why = match error.kind() {
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                "is no directory; name one".to_owned()
+            }
+            _ => format!("{error}; name a directory that this user can make and write"),
+        };
+        Failure::Other(format!("data: {}: {why}", path.display()))
+    })
+}
+
 /// Listens at the address of this key, if it is set.
 pub(super) async fn listen(settings: &Settings, key: &'static str) -> Result<Option<TcpListener>, Failure> {
     let Some(address) = settings.find::<Address>(key)? else { return Ok(None) };
     let listener = http::listen(&address).await;
-    listener.map(Some).map_err(|error| Failure::Other(format!("{key}: {address}: {error}")))
+    listener
+        .map(Some)
+        .map_err(|error| Failure::Other(format!("{key}: {address}: cannot listen: {}", why_not(&error))))
 }

@@ -5,7 +5,7 @@ mod chunks;
 
 use super::client::{self, ClientSettings, run_on_machine};
 use super::failure::Failure;
-use super::output::say;
+use super::output::{count, say, shown};
 use crate::machine::RealEnv;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use futures::future::join_all;
@@ -15,6 +15,7 @@ use mooseng_net::proto::cluster::{ClusterClient, GroupStatus, StatusReply, Statu
 use mooseng_net::proto::raft::ReplicaState;
 use mooseng_net::rpc::{CallError, Channel, ChannelConfig};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 pub(super) fn command() -> Command {
     let json = Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print JSON");
@@ -29,7 +30,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     run_on_machine(async |env| {
         let answers = join_all(settings.servers.iter().map(|server| ask(&env, server, &settings))).await;
         let answers: Vec<(&Address, Answer)> = settings.servers.iter().zip(answers).collect();
-        let kept = chunks::ask(&env, &settings).await;
+        let kept = chunks::ask(&env, &settings, &leaders(&answers)).await;
         if matches.get_flag("json") {
             let servers = answers.iter().map(server_json).collect::<Vec<_>>();
             let (chunk_servers, slices) = kept.json();
@@ -44,6 +45,16 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
             false => Err(Failure::Other("no metadata server answers".to_owned())),
         }
     })
+}
+
+/// Whom those that answer follow.
+fn leaders(answers: &[(&Address, Answer)]) -> BTreeSet<Address> {
+    let groups =
+        answers.iter().filter_map(|(_, answer)| answer.as_ref().ok()).flat_map(|reply| &reply.groups);
+    groups
+        .filter(|group| !group.leader_address.is_empty())
+        .map(|group| Address::new(&*group.leader_address))
+        .collect()
 }
 
 async fn ask(env: &RealEnv, server: &Address, settings: &ClientSettings) -> Answer {
@@ -64,6 +75,7 @@ fn server_lines((address, answer): &(&Address, Answer)) -> Vec<String> {
         Err(error) => return vec![format!("{address}  does not answer: {error}")],
     };
     let StatusReply { cluster, server, build, groups } = reply;
+    let build = shown(build);
     let mut lines = vec![format!("{address}  server {server} of {}, build {build}", ClusterId(*cluster))];
     lines.extend(groups.iter().map(|group| {
         let GroupStatus { group: number, replica, leader, term, commit, applied, voters, sessions, .. } =
@@ -75,8 +87,9 @@ fn server_lines((address, answer): &(&Address, Answer)) -> Vec<String> {
         };
         format!(
             "  g{number}/r{replica} {}, {leads} in term {term}; committed {commit}, applied {applied}; \
-             voters {voters:?}; {sessions} sessions",
-            state_name(group)
+             voters {voters:?}; {}",
+            state_name(group),
+            count(*sessions, "session")
         )
     }));
     lines

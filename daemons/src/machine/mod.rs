@@ -15,6 +15,7 @@ mod pool;
 
 pub use clock::BootClock;
 pub use disk::{RealDisk, RealExtent, RealFile};
+pub(crate) use net::why_not;
 pub use net::{Halves, Streams, Tcp, TcpNet, TcpReceiver, TcpSender};
 
 use crate::stderr;

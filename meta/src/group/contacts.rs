@@ -24,7 +24,7 @@ impl Contacts {
     pub fn new(lifetime: Duration, drift_ppm: u32) -> Self {
         // By a clock that is too slow a client counts 1 / (1 - drift) lifetimes, and this one, too
         // fast, may count all of them 1 + drift times.
-        let grace = lifetime * (2 * drift_ppm) / (1_000_000 - drift_ppm.min(500_000));
+        let grace = lifetime.saturating_mul(2 * drift_ppm) / (1_000_000 - drift_ppm.min(500_000));
         Self { lifetime, grace, heard: BTreeMap::new(), ending: BTreeSet::new() }
     }
 
@@ -102,6 +102,15 @@ mod tests {
         contacts.ended(SessionId(1));
         assert!(!contacts.is_ending(SessionId(1)));
         assert_eq!(contacts.run_out(at(400), 9, |_| false), [SessionId(2)]);
+    }
+
+    #[test]
+    fn a_lifetime_may_be_longer_than_any_time() {
+        for lifetime in [Duration::MAX, Duration::from_millis(u64::MAX), Duration::from_hours(1 << 40)] {
+            let mut contacts = Contacts::new(lifetime, 10_000);
+            contacts.heard(SessionId(1), at(1));
+            assert_eq!(contacts.run_out(at(1 << 33), 10, |_| false), []);
+        }
     }
 
     #[test]

@@ -16,6 +16,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
     pub server: ServerId,
+    /// Whose it has to be; whose its disk is, or whoever it joins, if nobody says so.
+    pub cluster: Option<ClusterId>,
     /// Where it listens, and where others find it.
     pub address: Address,
     /// The groups it has replicas of.
@@ -62,6 +64,7 @@ impl ServerConfig {
     pub fn new(server: ServerId, address: Address) -> Self {
         Self {
             server,
+            cluster: None,
             address,
             groups: vec![GroupId(1)],
             join: None,
@@ -120,6 +123,11 @@ impl FormatConfig {
             if self.voters[..at].iter().any(|(other, host, _)| other == replica || host == server) {
                 return Err(format!("voters: {replica} or {server} is named twice"));
             }
+            if self.voters[..at].iter().any(|(_, _, other)| other == address) {
+                return Err(format!(
+                    "voters: {address} is named twice; each server has an address of its own"
+                ));
+            }
         }
         let own = self.voters.iter().find(|(_, server, _)| *server == self.server);
         own.map(|(replica, ..)| *replica).ok_or_else(|| format!("voters: {} is not among them", self.server))
@@ -154,6 +162,10 @@ mod tests {
         let mut twice = format_config();
         twice.voters[2].0 = ReplicaId(1);
         assert_eq!(twice.check(), Err("voters: r1 or s3 is named twice".into()));
+        let mut together = format_config();
+        together.voters[2].2 = Address::new("s1:9421");
+        let wanted = "voters: s1:9421 is named twice; each server has an address of its own";
+        assert_eq!(together.check(), Err(wanted.into()));
         let mut allotted = format_config();
         allotted.voters[0].0 = ReplicaId(1_000);
         assert_eq!(allotted.check(), Err("voters: r1000 is not from 1 to 999".into()));

@@ -9,7 +9,7 @@ use crate::group::stream;
 use crate::image;
 use crate::state::State;
 use mooseng_core::env::{Disk, Env};
-use mooseng_storage::{Identity, Journal, StreamId, snapshot};
+use mooseng_storage::{Identity, Journal, Role, StreamId, snapshot};
 use raft::eraftpb::HardState;
 
 /// Where every group's log begins: its first state is a snapshot of this index and term.
@@ -44,5 +44,5 @@ pub async fn format<E: Env>(env: E, config: FormatConfig) -> Result<(), ServerEr
     journal.append(stream, vec![encode_checkpoint(&checkpoint)]).await.map_err(failed)?;
     drop(journal);
     let identity = Identity { cluster: config.cluster, server: config.server };
-    identity.format(&env, "").await.map_err(failed)
+    identity.format(&env, "", Role::Metadata).await.map_err(failed)
 }

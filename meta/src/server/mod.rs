@@ -31,7 +31,7 @@ use mooseng_net::proto::cluster::ClusterHandler;
 use mooseng_net::proto::metadata::MetadataHandler;
 use mooseng_net::proto::raft::RaftHandler;
 use mooseng_net::rpc;
-use mooseng_storage::{Identity, StorageError};
+use mooseng_storage::{Identity, Role, StorageError};
 use slots::Slots;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -101,11 +101,17 @@ async fn identity<E: Env>(
     config: &ServerConfig,
     channels: &Channels<E>,
 ) -> Result<Identity, ServerError> {
-    match Identity::read(env, "").await {
+    match Identity::read(env, "", Role::Metadata).await {
         Ok(identity) if identity.server != config.server => Err(ServerError(format!(
             "identity: the data directory belongs to {}, not to {}; point each server at its own",
             identity.server, config.server
         ))),
+        Ok(identity) if config.cluster.is_some_and(|cluster| cluster != identity.cluster) => {
+            Err(ServerError(format!(
+                "identity: the data directory belongs to {}, another cluster; point the server at its own",
+                identity.cluster
+            )))
+        }
         Ok(identity) => Ok(identity),
         Err(StorageError::Absent { file }) => {
             let seeds: &[Address] = config.join.as_deref().unwrap_or_default();
@@ -114,9 +120,12 @@ async fn identity<E: Env>(
                     "{file}: not there; format the data directory, or name servers to join"
                 )));
             }
-            let cluster = rejoin::ask_cluster(env, channels, seeds).await;
+            let cluster = match config.cluster {
+                Some(cluster) => cluster,
+                None => rejoin::ask_cluster(env, channels, seeds).await,
+            };
             let identity = Identity { cluster, server: config.server };
-            identity.format(env, "").await.map_err(|error| ServerError(error.to_string()))?;
+            identity.format(env, "", Role::Metadata).await.map_err(|error| ServerError(error.to_string()))?;
             Ok(identity)
         }
         Err(error) => Err(ServerError(error.to_string())),

@@ -1,6 +1,7 @@
 //! What the leader knows of the chunk servers, and what those that live say of themselves.
 
 use super::super::client::{ClientSettings, life_name};
+use super::super::output::{count, shown};
 use crate::machine::RealEnv;
 use futures::future::join_all;
 use mooseng_core::env::{Address, Clock, Env};
@@ -10,6 +11,7 @@ use mooseng_net::proto::cluster::{
 };
 use mooseng_net::rpc::{CallError, Channel, ChannelConfig};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// A chunk server as the leader sees it, and what it says itself if it was asked.
 type Seen = (ChunkServerStatus, Option<Result<ChunkStatusReply, CallError>>);
@@ -21,14 +23,17 @@ pub(super) struct Kept {
     leaderless: bool,
 }
 
-pub(super) async fn ask(env: &RealEnv, settings: &ClientSettings) -> Kept {
+/// `leaders`: who leads, as the servers say that answer.
+pub(super) async fn ask(env: &RealEnv, settings: &ClientSettings, leaders: &BTreeSet<Address>) -> Kept {
     let ends = || env.clock().now() + settings.timeout;
     let ask = |server: &Address| {
         let client = ClusterClient::new(Channel::new(env, server.clone(), ChannelConfig::default()));
         async move { client.chunk_servers(&ChunkServersRequest {}, ends()).await.ok() }
     };
     // Only who leads answers.
-    let replies = join_all(settings.servers.iter().map(ask)).await;
+    let servers =
+        settings.servers.iter().chain(leaders.iter().filter(|leader| !settings.servers.contains(leader)));
+    let replies = join_all(servers.map(ask)).await;
     let Some(ChunkServersReply { servers, slices }) = replies.into_iter().flatten().next() else {
         return Kept { servers: Vec::new(), slices: None, leaderless: true };
     };
@@ -77,16 +82,19 @@ impl Kept {
 
 fn line((status, told): &Seen) -> String {
     let ChunkServerStatus { server, address, rack, total, free, .. } = status;
+    let (address, rack) = (shown(address), shown(rack));
     let place = if rack.is_empty() { String::new() } else { format!(" in rack {rack}") };
-    let seen = format!(
-        "{address}  chunk server {server}{place} {}; {free} of {total} bytes free",
-        life_name(status.life())
-    );
+    // Nothing at all is what this leader knows of whom it has not heard of.
+    let room =
+        if *total == 0 { "not heard of yet".to_owned() } else { format!("{free} of {total} bytes free") };
+    let seen = format!("{address}  chunk server {server}{place} {}; {room}", life_name(status.life()));
     match told {
         None => seen,
         Some(Err(error)) => format!("{seen}; it does not answer: {error}"),
         Some(Ok(ChunkStatusReply { parts, bytes, damaged, scrubs, .. })) => format!(
-            "{seen}; {parts} parts of {bytes} bytes, {damaged} set aside; everything read again {scrubs} times"
+            "{seen}; {} of {bytes} bytes, {damaged} set aside; everything read again {}",
+            count(*parts, "part"),
+            count(*scrubs, "time")
         ),
     }
 }
@@ -115,4 +123,26 @@ fn entry((status, told): &Seen) -> Value {
         }
     }
     entry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status() -> ChunkServerStatus {
+        let (address, rack) = ("127.0.0.1:9431".to_owned(), "a\nb".to_owned());
+        ChunkServerStatus { server: 101, address, rack, total: 10, free: 5, ..ChunkServerStatus::default() }
+    }
+
+    #[test]
+    fn a_chunk_server_is_one_line() {
+        let told = ChunkStatusReply { parts: 1, bytes: 7, scrubs: 1, ..ChunkStatusReply::default() };
+        assert_eq!(
+            line(&(status(), Some(Ok(told)))),
+            "127.0.0.1:9431  chunk server 101 in rack a\\nb unknown; 5 of 10 bytes free; 1 part of 7 bytes, \
+             0 set aside; everything read again 1 time"
+        );
+        let silent = ChunkServerStatus { total: 0, free: 0, ..status() };
+        assert!(line(&(silent, None)).ends_with(" unknown; not heard of yet"));
+    }
 }

@@ -4,10 +4,11 @@
 #![allow(clippy::disallowed_types, reason = "whether a port is free is asked of the system itself")]
 
 use super::super::failure::Failure;
+use super::super::process::make_data;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
@@ -21,8 +22,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub(super) fn directory(path: &Path) -> Result<File, Failure> {
     let shown = path.display();
     let refuse = |what: &str| Failure::Other(format!("data: {shown}: {what}"));
-    fs::create_dir_all(path).map_err(|error| refuse(&unmade(&error)))?;
-    let file = File::open(path).map_err(|error| refuse(&unmade(&error)))?;
+    make_data(path)?;
+    let file =
+        File::open(path).map_err(|error| refuse(&format!("{error}; name one that this user can read")))?;
     in_a_moment(|| match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(()),
         Err(Errno::WOULDBLOCK) => {
@@ -31,14 +33,6 @@ pub(super) fn directory(path: &Path) -> Result<File, Failure> {
         Err(error) => Err(refuse(&format!("{error}; name a directory on a file system that can lock"))),
     })?;
     Ok(file)
-}
-
-/// Why a directory is not there, and what to do.
-fn unmade(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => "is no directory; name one".to_owned(),
-        _ => format!("{error}; name a directory that this user can make and write"),
-    }
 }
 
 /// A port, the key that chose it, and who is to have it.

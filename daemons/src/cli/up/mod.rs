@@ -22,7 +22,7 @@ use clap::{ArgMatches, Command};
 use mooseng_client::{Session, SessionConfig};
 use mooseng_core::env::Address;
 use mooseng_core::id::{ClusterId, ServerId};
-use mooseng_storage::{Identity, JournalConfig};
+use mooseng_storage::{Identity, JournalConfig, Role};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
@@ -262,7 +262,7 @@ impl Cluster {
     async fn formed_before(&self) -> Option<ClusterId> {
         for Peer { server, .. } in &self.voters {
             let Ok(env) = RealEnv::start(&self.directory(*server)) else { continue };
-            if let Ok(identity) = Identity::read(&env, "").await {
+            if let Ok(identity) = Identity::read(&env, "", Role::Metadata).await {
                 return Some(identity.cluster);
             }
         }

@@ -28,6 +28,16 @@ impl<S: Streams> TcpNet<S> {
     }
 }
 
+/// Why nobody can listen at an address, and what to do.
+pub(crate) fn why_not(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "the port is in use; stop who uses it or name another".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "the host is another computer; name this one".to_owned(),
+        io::ErrorKind::PermissionDenied => format!("{error}; name a port from 1024 on, or run as root"),
+        _ => format!("{error}; name this computer and a port, like 127.0.0.1:9421"),
+    }
+}
+
 impl<S: Streams> Net for TcpNet<S> {
     type Extent = RealExtent;
     type Conn = TcpConn<S>;
@@ -42,12 +52,8 @@ impl<S: Streams> Net for TcpNet<S> {
 
     async fn listen(&self, address: &Address) -> Result<TcpListener<S>, NetError> {
         let refuse = |what: String| NetError::Listen { address: address.clone(), what };
-        let (listener, port) = self.streams.bind(address.as_str()).await.map_err(|error| {
-            refuse(match error.kind() {
-                io::ErrorKind::AddrInUse => "the port is in use; stop who uses it or name another".to_owned(),
-                _ => error.to_string(),
-            })
-        })?;
+        let bound = self.streams.bind(address.as_str()).await;
+        let (listener, port) = bound.map_err(|error| refuse(why_not(&error)))?;
         let host = address.as_str().rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
         Ok(TcpListener { listener, address: Address::new(format!("{host}:{port}")) })
     }
