@@ -11,6 +11,10 @@ pub enum ClientError {
         "the metadata service could not be reached in time, and nothing was done; the last failure was: {last}"
     )]
     NotReached { last: String },
+    /// The metadata servers have no room for what makes the tree grow. Nothing was carried out, and
+    /// nothing will be.
+    #[error("no room on the metadata servers' disks: {what}")]
+    NoSpace { what: String },
     /// The service knows this session no more: what it held is gone, open another.
     #[error("the session was evicted; open another one")]
     SessionLost,

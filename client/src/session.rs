@@ -16,8 +16,8 @@ use mooseng_core::chance::Dice;
 use mooseng_core::env::{Address, Clock, Env, sleep, timeout};
 use mooseng_core::id::SessionId;
 use mooseng_core::namespace::{Answer, Caller, Op, Outcome, Query};
-use mooseng_core::plant;
 use mooseng_core::time::Instant;
+use mooseng_core::{plant, probe};
 use mooseng_net::convert::write_caller;
 use mooseng_net::proto::cluster::{ChunkServersReply, ChunkServersRequest, ClusterClient};
 use mooseng_net::proto::metadata::{self as wire, MetadataClient};
@@ -324,7 +324,8 @@ impl<E: Env> Change<E> {
         let asked = self.ask(caller, op, Some(&making)).await;
         let hold = match &asked {
             Ok((Answered { outcome: Ok(Answer::Attr(attr)), .. }, true)) => making.made(attr.inode),
-            Ok((Answered { outcome: Err(_), .. }, _)) | Err(ClientError::NotReached { .. }) => {
+            Ok((Answered { outcome: Err(_), .. }, _))
+            | Err(ClientError::NotReached { .. } | ClientError::NoSpace { .. }) => {
                 making.not_made();
                 None
             }
@@ -370,7 +371,7 @@ impl<E: Env> Change<E> {
             async move { client.mutate(&request, deadline).await }
         });
         let asked = ask.await;
-        if let Err(ClientError::NotReached { .. }) = &asked {
+        if let Err(ClientError::NotReached { .. } | ClientError::NoSpace { .. }) = &asked {
             touching.not_sent();
         }
         let Asked { reply, attempts, .. } = asked?;
@@ -418,6 +419,8 @@ enum Attempt<T> {
         why: String,
         maybe: bool,
     },
+    /// There is no room for it: not carried out.
+    Full(String),
     Over(ClientError),
 }
 
@@ -429,6 +432,9 @@ fn judge<T>(result: Result<T, CallError>) -> Attempt<T> {
     let why = error.to_string();
     if matches!(&error, CallError::Status(status) if status.code == Code::UnknownSession) {
         return Attempt::Over(ClientError::SessionLost);
+    }
+    if matches!(&error, CallError::Status(status) if status.code == Code::NoSpace) {
+        return Attempt::Full(why);
     }
     let maybe = error.maybe_carried_out();
     let Some(miss) = Miss::of(&error) else { return Attempt::Over(ClientError::Refused { what: why }) };
@@ -500,6 +506,15 @@ impl<E: Env> Shared<E> {
                         self.lose(self.env.clock().now()).await;
                     }
                     return Err(error);
+                }
+                Attempt::Full(what) if !maybe_carried_out => {
+                    return Err(ClientError::NoSpace { what });
+                }
+                // An earlier attempt may yet be carried out: only the log can tell.
+                Attempt::Full(why) => {
+                    probe!("no room for what was asked before");
+                    last = format!("{server}: {why}");
+                    self.pause(&server, Miss::Overloaded)
                 }
                 Attempt::Missed { miss, why, maybe } => {
                     last = format!("{server}: {why}");

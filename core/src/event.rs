@@ -117,6 +117,15 @@ pub enum Event {
         file: InodeId,
         why: String,
     },
+    /// The disk is too full for this replica's tree to grow any more, or not so any more.
+    Room {
+        group: GroupId,
+        replica: ReplicaId,
+        short: bool,
+        /// How much is free, and how much of that is kept for snapshots and the journal.
+        free_bytes: u64,
+        kept_bytes: u64,
+    },
     /// Something worth a line for an operator that no oracle counts.
     Note(String),
 }

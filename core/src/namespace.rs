@@ -214,6 +214,29 @@ impl Op {
         }
     }
 
+    /// Does the tree grow by it? What was granted is committed all the same: its bytes are written.
+    pub fn grows(&self) -> bool {
+        match self {
+            Op::Mkdir { .. }
+            | Op::Create { .. }
+            | Op::Symlink { .. }
+            | Op::Mknod { .. }
+            | Op::Link { .. }
+            | Op::SetXattr { .. }
+            | Op::GrantSlices { .. } => true,
+            Op::Unlink { .. }
+            | Op::Rmdir { .. }
+            | Op::Rename { .. }
+            | Op::SetAttr { .. }
+            | Op::AbandonSlices { .. }
+            | Op::Commit { .. }
+            | Op::Compact { .. }
+            | Op::Punch { .. }
+            | Op::SetClass { .. }
+            | Op::RemoveXattr { .. } => false,
+        }
+    }
+
     /// The inodes that it names by their numbers, the one whose slot carries it out first.
     pub fn inodes(&self) -> [Option<InodeId>; 2] {
         match self {

@@ -45,6 +45,8 @@ pub const BUGS: &[Bug] = &[
         name: "expired-session-recreated",
         oracles: &["exactly-once", "linearizable", "durable", "bounded"],
     },
+    Bug { name: "growth-taken-on-a-full-disk", oracles: &["room"] },
+    Bug { name: "unlink-refused-on-a-full-disk", oracles: &["room"] },
     Bug { name: "follower-answers-retries", oracles: &["leaders", "linearizable"] },
     Bug {
         name: "journal-ack-before-sync",
@@ -321,6 +323,9 @@ pub const PROBES: &[&str] = &[
     "snapshot torn temp cleaned",
     "sticky directory",
     "too many changes under way",
+    "growth refused for want of room",
+    "no room for what was asked before",
+    "a majority of the voters has no room",
     "too many questions under way",
     "two names of a directory share a hash",
     "vote refused below the phantom end",

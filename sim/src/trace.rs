@@ -198,6 +198,10 @@ pub fn in_words(event: &Event) -> String {
         Event::WriteBackFailed { file, why } => {
             format!("{file:?}: what was written could not be kept: {why}")
         }
+        Event::Room { free_bytes, kept_bytes, short: true, .. } => {
+            format!("its disk is nearly full: {free_bytes} bytes are free, {kept_bytes} are kept")
+        }
+        Event::Room { free_bytes, .. } => format!("its disk has room again: {free_bytes} bytes are free"),
         Event::Note(text) => text.clone(),
     }
 }

@@ -29,6 +29,7 @@ impl From<ClientError> for FileError {
             ClientError::TimedOut { last } | ClientError::NotReached { last } => {
                 FileError::TimedOut { what: last }
             }
+            ClientError::NoSpace { what } => FileError::NoSpace { what },
             ClientError::SessionLost => FileError::SessionLost,
             refused @ ClientError::TooManyOpen => FileError::Io { what: refused.to_string() },
             ClientError::Refused { what } => FileError::Io { what },

@@ -35,6 +35,7 @@ impl From<ClientError> for FsError {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::TimedOut { last } | ClientError::NotReached { last } => FsError::TimedOut { last },
+            ClientError::NoSpace { what } => FsError::NoSpace { what },
             ClientError::SessionLost => FsError::SessionLost,
             ClientError::TooManyOpen => FsError::TooManyHandles,
             ClientError::Refused { what } => FsError::Io { what },

@@ -222,7 +222,7 @@ impl<E: Env> Shared<E> {
                 self.lose(self.env.clock().now()).await;
                 Told::SessionLost
             }
-            Attempt::Over(_) => Told::Unknown,
+            Attempt::Over(_) | Attempt::Full(_) => Told::Unknown,
             Attempt::Missed { miss, .. } => {
                 heard.server = None;
                 heard.silent += u32::from(matches!(miss, Miss::Silent));

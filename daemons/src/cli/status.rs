@@ -11,7 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use futures::future::join_all;
 use mooseng_core::env::{Address, Clock, Env};
 use mooseng_core::id::ClusterId;
-use mooseng_net::proto::cluster::{ClusterClient, GroupStatus, StatusReply, StatusRequest};
+use mooseng_net::proto::cluster::{ClusterClient, DiskRoom, GroupStatus, StatusReply, StatusRequest};
 use mooseng_net::proto::raft::ReplicaState;
 use mooseng_net::rpc::{CallError, Channel, ChannelConfig};
 use serde_json::{Value, json};
@@ -69,12 +69,19 @@ fn state_name(group: &GroupStatus) -> String {
         .to_lowercase()
 }
 
+fn room_name(group: &GroupStatus) -> String {
+    DiskRoom::try_from(group.room)
+        .map_or("unknown", |room| room.as_str_name())
+        .trim_start_matches("DISK_ROOM_")
+        .to_lowercase()
+}
+
 fn server_lines((address, answer): &(&Address, Answer)) -> Vec<String> {
     let reply = match answer {
         Ok(reply) => reply,
         Err(error) => return vec![format!("{address}  does not answer: {error}")],
     };
-    let StatusReply { cluster, server, build, groups } = reply;
+    let StatusReply { cluster, server, build, groups, disk_bytes, disk_bytes_free } = reply;
     let build = shown(build);
     let mut lines = vec![format!("{address}  server {server} of {}, build {build}", ClusterId(*cluster))];
     lines.extend(groups.iter().map(|group| {
@@ -92,7 +99,20 @@ fn server_lines((address, answer): &(&Address, Answer)) -> Vec<String> {
             count(*sessions, "session")
         )
     }));
+    if let Some(room) = shortage(reply) {
+        lines.push(format!("  {room}: {disk_bytes_free} of {disk_bytes} bytes free"));
+    }
     lines
+}
+
+/// What to say of a disk that has no room for a tree that grows.
+pub(super) fn shortage(reply: &StatusReply) -> Option<&'static str> {
+    let room = |group: &GroupStatus| match DiskRoom::try_from(group.room) {
+        Ok(DiskRoom::NearlyFull) => Some("disk nearly full, growth refused"),
+        Ok(DiskRoom::Full) => Some("disk full, growth refused"),
+        _ => None,
+    };
+    reply.groups.iter().find_map(room)
 }
 
 fn server_json((address, answer): &(&Address, Answer)) -> Value {
@@ -115,6 +135,7 @@ fn server_json((address, answer): &(&Address, Answer)) -> Value {
             "learners": group.learners,
             "snapshot_index": group.snapshot_index,
             "sessions": group.sessions,
+            "room": room_name(group),
             "state_hash": group.state_hash.iter().rev().map(|byte| format!("{byte:02x}")).collect::<String>(),
         })
     });
@@ -123,6 +144,8 @@ fn server_json((address, answer): &(&Address, Answer)) -> Value {
         "cluster": reply.cluster.to_string(),
         "server": reply.server,
         "build": reply.build,
+        "disk_bytes": reply.disk_bytes,
+        "disk_bytes_free": reply.disk_bytes_free,
         "groups": groups.collect::<Vec<_>>(),
     })
 }

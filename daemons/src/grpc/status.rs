@@ -27,7 +27,7 @@ pub(super) fn of(error: &CallError) -> Status {
 
 fn code(code: Code) -> tonic::Code {
     match code {
-        Code::Overloaded => tonic::Code::ResourceExhausted,
+        Code::Overloaded | Code::NoSpace => tonic::Code::ResourceExhausted,
         Code::Unavailable => tonic::Code::Unavailable,
         Code::NotLeader | Code::WrongGroup | Code::AnswerGone => tonic::Code::FailedPrecondition,
         Code::Deadline => tonic::Code::DeadlineExceeded,

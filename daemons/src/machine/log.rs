@@ -87,6 +87,13 @@ fn line_of(event: &Event) -> Option<String> {
         Event::WriteBackFailed { file, why } => {
             format!("{file:?}: what was written could not be kept: {why}")
         }
+        Event::Room { group, replica, short: true, free_bytes, kept_bytes } => format!(
+            "{group}/{replica}: the disk is nearly full: {free_bytes} bytes are free, and {kept_bytes} are kept for \
+             the journal and a snapshot; what makes the tree grow is refused until there is more room"
+        ),
+        Event::Room { group, replica, short: false, free_bytes, .. } => {
+            format!("{group}/{replica}: the disk has room again: {free_bytes} bytes are free")
+        }
         Event::Note(line) => line.clone(),
     })
 }

@@ -19,6 +19,7 @@ mod leasing;
 mod peers;
 mod persisting;
 mod reads;
+mod rooms;
 pub mod snapshots;
 
 pub use config::DriverConfig;
@@ -30,11 +31,13 @@ use super::inbox::Inbox;
 use super::leases::Leases;
 use super::opens::Opens;
 use super::replica::{Notice, Output, Refusal, Replica};
+use super::room::Measured;
 use super::trail::Trail;
 use crate::state::State;
 use leasing::{Leasing, Passage, Proposal};
 use mooseng_core::env::{Clock, Env};
 use mooseng_core::event::Event;
+use mooseng_core::id::ReplicaId;
 use mooseng_core::time::{HybridClock, Instant};
 use mooseng_core::{plant, probe};
 use mooseng_net::rpc::Load;
@@ -42,6 +45,7 @@ use mooseng_storage::{Journal, Manifest, StreamId};
 use peers::Peers;
 use persisting::{Durable, Persisting};
 use reads::Reads;
+use rooms::Rooms;
 use snapshots::Snapshots;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -60,6 +64,9 @@ pub struct Beginning<E: Env> {
     pub channels: Channels<E>,
     /// Where snapshots lie.
     pub directory: String,
+    /// What is free on the disk, and how long the journal's segments are.
+    pub disk: Arc<Measured>,
+    pub segment_bytes: u64,
     /// Shared by the groups of a journal that ends in doubt.
     pub doubt: Option<Doubt>,
 }
@@ -104,6 +111,7 @@ pub struct Driver<E: Env> {
     trail: Trail,
     clock: HybridClock,
     snapshots: Snapshots,
+    rooms: Rooms,
     doubt: Option<Doubt>,
     ticks: u64,
     last_tick: Instant,
@@ -126,7 +134,8 @@ enum Wake {
 
 impl<E: Env> Driver<E> {
     pub fn new(env: E, config: Arc<DriverConfig>, beginning: Beginning<E>) -> (Self, Handle) {
-        let Beginning { replica, state, manifest, journal, channels, directory, doubt } = beginning;
+        let Beginning { replica, state, manifest, journal, channels, directory, disk, segment_bytes, doubt } =
+            beginning;
         let inbox = Arc::new(Inbox::new(config.requests_max, config.messages_max));
         let handle = Handle::new(replica.group(), inbox.clone());
         let peers = Peers::new(env.clone(), channels, replica.group(), replica.id());
@@ -154,6 +163,7 @@ impl<E: Env> Driver<E> {
             leasing,
             trail,
             clock: HybridClock::default(),
+            rooms: Rooms::new(disk, segment_bytes),
             doubt,
             ticks: 0,
             last_tick,
@@ -258,7 +268,10 @@ impl<E: Env> Driver<E> {
             Input::Transfer { reply, .. } if self.fenced.is_some() => {
                 drop(reply.send(Err(self.not_leader())));
             }
-            Input::Step { message, sent, echo } => self.step(message, sent, echo, now),
+            Input::Step { message, sent, echo, full } => {
+                self.peers.told(ReplicaId(message.from), full);
+                self.step(message, sent, echo, now);
+            }
             Input::Inquire { asker, reply } => {
                 let _ = reply.send(self.replica.answer());
                 if self.fenced.is_none() {
@@ -433,6 +446,7 @@ impl<E: Env> Driver<E> {
             snapshot: self.replica.checkpoint(),
             sessions: self.state.sessions_count() as u64,
             state_hash: self.state.hash(),
+            room: self.rooms.room(),
             loads: self.loads(),
         }
     }

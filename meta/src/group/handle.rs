@@ -6,6 +6,7 @@ use super::inbox::{Full, Inbox, Lane};
 use super::leases::{Lent, Recalls};
 use super::members::{Members, Newcomer};
 use super::opens::Saying;
+use super::room::Room;
 use super::stream;
 use crate::command::{CommandKind, Reply};
 use crate::state::State;
@@ -28,6 +29,8 @@ pub enum Denied {
     Overloaded,
     /// Not carried out: no entry of the log can hold it.
     TooLarge,
+    /// Not carried out: the tree would grow, and there is no room for that.
+    NoSpace,
     /// Not carried out: not now.
     Unavailable(String),
     /// Leadership was lost while it was under way.
@@ -138,6 +141,7 @@ pub struct Look {
     pub snapshot: u64,
     pub sessions: u64,
     pub state_hash: u128,
+    pub room: Room,
     /// What there may be only so much of.
     pub loads: Vec<Load>,
 }
@@ -163,6 +167,8 @@ pub enum Input {
         message: Message,
         sent: u64,
         echo: u64,
+        /// Its disk has no room for a tree that grows.
+        full: bool,
     },
     Inquire {
         asker: ReplicaId,
@@ -226,8 +232,8 @@ impl Handle {
     }
 
     /// A message of another replica, which may be lost.
-    pub fn step(&self, message: Message, sent: u64, echo: u64) {
-        let _ = self.inbox.put(Lane::Message, Input::Step { message, sent, echo });
+    pub fn step(&self, message: Message, sent: u64, echo: u64, full: bool) {
+        let _ = self.inbox.put(Lane::Message, Input::Step { message, sent, echo, full });
     }
 
     pub fn serving(&self, index: u64) {

@@ -22,6 +22,7 @@ pub mod opens;
 pub mod records;
 pub mod recovery;
 pub mod replica;
+pub mod room;
 pub mod stream;
 pub mod trail;
 pub mod wire;

@@ -7,12 +7,13 @@ use crate::command::{CommandKind, Reply};
 use crate::group::ambiguity::Standing;
 use crate::group::handle::{Handle, Wish};
 use crate::group::members::{ADDRESS_BYTES_MAX, Newcomer};
+use crate::group::room::Room;
 use mooseng_core::env::{Address, Env};
 use mooseng_core::id::{GroupId, ReplicaId, ServerId};
 use mooseng_net::convert;
 use mooseng_net::proto::cluster::{
-    ChunkHeartbeatReply, ChunkHeartbeatRequest, ChunkServersReply, ChunkServersRequest, Cluster, GroupStatus,
-    JoinReplicaReply, JoinReplicaRequest, RegisterChunkServerReply, RegisterChunkServerRequest,
+    ChunkHeartbeatReply, ChunkHeartbeatRequest, ChunkServersReply, ChunkServersRequest, Cluster, DiskRoom,
+    GroupStatus, JoinReplicaReply, JoinReplicaRequest, RegisterChunkServerReply, RegisterChunkServerRequest,
     RemoveReplicaReply, RemoveReplicaRequest, StatusReply, StatusRequest, TransferLeaderReply,
     TransferLeaderRequest,
 };
@@ -80,6 +81,11 @@ fn group_status(group: GroupId, look: &crate::group::handle::Look) -> GroupStatu
         snapshot_index: look.snapshot,
         sessions: look.sessions,
         state_hash: look.state_hash.to_le_bytes().to_vec().into(),
+        room: match look.room {
+            Room::Enough => DiskRoom::Enough,
+            Room::NearlyFull => DiskRoom::NearlyFull,
+            Room::Full => DiskRoom::Full,
+        } as i32,
     }
 }
 
@@ -105,7 +111,9 @@ impl<E: Env> Cluster<E> for Service<E> {
         }
         let identity = self.server.identity;
         let build = self.server.config.rpc.build.to_owned();
-        Ok(StatusReply { cluster: identity.cluster.0, server: identity.server.0, build, groups })
+        let (disk_bytes, disk_bytes_free) = self.server.disk.told().unwrap_or_default();
+        let (cluster, server) = (identity.cluster.0, identity.server.0);
+        Ok(StatusReply { cluster, server, build, groups, disk_bytes, disk_bytes_free })
     }
 
     async fn join_replica(&self, _: Call, request: JoinReplicaRequest) -> Result<JoinReplicaReply, Status> {

@@ -8,14 +8,19 @@
 //! ```
 
 use super::ServerError;
+use crate::group::room::Measured;
 use crate::group::{records, stream};
 use crate::image;
-use mooseng_core::env::{Disk, DiskError, Env, File, OpenMode};
+use mooseng_core::env::{Disk, DiskError, Env, File, OpenMode, Space, sleep};
 use mooseng_core::id::GroupId;
 use mooseng_core::probe;
 use mooseng_storage::{Journal, JournalConfig, Record, Recovered, SnapshotReader, StorageError, snapshot};
+use std::sync::Arc;
+use std::time::Duration;
 
 pub(super) const JOURNAL: &str = "journal";
+/// How much comes in between at the most is small against what is kept.
+const MEASURED_EVERY: Duration = Duration::from_millis(250);
 const ANOTHER_VERSION: &str = "start the version of MooseNG that wrote it";
 const VOID: &str = "journal-is-void";
 
@@ -25,6 +30,16 @@ pub(super) fn group_directory(group: GroupId) -> String {
 
 fn failed(error: impl ToString) -> ServerError {
     ServerError(error.to_string())
+}
+
+/// Measures what is free, again and again.
+pub(super) async fn watch<E: Env>(env: E, measured: Arc<Measured>) {
+    loop {
+        if let Ok(Space { total, free }) = env.disk().space().await {
+            measured.set(total, free);
+        }
+        sleep(&env, MEASURED_EVERY).await;
+    }
 }
 
 /// Removes the files in a directory.

@@ -151,6 +151,8 @@ fn drive<E: Env>(
         journal: journal.clone(),
         channels: server.channels.clone(),
         directory: disk::group_directory(group),
+        disk: server.disk.clone(),
+        segment_bytes: server.config.journal.segment_bytes,
         doubt,
     };
     Driver::new(env.clone(), Arc::new(config), beginning)

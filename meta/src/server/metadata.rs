@@ -49,6 +49,9 @@ pub(super) fn status(denied: Denied) -> Status {
         Denied::NotLeader(leader) => Status::not_leader(leader),
         Denied::Overloaded => Status::overloaded("the group has too much to do"),
         Denied::TooLarge => Status::new(Code::Invalid, "the request is larger than an entry of the log"),
+        Denied::NoSpace => {
+            Status::new(Code::NoSpace, "they are nearly full; remove files, or make them larger")
+        }
         Denied::Unavailable(why) => Status::new(Code::Unavailable, why),
         Denied::Uncertain => Status::new(Code::Uncertain, "leadership was lost meanwhile"),
     }

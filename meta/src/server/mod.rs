@@ -25,6 +25,7 @@ pub use keeper::KeeperConfig;
 
 use crate::census::Census;
 use crate::group::driver::Channels;
+use crate::group::room::Measured;
 use keeper::Progress;
 use mooseng_core::env::{Address, DiskError, Env, Net};
 use mooseng_net::proto::cluster::ClusterHandler;
@@ -56,6 +57,7 @@ struct Server<E: Env> {
     rooms: rpc::Rooms,
     census: Mutex<Census>,
     progress: Mutex<Progress>,
+    disk: Arc<Measured>,
 }
 
 impl<E: Env> Server<E> {
@@ -83,7 +85,9 @@ pub async fn run<E: Env>(env: E, config: ServerConfig) -> Result<(), ServerError
     let census = Mutex::new(Census::new(config.census));
     let own = rooms.clone();
     let progress = Mutex::default();
-    let server = Server { env: env.clone(), config, identity, channels, slots, rooms: own, census, progress };
+    let disk = Arc::default();
+    let server =
+        Server { env: env.clone(), config, identity, channels, slots, rooms: own, census, progress, disk };
     let server = Arc::new(server);
     let metadata = MetadataHandler::new(metadata::Service::new(server.clone()));
     let raft = RaftHandler::new(raft::Service::new(server.clone()));
@@ -91,6 +95,7 @@ pub async fn run<E: Env>(env: E, config: ServerConfig) -> Result<(), ServerError
     let services = (raft, (metadata, cluster));
     env.spawn("services", rpc::serve(env.clone(), listener, services, rpc_config, rooms));
     env.spawn("keeper", keeper::keep(server.clone()));
+    env.spawn("disk watched", disk::watch(env.clone(), server.disk.clone()));
     host::groups(server).await?;
     futures::future::pending().await
 }

@@ -49,7 +49,7 @@ impl<E: Env> Raft<E> for Service<E> {
             if self.server.env.buggify("raft message handled late") {
                 sleep(&self.server.env, LATE).await;
             }
-            handle.step(message, request.sent, request.echo);
+            handle.step(message, request.sent, request.echo, request.full);
         }
     }
 

@@ -73,6 +73,7 @@ fn a_raft_message() {
         payload: Bytes::from_static(b"opaque"),
         sent: 5_000_000_000,
         echo: 4_999_000_000,
+        full: false,
     };
     assert_eq!(hex(&message), "08011002180322066f70617175652900f2052a0100000031c0aff62901000000");
 }

@@ -20,7 +20,7 @@ pub enum Miss {
     NotLeader(Option<Address>),
     /// It did not answer, or could not serve.
     Silent,
-    /// It is the leader and has too much to do.
+    /// It is the leader and has too much to do, or no room for more.
     Overloaded,
 }
 
@@ -32,7 +32,7 @@ impl Miss {
             CallError::Unreachable(_) | CallError::Lost(_) | CallError::Deadline => Self::Silent,
             CallError::Status(status) => match status.code {
                 Code::NotLeader => Self::NotLeader(status.leader.clone()),
-                Code::Overloaded => Self::Overloaded,
+                Code::Overloaded | Code::NoSpace => Self::Overloaded,
                 Code::Unavailable | Code::Deadline | Code::Uncertain => Self::Silent,
                 _ => return None,
             },

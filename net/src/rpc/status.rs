@@ -30,6 +30,8 @@ pub enum Code {
     NotHere,
     /// Leadership was lost while it was under way: ask again under the same request number.
     Uncertain,
+    /// It would make the tree grow, and there is no room for that on the disks of metadata servers.
+    NoSpace,
 }
 
 impl Code {
@@ -44,7 +46,8 @@ impl Code {
             | Code::UnknownSession
             | Code::Unimplemented
             | Code::WrongGroup
-            | Code::NotHere => false,
+            | Code::NotHere
+            | Code::NoSpace => false,
         }
     }
 }
@@ -98,6 +101,7 @@ impl From<&Status> for StatusDetail {
             Code::WrongGroup => StatusCode::WrongGroup,
             Code::NotHere => StatusCode::NotHere,
             Code::Uncertain => StatusCode::Uncertain,
+            Code::NoSpace => StatusCode::NoSpace,
         };
         Self {
             code: code as i32,
@@ -123,6 +127,7 @@ impl From<StatusDetail> for Status {
             Ok(StatusCode::WrongGroup) => Code::WrongGroup,
             Ok(StatusCode::NotHere) => Code::NotHere,
             Ok(StatusCode::Uncertain) => Code::Uncertain,
+            Ok(StatusCode::NoSpace) => Code::NoSpace,
             Ok(StatusCode::Internal | StatusCode::Unspecified) | Err(_) => Code::Internal,
         };
         let leader = (!detail.leader.is_empty()).then(|| Address::new(detail.leader));
@@ -181,7 +186,7 @@ impl From<Status> for CallError {
 mod tests {
     use super::*;
 
-    const CODES: [Code; 12] = [
+    const CODES: [Code; 13] = [
         Code::Overloaded,
         Code::NotLeader,
         Code::Unavailable,
@@ -194,6 +199,7 @@ mod tests {
         Code::WrongGroup,
         Code::NotHere,
         Code::Uncertain,
+        Code::NoSpace,
     ];
 
     #[test]

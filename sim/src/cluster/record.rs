@@ -80,6 +80,9 @@ impl Record {
         if result.is_ok() {
             self.acknowledged.fetch_add(1, Ordering::Relaxed);
         }
+        if let Err(ClientError::NoSpace { .. }) = result {
+            self.judge(|judge| ((), judge.tell(now, Sight::NoRoom { number })));
+        }
         self.judge(|judge| ((), judge.end(now, number, ending(now, result))));
     }
 

@@ -306,8 +306,7 @@ fn milestone(event: &Event) -> Option<Milestone> {
         | Event::Committed { .. }
         | Event::LeaseRead { .. }
         | Event::WriteBackFailed { .. }
-        | Event::Note(_) => {
-            return None;
-        }
+        | Event::Room { .. }
+        | Event::Note(_) => return None,
     })
 }

@@ -3,7 +3,7 @@
 use super::{
     Down, End, FinalChunkServer, FinalReplica, Observation, Oracle, Sight, Violation, bounded, close_to_open,
     contents, data, durable, exactly_once, failover, fsynced, invented, leaders, linearizable, mounts,
-    open_files, parts, progress, promises, replicas, reported, sessions, spin, steady, tree,
+    open_files, parts, progress, promises, replicas, reported, room, sessions, spin, steady, tree,
 };
 use crate::history::{Asked, CommitLog, Committed, Ending, History, Request};
 use crate::model::Limits;
@@ -255,6 +255,7 @@ fn oracles(settings: &Settings, failovers: &failover::Measured) -> Vec<Box<dyn O
         oracles.push(Box::new(sessions::Sessions::new(settings.clocks_keep_their_bound)));
         oracles.push(Box::new(steady::Steady::new(settings.steady)));
         oracles.push(Box::new(exactly_once::ExactlyOnce));
+        oracles.push(Box::new(room::Room::default()));
         oracles.push(Box::new(open_files::OpenFiles::new(settings.clocks_keep_their_bound)));
     }
     oracles.push(Box::new(contents::Contents));

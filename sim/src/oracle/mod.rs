@@ -22,6 +22,7 @@ pub mod progress;
 pub mod promises;
 pub mod replicas;
 pub mod reported;
+pub mod room;
 pub mod sessions;
 pub mod spin;
 pub mod steady;
@@ -98,6 +99,8 @@ pub enum Sight<'a> {
     Called { number: usize },
     /// A call ended: the history says how.
     Ended { number: usize },
+    /// A change is about to end as one that was not carried out for want of room.
+    NoRoom { number: usize },
     /// A client has this session from now on, and nothing open in it.
     Session { client: usize, session: SessionId },
     /// A session has an inode open once more from now on, or once less.

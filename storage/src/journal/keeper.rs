@@ -33,11 +33,14 @@ pub(super) struct Keeper<E: Env, F> {
 
 impl<E: Env> Keeper<E, <E::Disk as Disk>::File> {
     pub(super) async fn run(self) {
+        let mut waits = false;
         loop {
             let done = match self.shared.chore().await {
                 Chore::End => return,
                 Chore::Retire(sequences) => self.retire(&sequences).await,
-                Chore::Prepare { sequence, base, proven } => self.prepare(sequence, base, proven).await,
+                Chore::Prepare { sequence, base, proven } => {
+                    self.prepare(sequence, base, proven, &mut waits).await
+                }
             };
             if let Err(error) = done {
                 return writer::halt(&self.env, &self.shared, &self.directory, &error);
@@ -45,17 +48,33 @@ impl<E: Env> Keeper<E, <E::Disk as Disk>::File> {
         }
     }
 
-    /// A full disk is no reason to stop: appends wait until there is space, which releases make.
-    async fn prepare(&self, sequence: u64, base: Position, proven: Position) -> Result<(), StorageError> {
+    /// A full disk is no reason to stop: appends wait until there is space, which releases make. That it
+    /// `waits` is said once, and that it does not any more.
+    async fn prepare(
+        &self,
+        sequence: u64,
+        base: Position,
+        proven: Position,
+        waits: &mut bool,
+    ) -> Result<(), StorageError> {
         if self.env.buggify("journal prepares late") {
             sleep(&self.env, Duration::from_millis(50)).await;
         }
         let head = head(&self.env, &self.config, self.journal, sequence, base, proven);
         match prepare(&self.env, &self.directory, &head).await {
-            Ok(file) => self.shared.stock(Segment { file, head }),
+            Ok(file) => {
+                if std::mem::take(waits) {
+                    let line = format!("{}: there is space for journal segments again", self.directory);
+                    self.env.note(Event::Note(line));
+                }
+                self.shared.stock(Segment { file, head });
+            }
             Err(StorageError::Disk(DiskError::NoSpace { path })) => {
                 probe!("journal found no space for a segment");
-                self.env.note(Event::Note(format!("{path}: no space for the next journal segment; waiting")));
+                if !std::mem::replace(waits, true) {
+                    let line = format!("{path}: no space for the next journal segment; waiting");
+                    self.env.note(Event::Note(line));
+                }
                 sleep(&self.env, FULL_WAIT).await;
             }
             Err(error) => return Err(error),

@@ -1,6 +1,7 @@
 //! What a metadata server says at its HTTP door: its own `Status`, asked over its own port, so that what is
 //! said is what clients meet.
 
+use crate::cli::status::shortage;
 use crate::http::{Metrics, Role};
 use crate::machine::RealEnv;
 use futures::FutureExt;
@@ -45,14 +46,14 @@ impl Role for MetaRole {
     }
 }
 
-/// Ready is who knows a leader for every group it has a replica of.
+/// Ready is who knows a leader for every group it has a replica of, and has room for what it grows by.
 fn ready(reply: &StatusReply) -> Result<(), String> {
     if reply.groups.is_empty() {
         return Err("it has no replica of any group yet".to_owned());
     }
     match reply.groups.iter().find(|group| group.leader == 0) {
         Some(group) => Err(format!("no leader is known of g{}", group.group)),
-        None => Ok(()),
+        None => shortage(reply).map_or(Ok(()), |shortage| Err(shortage.to_owned())),
     }
 }
 
@@ -71,6 +72,8 @@ const GAUGES: [(&str, Number); 7] = [
 fn metrics(reply: Option<&StatusReply>) -> String {
     let mut metrics = Metrics::default();
     metrics.gauge("mooseng_meta_answers", [u64::from(reply.is_some())]);
+    metrics.gauge("mooseng_meta_disk_bytes", reply.map(|reply| reply.disk_bytes));
+    metrics.gauge("mooseng_meta_disk_bytes_free", reply.map(|reply| reply.disk_bytes_free));
     for (name, number) in GAUGES {
         let groups = reply.iter().flat_map(|reply| &reply.groups);
         let values = groups.map(|group| (format!("{{group=\"{}\"}}", group.group), number(group)));
@@ -82,6 +85,7 @@ fn metrics(reply: Option<&StatusReply>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mooseng_net::proto::cluster::DiskRoom;
 
     fn reply(leader: u64) -> StatusReply {
         let group =
@@ -94,6 +98,9 @@ mod tests {
         assert_eq!(ready(&reply(2)), Ok(()));
         assert_eq!(ready(&reply(0)), Err("no leader is known of g1".to_owned()));
         assert!(ready(&StatusReply::default()).is_err());
+        let mut short = reply(2);
+        short.groups[0].room = DiskRoom::NearlyFull as i32;
+        assert_eq!(ready(&short), Err("disk nearly full, growth refused".to_owned()));
     }
 
     #[test]

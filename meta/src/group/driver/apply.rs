@@ -34,6 +34,10 @@ impl<E: Env> Driver<E> {
             probe!("answer served without another entry");
             return drop(reply.send(Ok(Done::told(known, index))));
         }
+        if leads && self.rooms.refuses(&kind) {
+            probe!("growth refused for want of room");
+            return drop(reply.send(Err(Denied::NoSpace)));
+        }
         if self.is_full() {
             probe!("too many changes under way");
             return drop(reply.send(Err(Denied::Overloaded)));

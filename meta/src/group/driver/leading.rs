@@ -39,6 +39,7 @@ impl<E: Env> Driver<E> {
         self.last_tick = now;
         self.replica.tick(now);
         self.inquire();
+        self.measure();
         if self.replica.leads().is_none() {
             return;
         }
@@ -76,9 +77,10 @@ impl<E: Env> Driver<E> {
         self.proposals.push(Proposal { kind, dropped, change, reply });
     }
 
-    /// Is as much under way as may be?
+    /// Is as much under way as may be? What a journal that stands still has not taken leaves room for what
+    /// needs no journal.
     pub(super) fn is_full(&self) -> bool {
-        self.under_way() >= self.config.requests_max
+        self.under_way() >= self.config.requests_max || self.persisting.len() > self.config.persisting_max / 2
     }
 
     pub(super) fn under_way(&self) -> usize {

@@ -59,6 +59,9 @@ pub(super) struct Peers<E: Env> {
     pub(super) stranger: bool,
     unreachable: BTreeSet<ReplicaId>,
     sent: u64,
+    /// The own disk has no room for a tree that grows, and the disks of these.
+    pub(super) full: bool,
+    short: BTreeSet<ReplicaId>,
 }
 
 impl<E: Env> Peers<E> {
@@ -72,6 +75,8 @@ impl<E: Env> Peers<E> {
             stranger: false,
             unreachable: BTreeSet::new(),
             sent: 0,
+            full: false,
+            short: BTreeSet::new(),
         }
     }
 
@@ -101,6 +106,20 @@ impl<E: Env> Peers<E> {
         replica == self.own || self.book.contains_key(&replica)
     }
 
+    /// A replica has said whether its disk has room.
+    pub(super) fn told(&mut self, replica: ReplicaId, full: bool) {
+        if !full {
+            self.short.remove(&replica);
+        } else if self.knows(replica) {
+            self.short.insert(replica);
+        }
+    }
+
+    /// Is it known to have no room?
+    pub(super) fn is_full(&self, replica: ReplicaId) -> bool {
+        self.short.contains(&replica)
+    }
+
     /// Everybody in the book.
     pub(super) fn all(&self) -> Vec<ReplicaId> {
         self.book.keys().copied().collect()
@@ -126,6 +145,7 @@ impl<E: Env> Peers<E> {
             payload: Bytes::from(payload),
             sent,
             echo,
+            full: self.full,
         };
         if let Err(CallError::Unreachable(_) | CallError::Overloaded) = client.step(&message) {
             self.unreachable.insert(target);

@@ -62,6 +62,16 @@ impl Snapshots {
         }
     }
 
+    /// How large the newest is.
+    pub(super) fn newest_bytes(&self) -> u64 {
+        self.newest.as_ref().map_or(0, |newest| newest.bytes)
+    }
+
+    /// Is one being written?
+    pub(super) fn is_writing(&self) -> bool {
+        self.taking || self.fetching.is_some()
+    }
+
     pub(super) fn serving(&mut self, index: u64, now: Instant) {
         self.served = Some((index, now));
     }

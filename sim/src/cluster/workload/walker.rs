@@ -413,7 +413,7 @@ pub(in crate::cluster) fn ending(at: Instant, result: &Result<Answered, ClientEr
         Ok(Answered { outcome, index, cached }) => {
             Ending::Answered { at, outcome: outcome.clone(), index: *index, cached: *cached }
         }
-        Err(ClientError::NotReached { .. }) => Ending::NotCarriedOut { at },
+        Err(ClientError::NotReached { .. } | ClientError::NoSpace { .. }) => Ending::NotCarriedOut { at },
         // Whether an attempt before the last one got through, nobody can say.
         Err(_) => Ending::Unknown { at },
     }
