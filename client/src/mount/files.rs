@@ -70,8 +70,11 @@ impl<E: Env> Mount<E> {
         let (answer, hold) = self.sessions.hold(caller, inode, access).await?;
         let told = attr(answer)?;
         // Open files take in what the service said, never what is shown here.
-        let here = || self.open_files.size(inode).map_or(told.size, |here| here.max(told.size));
-        Ok((plant!("open-learns-what-is-shown-here", told, Attr { size: here(), ..told }), hold))
+        let told = plant!("open-learns-what-is-shown-here", told, {
+            let size = self.open_files.size(inode).map_or(told.size, |here| here.max(told.size));
+            Attr { size, ..told }
+        });
+        Ok((told, hold))
     }
 
     /// Makes a file that is open, mostly from the start. `None`: somebody has removed it before it was.
