@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -327,6 +327,80 @@ fn a_server_that_lost_its_disk_comes_back_as_another_replica() {
     };
     let hashes: BTreeSet<_> = groups.values().map(|group| group["state_hash"].to_string()).collect();
     assert_eq!(hashes.len(), 1, "it knows what the others know: {groups:#?}");
+    cluster.stop();
+}
+
+/// A small disk of its own, mounted until this goes.
+struct SmallDisk(Directory);
+
+impl SmallDisk {
+    /// `None`, and a line that says why, where nothing can be mounted.
+    fn mount(case: &str, size: &str) -> Option<Self> {
+        let directory = Directory::fresh();
+        let arguments = ["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"];
+        let mounted = Command::new("mount").args(arguments).arg(directory.path()).output();
+        if !mounted.is_ok_and(|done| done.status.success()) {
+            eprintln!("skipped: {case}: no tmpfs can be mounted here");
+            return None;
+        }
+        Some(Self(directory))
+    }
+
+    /// Takes all that is left of it, and gives it back with the file.
+    fn fill(&self) -> PathBuf {
+        let path = self.0.path().join("fill");
+        let mut file = std::fs::File::create(&path).expect("a name takes no room here");
+        let bytes = vec![0; 1 << 20];
+        while file.write_all(&bytes).is_ok() {}
+        path
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+/// On a full disk growth is refused at once, and everything else goes on: what is there can be read and
+/// removed, and when there is room again it can grow.
+#[test]
+fn a_full_disk_refuses_growth_and_nothing_else() {
+    let Some(disk) = SmallDisk::mount("a_full_disk_refuses_growth_and_nothing_else", "320m") else { return };
+    let directory = Directory::beneath(disk.0.path());
+    let cluster = Cluster::start_in(directory, free_port());
+    for name in ["/kept", "/removed"] {
+        cluster.told(&["ns", "mkdir", name]);
+    }
+    let room = |wanted: &str| {
+        let end = Instant::now() + Duration::from_secs(10);
+        while !cluster.groups().values().all(|group| group["room"] == wanted) {
+            assert!(Instant::now() < end, "{wanted} is not said: {:#?}", cluster.groups());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    room("enough");
+    let fill = disk.fill();
+    room("full");
+    assert!(cluster.told(&["status"]).contains("disk full, growth refused: 0 of 335544320 bytes free"));
+    let began = Instant::now();
+    for growth in [&["ns", "mkdir", "/new"][..], &["ns", "create", "/kept/file"]] {
+        let Output { status, stderr, .. } = cluster.verb(growth);
+        let line = String::from_utf8_lossy(&stderr);
+        assert!(!status.success() && line.contains("no room on the metadata servers' disks"), "{line}");
+    }
+    cluster.told(&["ns", "rmdir", "/removed"]);
+    cluster.told(&["ns", "mv", "/kept", "/moved"]);
+    assert_eq!(cluster.told(&["ns", "ls", "/"]), "moved\n");
+    // A refusal by the clock would take sixty seconds, or ten.
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    std::fs::remove_file(fill).expect("it is there");
+    // The leader hears a moment later of the others that they have room again.
+    let end = Instant::now() + Duration::from_secs(10);
+    while !cluster.verb(&["ns", "mkdir", "/new"]).status.success() {
+        assert!(Instant::now() < end, "there is room, and growth is refused");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     cluster.stop();
 }
 

@@ -20,8 +20,12 @@ pub(crate) struct Directory(PathBuf);
 
 impl Directory {
     pub(crate) fn fresh() -> Self {
+        Self::beneath(&std::env::temp_dir())
+    }
+
+    pub(crate) fn beneath(above: &Path) -> Self {
         let name = format!("mooseng-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = std::env::temp_dir().join(name);
+        let path = above.join(name);
         std::fs::create_dir(&path).expect("the directory for temporary files takes one more");
         Self(path)
     }
