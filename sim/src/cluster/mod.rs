@@ -266,8 +266,9 @@ impl<'a> Run<'a> {
         let mut stirred = self.sim.now();
         let mut orphans_before = usize::MAX;
         loop {
-            let last = self.record.judge(|judge| (judge.log().last(), Ok(())));
             let replicas = self.servers.inspect(&mut self.sim);
+            // Looking takes a moment, in which a leader may commit something of its own.
+            let last = self.record.judge(|judge| (judge.log().last(), Ok(())));
             let (now, all) = (self.sim.now(), replicas.len() == self.servers.running(&self.sim));
             let settled =
                 |replica: &FinalReplica| replica.applied >= last && replica.tree.condemned.is_empty();
@@ -276,8 +277,11 @@ impl<'a> Run<'a> {
                 (orphans_before, stirred) = (orphans, now);
             }
             let collecting = orphans > 0 && replicas.iter().all(|replica| self.knows_sessions_of(replica));
-            let waited = if collecting { COLLECTING_MAX } else { SETTLING_MAX };
-            let done = all && !collecting && replicas.iter().all(settled);
+            let level = all && replicas.iter().all(settled);
+            // Then they are kept for good; whoever lags behind meanwhile has its time all the same.
+            let given_up = now >= stirred + COLLECTING_MAX;
+            let waited = if collecting { COLLECTING_MAX + SETTLING_MAX } else { SETTLING_MAX };
+            let done = level && (!collecting || given_up);
             if done || now >= stirred + waited || self.record.violation().is_some() {
                 return replicas;
             }
