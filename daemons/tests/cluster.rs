@@ -29,7 +29,7 @@ use support::Directory;
 
 const SERVERS: u32 = 3;
 /// How many cases of this binary may run a cluster.
-const CASES_MAX: u32 = 12;
+const CASES_MAX: u32 = 20;
 const CHUNKS: u32 = 2;
 /// The most of any case.
 const CHUNKS_MAX: u32 = 6;
@@ -166,7 +166,7 @@ fn free_port() -> u32 {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     assert!(count < CASES_MAX, "ports for each case of this binary");
-    10_000 + (std::process::id() % 150 * CASES_MAX + count) * (SERVERS + CHUNKS_MAX + SERVERS)
+    10_000 + (std::process::id() % 90 * CASES_MAX + count) * (SERVERS + CHUNKS_MAX + SERVERS)
 }
 
 /// The process of this role that has this path among its arguments.
