@@ -63,7 +63,9 @@ impl Handle {
     /// All of it, if the kernel has it in memory. Never waits for a device; a file system that cannot
     /// promise that gives nothing.
     fn read_at_once(&self, offset: u64, len: usize) -> Option<Bytes> {
-        if len == 0 || len > AT_ONCE_BYTES_MAX {
+        // The kernel takes -1 for wherever the file was read last.
+        let none_reaches = i64::try_from(offset.saturating_add(len as u64)).is_err();
+        if len == 0 || len > AT_ONCE_BYTES_MAX || none_reaches {
             return None;
         }
         let mut bytes = vec![0; len];
