@@ -76,7 +76,7 @@ pub const BUGS: &[Bug] = &[
     Bug { name: "lease-on-wall-clock", oracles: &["leaders", "linearizable", "progress"] },
     Bug { name: "epoch-outlives-its-leases", oracles: &["linearizable"] },
     Bug { name: "lease-granted-while-changing", oracles: &["linearizable"] },
-    Bug { name: "new-leader-waits-for-nobody", oracles: &["linearizable"] },
+    Bug { name: "new-leader-waits-for-nobody", oracles: &["linearizable", "open-files"] },
     Bug { name: "own-lease-not-recalled", oracles: &["linearizable"] },
     Bug { name: "recall-not-waited-for", oracles: &["linearizable"] },
     Bug { name: "session-begins-anew", oracles: &["linearizable", "progress"] },
@@ -132,7 +132,6 @@ pub const BUGS: &[Bug] = &[
         name: "snapshot-without-sync-before-rename",
         oracles: &["promises", "replicas", "durable", "exactly-once", "linearizable", "progress"],
     },
-    Bug { name: "snapshot-tried-again-at-once", oracles: &["spin"] },
     Bug { name: "stale-read-from-deposed-leader", oracles: &["leaders", "linearizable", "progress"] },
     Bug { name: "truncate-keeps-tail", oracles: &["data", "linearizable", "replicas", "durable"] },
     Bug { name: "sticky-bit-ignored", oracles: &["tree", "linearizable", "replicas", "durable"] },
@@ -193,6 +192,7 @@ pub const BUGS_OF_SCENARIOS: &[(&str, Bug)] = &[
 
 /// Bugs that runs are too seldom caught by, each with the plan in `scenarios/corpus/` that fails with it.
 pub const BUGS_OF_PLANS: &[(&str, Bug)] = &[
+    ("snapshots-fail-on-a-full-disk.toml", Bug { name: "snapshot-tried-again-at-once", oracles: &["spin"] }),
     (
         "creation-crosses-an-attachment.toml",
         Bug { name: "creation-in-doubt-told-late", oracles: &["open-files"] },
