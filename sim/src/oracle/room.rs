@@ -20,7 +20,8 @@ pub struct Room {
     leader: Option<(Member, Instant)>,
 }
 
-/// Is there more to remember afterwards than before?
+/// Is there more to remember afterwards than before? Said again rather than asked of [`Op::grows`], which is
+/// what is judged.
 fn grows(operation: &Op) -> bool {
     matches!(
         operation,
