@@ -10,12 +10,14 @@ use fuser::{
     Errno, FileAttr, FileHandle, FileType, FopenFlags, Generation, INodeNo, ReplyAttr, ReplyCreate,
     ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyXattr, Request,
 };
+use futures::FutureExt;
 use futures::future::{Either, select};
 use mooseng_client::mount::{FsError, Handle, Line, Mount};
 use mooseng_core::id::InodeId;
 use mooseng_core::namespace::{Attr, Caller, Name, Refusal};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -65,22 +67,30 @@ impl Edge {
         Self { mount, kernel, runtime }
     }
 
-    /// Does `work` in a task of its own and answers with what came of it, or with EINTR when the process
-    /// that waits has been told to end. Dropping the work is harmless: a change takes effect or not.
+    /// Does `work` and answers with what came of it, or with EINTR when the process that waits has been told
+    /// to end. Dropping the work is harmless: a change takes effect or not. What is known already is answered
+    /// on the kernel's thread; work that has to wait for something goes on in a task of its own.
     pub(super) fn serve<T, F>(
         &self,
         request: &Request,
         work: impl Fn(Shared, Caller) -> F + Send + Sync + 'static,
         answer: impl FnOnce(Result<T, Errno>) + Send + 'static,
     ) where
-        T: Send,
+        T: Send + 'static,
         F: Future<Output = Result<T, FsError>> + Send + 'static,
     {
         let mount = self.mount.clone();
         let process = Process::of(request);
         let (uid, gid) = (request.uid(), request.gid());
+        let _inside = self.runtime.enter();
+        let mut work = Box::pin(with_groups(mount, uid, gid, process, work));
+        // A bug is the end of one request, as it would be in a task, and not of the kernel's thread.
+        match catch_unwind(AssertUnwindSafe(|| work.as_mut().now_or_never())) {
+            Ok(None) => {}
+            Ok(Some(done)) => return answer(done.map_err(|error| errno(&error))),
+            Err(_) => return answer(Err(Errno::EIO)),
+        }
         self.runtime.spawn(async move {
-            let work = pin!(with_groups(mount, uid, gid, process, work));
             let done = match select(work, pin!(process.told_to_end())).await {
                 Either::Left((done, _)) => done.map_err(|error| errno(&error)),
                 Either::Right(((), _)) => Err(Errno::EINTR),
@@ -99,7 +109,7 @@ impl Edge {
         answer: impl FnOnce(Result<T, Errno>) + Send + 'static,
     ) where
         A: Clone + Send + Sync + 'static,
-        T: Send,
+        T: Send + 'static,
         F: Future<Output = Result<T, FsError>> + Send + 'static,
     {
         match needed {

@@ -1,4 +1,4 @@
-//! The kernel's requests, one by one: each becomes a task that asks the mount and answers.
+//! The kernel's requests, one by one: each asks the mount and answers.
 
 use super::convert::{
     file_type, kind_of, new_time, number, open_mode, permissions, reserve, seek, xattr_mode,

@@ -1,5 +1,5 @@
 //! FUSE: a thin edge between the kernel and [`mooseng_client::mount`]. It translates words and
-//! numbers, hands every request to a task of its own, so that a slow one holds up nobody, and knows
+//! numbers, hands a request that has to wait to a task of its own, so that it holds up nobody, and knows
 //! nothing of how a file system works. Errno exists here only.
 
 #![allow(
@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// How many threads take requests from the kernel; they only hand them on.
+/// How many threads take requests from the kernel. They answer what is known, and hand on what has to wait.
 const THREADS: usize = 2;
 /// How long the kernel may take to let go of a mount after it was unmounted.
 const FAREWELL: Duration = Duration::from_secs(2);
