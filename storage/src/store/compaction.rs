@@ -7,6 +7,7 @@ use super::keeper::{Chore, remove, table_name};
 use super::layout::{Kill, Put, Record, SegmentHead};
 use super::shared::{Answer, FileKey, What};
 use super::table::Table;
+use super::writer::bytes_of;
 use super::{Store, StoreError, scan};
 use crate::error::StorageError;
 use crate::segment::{read, segment_name};
@@ -28,6 +29,16 @@ pub struct Compacted {
 }
 
 type Wait = oneshot::Receiver<Result<Answer, StoreError>>;
+
+/// What is needed elsewhere, on its way.
+#[derive(Default)]
+struct Onward {
+    read: Vec<What>,
+    read_bytes: usize,
+    waits: Vec<Wait>,
+    /// Of those that are waited for.
+    sent_bytes: usize,
+}
 
 impl<E: Env> Store<E> {
     /// Removes the segment of which least is needed, if that is little enough.
@@ -62,11 +73,15 @@ impl<E: Env> Drop for Moving<'_, E> {
 impl<E: Env> Moving<'_, E> {
     async fn empty(&self) -> Result<Compacted, StoreError> {
         let shared = &self.store.shared;
-        let records = self.records().await?;
+        let Ok(records) = self.records().await else {
+            // Nobody knows what is needed of it, and it must not stand in the way of the others.
+            shared.lock().index.add_unreadable(self.sequence);
+            shared.note(format!("segment {} cannot be read: it stays as it is", self.sequence));
+            return Ok(Compacted { segments: 1, ..Compacted::default() });
+        };
         let mut done = Compacted { segments: 1, ..Compacted::default() };
         let mut moved: Vec<(Put, Entry)> = Vec::new();
-        let mut waits: Vec<Wait> = Vec::new();
-        let mut on_the_way = 0;
+        let mut onward = Onward::default();
         for record in &records {
             let what = match record {
                 Record::Put(put) => self.carry(put).await?,
@@ -77,16 +92,19 @@ impl<E: Env> Moving<'_, E> {
                 moved.push((*put, *entry));
                 done.parts_moved += 1;
                 done.bytes_moved += u64::from(put.length);
-                on_the_way += put.length as usize;
             }
-            waits.push(shared.push(&self.store.queue, what)?);
-            if on_the_way >= MOVING_BYTES_MAX {
-                self.wait(&mut waits).await?;
-                on_the_way = 0;
+            onward.read_bytes += bytes_of(&what);
+            onward.read.push(what);
+            if onward.read_bytes >= shared.config.batch_bytes_max.min(MOVING_BYTES_MAX) {
+                self.send(&mut onward)?;
+            }
+            if onward.sent_bytes >= MOVING_BYTES_MAX {
+                self.wait(&mut onward).await?;
             }
         }
+        self.send(&mut onward)?;
         if plant!("chunk-compaction-frees-before-durable", true, false) {
-            self.wait(&mut waits).await?;
+            self.wait(&mut onward).await?;
             self.check(&moved).await?;
         }
         let stranded = shared.lock().index.strand(self.sequence);
@@ -124,7 +142,10 @@ impl<E: Env> Moving<'_, E> {
         if entry.incarnation != put.incarnation {
             return Ok(None);
         }
-        let (data, sums) = self.store.raw(put.part, &entry).await?;
+        let Ok((data, sums)) = self.store.raw(put.part, &entry).await else {
+            self.leave(put, &entry, "cannot be read and was not moved");
+            return Ok(None);
+        };
         let (sums, whole) = plant!(
             "chunk-compaction-blesses-rot",
             {
@@ -135,12 +156,17 @@ impl<E: Env> Moving<'_, E> {
             (mooseng_core::checksum::leaves(put.part, 0, &data), true)
         );
         if !whole {
-            self.store.set_aside(put.part, &entry, "is damaged and was not moved");
-            shared.lock().index.relocate(put.part, put.incarnation, here, Place::Gone);
+            self.leave(put, &entry, "is damaged and was not moved");
             return Ok(None);
         }
         let root = root(put.part, u64::from(put.length), &sums);
         Ok(Some(What::Move { part: put.part, entry, root, sums, data }))
+    }
+
+    /// The part goes with its segment.
+    fn leave(&self, put: &Put, entry: &Entry, why: &str) {
+        self.store.set_aside(put.part, entry, why);
+        self.store.shared.lock().index.relocate(put.part, put.incarnation, entry.place(), Place::Gone);
     }
 
     fn keep(&self, kill: &Kill) -> Option<What> {
@@ -148,8 +174,19 @@ impl<E: Env> Moving<'_, E> {
         needed.then_some(What::Keep(*kill))
     }
 
-    async fn wait(&self, waits: &mut Vec<Wait>) -> Result<(), StoreError> {
-        for wait in waits.drain(..) {
+    /// What was read goes to the writer at once, and so into one batch: one by one, small parts would
+    /// take a sector each, and their new segment would be as empty as the old one.
+    fn send(&self, onward: &mut Onward) -> Result<(), StoreError> {
+        onward.sent_bytes += std::mem::take(&mut onward.read_bytes);
+        for what in onward.read.drain(..) {
+            onward.waits.push(self.store.shared.push(&self.store.queue, what)?);
+        }
+        Ok(())
+    }
+
+    async fn wait(&self, onward: &mut Onward) -> Result<(), StoreError> {
+        onward.sent_bytes = 0;
+        for wait in onward.waits.drain(..) {
             wait.await.unwrap_or_else(|_| Err(self.store.shared.ended()))?;
         }
         Ok(())
@@ -167,7 +204,7 @@ impl<E: Env> Moving<'_, E> {
                 Ok((data, sums)) => leaf_bad_first(put.part, 0, &data, &sums).is_some(),
                 // It was given up and its new segment removed meanwhile.
                 Err(StoreError::Absent) => false,
-                Err(error) => return Err(error),
+                Err(_) => true,
             };
             if bad {
                 probe!("stored part damaged on the move");
@@ -178,21 +215,30 @@ impl<E: Env> Moving<'_, E> {
         Ok(())
     }
 
-    /// The table goes first: without a segment it would tell of parts that are lost.
     async fn remove(&self) -> Result<(), StoreError> {
         let shared = &self.store.shared;
         let _alone = shared.housekeeping.lock().await;
-        let directory = &shared.directory;
-        remove(&shared.env, &shared.path(&table_name(self.sequence))).await?;
-        shared.env.disk().sync_dir(directory).await.map_err(StorageError::from)?;
-        remove(&shared.env, &shared.segment_path(self.sequence)).await?;
-        shared.env.disk().sync_dir(directory).await.map_err(StorageError::from)?;
+        if let Err(error) = self.remove_names().await {
+            shared.halt(&error);
+            return Err(error.into());
+        }
         let mut state = shared.lock();
         state.index.segment_gone(self.sequence);
         state.forget_file(FileKey::Segment(self.sequence));
         drop(state);
         let _ = self.store.chores.unbounded_send(Chore::Prepare);
         probe!("store segment removed");
+        Ok(())
+    }
+
+    /// The table goes first: without a segment it would tell of parts that are lost.
+    async fn remove_names(&self) -> Result<(), StorageError> {
+        let shared = &self.store.shared;
+        let directory = &shared.directory;
+        remove(&shared.env, &shared.path(&table_name(self.sequence))).await?;
+        shared.env.disk().sync_dir(directory).await?;
+        remove(&shared.env, &shared.segment_path(self.sequence)).await?;
+        shared.env.disk().sync_dir(directory).await?;
         Ok(())
     }
 }

@@ -71,8 +71,30 @@ impl StoreConfig {
         Ok(())
     }
 
-    /// Up to how many bytes of a segment may be needed for it to be emptied.
+    /// Up to how many bytes of a segment may be needed for it to be emptied. What moves fills other
+    /// segments to less than a part of the largest kind and a sector at each end: one that is as full
+    /// as that is left alone, or the same bytes would move for ever.
     pub(super) fn needed_bytes_max(&self) -> u64 {
-        self.segment_bytes / 100 * u64::from(self.needed_percent_max)
+        let sector = u64::from(self.sector_bytes);
+        let largest = (BATCH_HEAD_BYTES + RECORD_BYTES + area_bytes(self.small_bytes_max)) as u64;
+        let lost = sector + largest + BATCH_HEAD_BYTES as u64 + sector;
+        let full = self.segment_bytes.saturating_sub(lost);
+        (self.segment_bytes / 100 * u64::from(self.needed_percent_max)).min(full)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_that_others_could_not_hold_better_is_left_alone() {
+        assert_eq!(StoreConfig::default().needed_bytes_max(), (32 << 20) / 100 * 50);
+        let large =
+            StoreConfig { segment_bytes: 128 << 10, small_bytes_max: 64 << 10, ..StoreConfig::default() };
+        assert_eq!(large.check(), Ok(()));
+        assert!(large.needed_bytes_max() < 60_000, "{}", large.needed_bytes_max());
+        let huge = StoreConfig { small_bytes_max: 120 << 10, ..large };
+        assert_eq!((huge.check(), huge.needed_bytes_max()), (Ok(()), 0));
     }
 }

@@ -168,6 +168,29 @@ fn a_full_disk_is_an_answer_and_giving_up_makes_room() {
     });
 }
 
+/// Parts of which no two fit a segment, and small ones that came one by one.
+#[test]
+fn emptying_segments_comes_to_an_end() {
+    let large = StoreConfig { segment_bytes: 16 << 10, small_bytes_max: 8 << 10, ..config() };
+    let small = StoreConfig { segment_bytes: 64 << 10, ..config() };
+    for (config, length, moves_max) in [(large, 7_900, 2), (small, 40, 20)] {
+        let machine = formatted(1, &config);
+        let env = machine.clone();
+        machine.finish(async move {
+            let store = opened(&env, &config).await;
+            for number in 0..400 {
+                put(&store, part(number), length).await.unwrap();
+            }
+            let mut moves = 0;
+            while store.compact().await.unwrap().segments > 0 {
+                moves += 1;
+                assert!(moves <= moves_max, "segments of {length}-byte parts are emptied for ever");
+            }
+            assert_eq!(store.usage().parts, 400);
+        });
+    }
+}
+
 #[test]
 fn a_store_is_made_once_and_not_by_opening() {
     let machine = formatted(1, &config());

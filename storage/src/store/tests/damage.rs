@@ -78,6 +78,29 @@ fn an_unreadable_sector_takes_the_part_in_it() {
 }
 
 #[test]
+fn an_unreadable_part_does_not_keep_the_store_from_giving_space_back() {
+    let machine = filled();
+    let at = find(&machine, FIRST, 1);
+    machine.with_images(|images| images.unreadable.insert((FIRST.to_owned(), at / 512 + 1)));
+    let env = machine.clone();
+    machine.finish(async move {
+        let store = opened(&env, &config()).await;
+        let before = store.usage().segments;
+        let kept = [0, 1, 7, 13, PARTS - 1];
+        let gone: Vec<_> =
+            (0..PARTS).filter(|number| !kept.contains(number)).map(|number| (part(number), 0)).collect();
+        store.give_up(&gone).await.unwrap();
+        while store.compact().await.unwrap().segments > 0 {}
+        let usage = store.usage();
+        assert!(usage.segments < before && usage.segments <= 4, "{before} segments, then {usage:?}");
+        for number in kept {
+            let health = if number == 1 { Health::Bad } else { Health::Good };
+            assert_eq!(store.verify(part(number)).await, Ok(health), "part {number}");
+        }
+    });
+}
+
+#[test]
 fn a_rotten_part_is_not_moved_as_good() {
     let machine = filled();
     let at = find(&machine, FIRST, 1);

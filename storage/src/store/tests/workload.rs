@@ -103,9 +103,11 @@ pub(super) async fn work(machine: Machine, ledger: Ledger, config: StoreConfig, 
                     ledger.lock().unwrap().entry(target).or_default().may = false;
                 }
             }
-            8 => {
-                store.compact().await.unwrap();
+            8 if store.compact().await.is_err() => {
+                // Then it has stopped the server.
+                return pending().await;
             }
+            8 => {}
             _ => check(&store, &ledger).await,
         }
     }
