@@ -2,7 +2,7 @@
 //! of them keeps in the end.
 
 use super::servers::{CLUSTER, node_config, versions};
-use crate::machine::{NodeId, Sim, SimEnv};
+use crate::machine::{Fault, NodeId, Sim, SimEnv};
 use crate::oracle::FinalChunkServer;
 use crate::plan::{Member, Plan, WIRE_VERSION};
 use futures::stream::{self, StreamExt};
@@ -14,7 +14,7 @@ use mooseng_core::id::{PartId, ServerId, SliceId};
 use mooseng_net::convert::PARTS_MAX;
 use mooseng_net::proto::chunk::{ChunkClient, InventoryRequest, PartEntry, PartOutcome, ReadPartRequest};
 use mooseng_net::rpc::{Channel, ChannelConfig};
-use mooseng_storage::StoreConfig;
+use mooseng_storage::{Identity, Role, StoreConfig};
 use std::time::Duration;
 
 const PORT: u16 = 9422;
@@ -45,6 +45,20 @@ impl ChunkServers {
         let nodes = numbers.clone().map(|number| sim.add_node(&name(number), node_config())).collect();
         let configs = numbers.map(|number| config(plan, number, metadata.to_vec())).collect();
         Self { nodes, configs }
+    }
+
+    /// Puts everyone's name on its disk, before anything can go wrong: whoever is given a disk without a
+    /// name takes it for its own.
+    pub(super) fn format(&self, sim: &mut Sim) {
+        for (node, config) in self.nodes.iter().zip(&self.configs) {
+            sim.boot_idle(*node);
+            let (env, identity) = (sim.env(*node), Identity { cluster: CLUSTER, server: config.server });
+            let formatted = async move { identity.format(&env, "", Role::Chunks).await };
+            let formatted = sim.run(*node, LOOK_MAX, formatted);
+            formatted.expect("formatting comes to an end").expect("an empty disk can be formatted");
+            let over = Fault::Kill { node: sim.name(*node).to_string(), restart_ms: None };
+            sim.apply(&over).expect("the node was added");
+        }
     }
 
     pub(super) fn names(&self) -> Vec<String> {

@@ -16,6 +16,7 @@ use mooseng_core::id::InodeId;
 use mooseng_core::namespace::{Access, Answer, Attr, Caller, Op, Outcome, Query};
 use mooseng_core::time::Instant;
 use mooseng_net::rpc::ChannelConfig;
+use mooseng_net::rpc::hello::Versions;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -60,6 +61,12 @@ impl DataConfig {
         // Within the budget no class is asked for more than it is made for.
         let damaged_max = if plan.budget == Budget::Within { 0 } else { plan.chunk_servers_damaged() };
         Self { store, file, damaged_max }
+    }
+
+    pub(super) fn speaking(&self, versions: Versions) -> Self {
+        let mut config = self.clone();
+        config.store.channel.versions = versions;
+        config
     }
 }
 

@@ -12,7 +12,7 @@ mod servers;
 mod watch;
 mod workload;
 
-use crate::machine::{Fault, NodeConfig, NodeId, OperationCounts, Sim};
+use crate::machine::{Fault, NodeId, OperationCounts, Sim};
 use crate::oracle::parts::unsettled;
 use crate::oracle::{FinalChunkServer, FinalReplica, Judge, Settings, Sight};
 use crate::plan::{Budget, Member, Plan, WIRE_VERSION};
@@ -83,8 +83,11 @@ impl<'a> Run<'a> {
         let servers = Servers::add(&mut sim, plan);
         // Before anything watches or breaks: a plan begins with a cluster that stands.
         servers.format(&mut sim, plan);
-        drop(sim.take_stats());
         let chunk_servers = ChunkServers::add(&mut sim, plan, &servers.addresses());
+        if plan.lends_disks() {
+            chunk_servers.format(&mut sim);
+        }
+        drop(sim.take_stats());
         let settings = Settings { progress_max: PROGRESS_MAX, ..Settings::of(plan) };
         let record = Arc::new(Record::new(sim.control().clone(), Judge::new(&settings)));
         let count = plan.topology.chunk_servers;
@@ -100,7 +103,7 @@ impl<'a> Run<'a> {
         let operator = Arc::new(Operator::new(plan, sim.control().clone(), servers.handles()));
         let mounts = plan.topology.mounts.then(|| Arc::new(Mounts::new(settings.limits, watch.clone())));
         let clients = (0..plan.clients.len()).map(|number| {
-            let node = sim.add_node(&format!("client-{}", number + 1), NodeConfig::default());
+            let node = sim.add_node(&format!("client-{}", number + 1), servers::node_config());
             let config = servers.session_config(plan, number);
             let data = (!chunk_servers.is_empty()).then(|| {
                 let rack = chunks::rack(plan, number as u32 + 1);
@@ -252,7 +255,10 @@ impl<'a> Run<'a> {
     fn follow_remedies(&mut self) {
         for name in self.server_names() {
             let node = self.sim.node(&name).expect("the node was added");
-            if self.sim.halted(node).is_some_and(|reason| reason.contains("empty the data directory")) {
+            // Every disk is where it belongs again: one that somebody else has made his own is lost.
+            let remedies = ["empty the data directory", "point each server at its own"];
+            let halted = self.sim.halted(node);
+            if halted.is_some_and(|reason| remedies.iter().any(|remedy| reason.contains(remedy))) {
                 let remedy = Fault::Empty { node: name, restart_ms: Some(0) };
                 self.sim.apply(&remedy).expect("the node was added");
             }

@@ -29,7 +29,7 @@ struct Inner {
     /// Faults under way that are not the end of one server.
     open_faults: u32,
     elections: u64,
-    /// Nodes that run, if they do, with another node's disk.
+    /// Nodes that have another node's disk for good.
     swapped: BTreeSet<String>,
     /// Nodes that may speak another version than the rest.
     reversioned: BTreeSet<String>,
@@ -236,7 +236,7 @@ impl Watch {
             Kind::OfAServer => None,
             Kind::CutOff(node) => Some(Sight::WentDown { node, how: Down::CutOff }),
             Kind::Other => {
-                if let Fault::SwapDisks { left, right, .. } = fault {
+                if let Fault::SwapDisks { left, right, for_ms: None, .. } = fault {
                     self.lock().swapped.extend([left.clone(), right.clone()]);
                 }
                 if let Fault::Version { node, .. } = fault {

@@ -8,6 +8,7 @@ pub(super) use walker::{Walker, ending};
 use super::files::{DataConfig, Files};
 use super::mounts::{Mounts, Seat};
 use super::operator::Operator;
+use super::servers::versions;
 use super::watch::Watch;
 use crate::machine::SimEnv;
 use crate::plan::{Action, Base, Place, Plan, Step};
@@ -23,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) struct Client {
     pub(super) number: usize,
     pub(super) steps: Vec<Step>,
-    pub(super) config: SessionConfig,
+    config: SessionConfig,
     pub(super) watch: Arc<Watch>,
     operator: Arc<Operator>,
     /// Where there are chunk servers.
@@ -84,6 +85,17 @@ impl Client {
         self.progress().session.as_ref().map(Session::id)
     }
 
+    /// As the build that is installed in this life speaks.
+    pub(super) fn config(&self, env: &SimEnv) -> SessionConfig {
+        let mut config = self.config.clone();
+        config.channel.versions = versions(env.wire_version());
+        config
+    }
+
+    fn data(&self, env: &SimEnv) -> Option<DataConfig> {
+        self.data.as_ref().map(|data| data.speaking(versions(env.wire_version())))
+    }
+
     fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -122,12 +134,13 @@ impl Client {
             (progress.session.take(), std::mem::take(&mut progress.open), progress.seat.take())
         };
         drop((session, open, seat));
-        if let (Some(_), Some(data)) = (&self.mounts, &self.data) {
+        let data = self.data(&env);
+        if let (Some(_), Some(data)) = (&self.mounts, &data) {
             self.live_as_mount(&env, data).await;
             self.progress().idle = true;
             return;
         }
-        let files = self.data.as_ref().map(|data| Files::new(&self, &env, data));
+        let files = data.as_ref().map(|data| Files::new(&self, &env, data));
         let hands = (0..self.hands).map(|_| self.hand(&env, files.as_ref()));
         futures::future::join_all(hands).await;
         self.progress().idle = true;
@@ -203,13 +216,13 @@ impl Client {
 
     /// In the end, as a mount that has just begun: reads all of every file. True when it has.
     pub(super) async fn look_into_files(self: Arc<Self>, env: SimEnv) -> bool {
-        let Some(data) = &self.data else { return true };
+        let Some(data) = self.data(&env) else { return true };
         if self.mounts.is_some() {
-            return self.look_into_files_as_mount(&env, data).await;
+            return self.look_into_files_as_mount(&env, &data).await;
         }
         for _ in 0..3 {
             let Ok(walker) = self.walker(&env, Caller::ROOT).await else { continue };
-            let files = Files::new(&self, &env, data);
+            let files = Files::new(&self, &env, &data);
             match files.look_into(&walker).await {
                 Err(Stop::Failed(ClientError::SessionLost)) => self.forget_session(),
                 Err(_) => {}
@@ -238,7 +251,7 @@ impl Client {
         let session = match known {
             Some(session) => session,
             None => {
-                let session = Session::open(env, self.config.clone()).await?;
+                let session = Session::open(env, self.config(env)).await?;
                 self.watch.record.session(self.number, session.id());
                 self.progress().session = Some(session.clone());
                 session

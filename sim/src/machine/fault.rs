@@ -179,11 +179,13 @@ pub enum Fault {
         node: String,
         restart_ms: Option<u64>,
     },
-    /// The power fails on both, and each comes back with the other's disk.
+    /// The power fails on both, and each comes back with the other's disk: for so long, and then the
+    /// power fails again and each has its own, or, where it is not said how long, for good.
     SwapDisks {
         left: String,
         right: String,
         restart_ms: Option<u64>,
+        for_ms: Option<u64>,
     },
     /// The power fails and the node comes back with an empty disk.
     Empty {
@@ -263,6 +265,7 @@ impl Fault {
             | Fault::WallFreeze { for_ms, .. }
             | Fault::DiskFull { for_ms, .. }
             | Fault::DiskSlow { for_ms, .. }
+            | Fault::SwapDisks { for_ms, .. }
             | Fault::SyncLies { for_ms, .. } => *for_ms,
             _ => None,
         }

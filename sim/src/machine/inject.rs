@@ -220,11 +220,12 @@ impl World {
                 self.restart_in(node, *restart_ms);
                 return true;
             }
-            Fault::SwapDisks { right, restart_ms, .. } => {
+            Fault::SwapDisks { right, restart_ms, for_ms, .. } => {
                 let other = self.named(right);
-                self.swap_disks(node, other);
-                self.restart_in(node, *restart_ms);
-                self.restart_in(other, *restart_ms);
+                self.swap_disks(node, other, *restart_ms);
+                if for_ms.is_some() {
+                    self.disks_lent.extend([node, other]);
+                }
                 return true;
             }
             _ => unreachable!("{} is no fault of a disk", fault.kind()),
@@ -239,13 +240,26 @@ impl World {
         !told.is_empty()
     }
 
-    fn swap_disks(&mut self, one: NodeId, other: NodeId) {
+    fn swap_disks(&mut self, one: NodeId, other: NodeId, restart_ms: Option<u64>) {
         self.stop(one, Stop::Power);
         self.stop(other, Stop::Power);
         let (low, high) = (one.0.min(other.0) as usize, one.0.max(other.0) as usize);
         if low < high {
             let (left, right) = self.nodes.split_at_mut(high);
             std::mem::swap(&mut left[low].disk, &mut right[0].disk);
+            std::mem::swap(&mut left[low].disk_of, &mut right[0].disk_of);
+        }
+        self.restart_in(one, restart_ms);
+        self.restart_in(other, restart_ms);
+    }
+
+    /// The node has its own disk again, and whoever had it has what the node had.
+    fn bring_disk_home(&mut self, node: NodeId, restart_ms: Option<u64>) {
+        let holder =
+            (0..self.nodes.len() as u32).map(NodeId).find(|holder| self.node(*holder).disk_of == node);
+        let holder = holder.expect("a disk is always somewhere");
+        if holder != node {
+            self.swap_disks(node, holder, restart_ms);
         }
     }
 
@@ -277,6 +291,11 @@ impl World {
             Fault::SlowCpu { .. } => host.cpu_factor = 1,
             Fault::WallFreeze { .. } => host.clock.thaw_wall(),
             Fault::DiskFull { .. } => host.disk.damage.used_pages_max = u64::MAX,
+            Fault::SwapDisks { right, restart_ms, .. } => {
+                let other = self.named(right);
+                self.bring_disk_home(node, *restart_ms);
+                self.bring_disk_home(other, *restart_ms);
+            }
             Fault::DiskSlow { .. } => host.disk.damage.slow_factor = 1,
             Fault::SyncLies { .. } => host.disk.damage.lies = host.disk.damage.lies.saturating_sub(1),
             _ => {}
@@ -317,6 +336,9 @@ impl World {
                 self.reset_timers(node);
             }
             self.wake_machine(node);
+        }
+        for node in std::mem::take(&mut self.disks_lent) {
+            self.bring_disk_home(node, Some(0));
         }
         self.unpark();
     }

@@ -52,6 +52,8 @@ pub(crate) struct Node {
     pub(crate) sleeps: u32,
     pub(crate) clock: NodeClock,
     pub(crate) disk: Disk,
+    /// Whose disk that is, if everybody has his own.
+    pub(crate) disk_of: NodeId,
     /// Disk operations that were done while the machine slept.
     pub(crate) held: Vec<Key>,
     pub(crate) cpu_factor: u32,

@@ -110,6 +110,8 @@ pub(crate) struct World {
     pub(crate) sleepless: u32,
     /// Counts the times that everything was healed.
     pub(crate) round: u32,
+    /// Nodes whose disks change places for a while only.
+    pub(crate) disks_lent: Vec<NodeId>,
     /// `None` while they are being told.
     pub(crate) observers: Option<Vec<Observer>>,
     pub(crate) observed: bool,
@@ -152,6 +154,7 @@ impl World {
             chores: Chores::default(),
             sleepless: 0,
             round: 0,
+            disks_lent: Vec::new(),
             observers: Some(Vec::new()),
             observed: false,
             observations: VecDeque::new(),
@@ -175,6 +178,7 @@ impl World {
         let capacity = config.capacity_bytes.unwrap_or(self.config.disk.capacity_bytes);
         self.nodes.push(Node {
             disk: Disk::new(self.seed, &name, capacity),
+            disk_of: id,
             name: name.clone(),
             config,
             epoch: 0,

@@ -4,7 +4,7 @@
 //! the run; everything else may happen to all of them. What no replica can detect runs only beyond
 //! it, where loss has to be reported and nothing wrong may be answered.
 
-use super::{Action, Place, Plan, PlannedFault};
+use super::{Action, Member, Place, Plan, PlannedFault};
 use crate::machine::Fault;
 use crate::oracle::Hardship;
 use mooseng_core::class::StorageClass;
@@ -44,6 +44,10 @@ pub const EXCLUDED: &[Exclusion] = &[
     Exclusion {
         what: "parts lost or damaged on more chunk servers than the least class in use is made for",
         why: "nothing says when repair has caught up; beyond the budget only",
+    },
+    Exclusion {
+        what: "disks swapped for good where a minority of the voters is less than two, or between chunk servers",
+        why: "both have lost what they had; within the budget each has its own again after a while",
     },
     Exclusion {
         what: "sync-lies, rollback",
@@ -93,8 +97,9 @@ pub(crate) fn harm(fault: &Fault) -> Harm {
         | Fault::BitRot { .. }
         | Fault::MisdirectedWrite { .. }
         | Fault::MisdirectedRead { .. }
-        | Fault::SwapDisks { .. }
         | Fault::Empty { .. } => Harm::Damaged,
+        // Where the disks come back to whom they belong, nobody has lost what it had.
+        Fault::SwapDisks { for_ms: None, .. } => Harm::Damaged,
         Fault::SyncLies { .. } | Fault::Rollback { .. } | Fault::ClockJump { .. } => Harm::Undetectable,
         Fault::Drift { ppm, .. } if ppm.unsigned_abs() > DRIFT_PPM_MAX => Harm::Undetectable,
         _ => Harm::None,
@@ -104,37 +109,60 @@ pub(crate) fn harm(fault: &Fault) -> Harm {
 /// How many voters the faults may damage in the worst case. A part (`leader`) may be somebody else
 /// each time, so each such fault counts alone.
 pub(super) fn damaged_voters(faults: &[PlannedFault]) -> usize {
-    let mut named = BTreeSet::new();
-    let mut by_part = 0;
-    for planned in faults.iter().filter(|planned| harm(&planned.fault) == Harm::Damaged) {
-        for node in planned.fault.nodes() {
-            match node.parse::<super::Member>() {
-                Ok(super::Member::Server(number)) => drop(named.insert(number)),
-                Ok(super::Member::Chunk(_) | super::Member::Client(_)) => {}
-                Err(_) => by_part += 1,
+    let damaging = faults.iter().filter(|planned| harm(&planned.fault) == Harm::Damaged);
+    let by_part = damaging.flat_map(|planned| planned.fault.nodes()).filter(|node| member(node).is_none());
+    let named = damaged_members(faults);
+    let servers = named.iter().filter(|member| matches!(member, Member::Server(_))).count();
+    // Whoever plays a part may have another's disk just then.
+    let lent = lendings(faults).flatten().any(|member| matches!(member, Some(Member::Server(_)) | None));
+    servers + by_part.count() * if lent { 2 } else { 1 }
+}
+
+fn member(node: &str) -> Option<Member> {
+    node.parse().ok()
+}
+
+/// Whose disks are in each other's place for a while.
+fn lendings(faults: &[PlannedFault]) -> impl Iterator<Item = [Option<Member>; 2]> {
+    faults.iter().filter_map(|planned| match &planned.fault {
+        Fault::SwapDisks { left, right, for_ms: Some(_), .. } => Some([member(left), member(right)]),
+        _ => None,
+    })
+}
+
+/// Every node that is named and whose disk may be damaged: what strikes one that has another's disk
+/// for a while damages that, or, by what it does with an empty one, its own.
+fn damaged_members(faults: &[PlannedFault]) -> BTreeSet<Member> {
+    let damaging = faults.iter().filter(|planned| harm(&planned.fault) == Harm::Damaged);
+    let mut named: BTreeSet<Member> =
+        damaging.flat_map(|planned| planned.fault.nodes()).filter_map(member).collect();
+    loop {
+        let before = named.len();
+        for pair in lendings(faults) {
+            if pair.iter().flatten().any(|member| named.contains(member)) {
+                named.extend(pair.into_iter().flatten());
             }
         }
+        if named.len() == before {
+            return named;
+        }
     }
-    named.len() + by_part
 }
 
 /// How many chunk servers may lose parts that they had synced.
 pub(super) fn damaged_chunk_servers(faults: &[PlannedFault]) -> usize {
-    let damaging = faults.iter().filter(|planned| harm(&planned.fault) == Harm::Damaged);
-    let named: BTreeSet<u32> = damaging
-        .flat_map(|planned| planned.fault.nodes())
-        .filter_map(|node| match node.parse() {
-            Ok(super::Member::Chunk(number)) => Some(number),
-            _ => None,
-        })
-        .collect();
-    named.len()
+    damaged_members(faults).iter().filter(|member| matches!(member, Member::Chunk(_))).count()
 }
 
 impl Plan {
     /// How many chunk servers may lose parts that they had synced.
     pub fn chunk_servers_damaged(&self) -> usize {
         damaged_chunk_servers(&self.faults)
+    }
+
+    /// Does any disk change places for a while?
+    pub(crate) fn lends_disks(&self) -> bool {
+        lendings(&self.faults).next().is_some()
     }
 
     /// How many chunk servers any class that the plan names may lose; what no step gives a class has the

@@ -158,6 +158,23 @@ fn faults_beyond_the_budget_are_refused_within_it() {
     plan.budget = Budget::Beyond;
     assert_eq!(plan.check(), Ok(()));
     plan.budget = Budget::Within;
+    let swap = |left: &str, right: &str, for_ms| PlannedFault {
+        when: When::at(Duration::ZERO),
+        fault: Fault::SwapDisks { left: left.to_owned(), right: right.to_owned(), restart_ms: None, for_ms },
+    };
+    plan.topology.chunk_servers = 3;
+    plan.faults = vec![swap("meta-1", "meta-2", None)];
+    assert!(plan.check().unwrap_err().to_string().contains("may damage 2 of 3 voters"));
+    // Disks that come back damage nobody, but what strikes them meanwhile may have struck either.
+    plan.faults =
+        vec![swap("meta-1", "chunk-2", Some(5)), swap("chunk-2", "meta-3", Some(5)), empty("chunk-1")];
+    assert_eq!(plan.check(), Ok(()));
+    plan.faults[2] = empty("meta-2");
+    assert_eq!(plan.check(), Ok(()));
+    plan.faults[2] = empty("chunk-2");
+    assert!(plan.check().unwrap_err().to_string().contains("may damage 2 of 3 voters"));
+    plan.faults[2] = empty("leader");
+    assert!(plan.check().unwrap_err().to_string().contains("may damage 2 of 3 voters"));
     plan.faults = vec![PlannedFault {
         fault: Fault::Drift { node: "meta-1".to_owned(), ppm: 20_000 },
         ..empty("meta-1")

@@ -101,8 +101,9 @@ const FILE_OPERATIONS: [(&str, u32); 13] = [
     ("rewrite", 4),
 ];
 
-/// What may strike a whole cluster: `chunk-` before what strikes a chunk server.
-const CLUSTER_FAULTS: [(&str, u32); 40] = [
+/// What may strike a whole cluster: `chunk-` before what strikes a chunk server, `client-` before what
+/// strikes the machine of a client.
+const CLUSTER_FAULTS: [(&str, u32); 62] = [
     ("crash", 3),
     ("crash-leader", 5),
     ("crash-all", 2),
@@ -143,6 +144,28 @@ const CLUSTER_FAULTS: [(&str, u32); 40] = [
     ("chunk-misdirected-write", 5),
     ("chunk-misdirected-read", 4),
     ("chunk-empty", 5),
+    ("version", 2),
+    ("rubbish", 2),
+    ("half-open", 2),
+    ("drift", 1),
+    ("wall-step", 1),
+    ("wall-freeze", 1),
+    ("swap-disks", 2),
+    ("chunk-version", 3),
+    ("chunk-rubbish", 3),
+    ("chunk-half-open", 4),
+    ("chunk-drift", 2),
+    ("chunk-wall-step", 1),
+    ("chunk-wall-freeze", 1),
+    ("chunk-swap-disks", 3),
+    ("client-version", 3),
+    ("client-rubbish", 2),
+    ("client-half-open", 3),
+    ("client-drift", 2),
+    ("client-wall-step", 2),
+    ("client-wall-freeze", 1),
+    ("client-slow-cpu", 1),
+    ("client-slow-link", 2),
 ];
 
 /// What is done through mounts; some are several steps.

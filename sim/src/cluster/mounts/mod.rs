@@ -222,7 +222,7 @@ impl Client {
     /// One life of a client that is a mount.
     pub(super) async fn live_as_mount(self: &Arc<Self>, env: &SimEnv, data: &DataConfig) {
         let Some(mounts) = &self.mounts else { return };
-        let seat = Seat::mount(mounts, env, self.number, (&self.config, data)).await;
+        let seat = Seat::mount(mounts, env, self.number, (&self.config(env), data)).await;
         let seat = Arc::new(seat);
         self.sits(&seat);
         while let Some(step) = self.next_step() {
@@ -249,7 +249,7 @@ impl Client {
     pub(super) async fn look_into_files_as_mount(self: &Arc<Self>, env: &SimEnv, data: &DataConfig) -> bool {
         let Some(mounts) = &self.mounts else { return true };
         let number = LOOKER;
-        let seat = Seat::mount(mounts, env, number, (&self.config, data)).await;
+        let seat = Seat::mount(mounts, env, number, (&self.config(env), data)).await;
         seat.look_at_all().await;
         let looked = seat.look_into_all().await;
         let _ = seat.mount.close().await;

@@ -1,6 +1,6 @@
 //! Each fault of a disk does what it says, and a plan can aim it.
 
-use super::super::{Fault, SimEnv, Spot};
+use super::super::{Fault, NodeId, Sim, SimEnv, Spot};
 use super::disk::{SEEDS, around, crash, create, create_durable, read_all};
 use super::{LIMIT, millis, world};
 use bytes::Bytes;
@@ -224,6 +224,42 @@ fn a_disk_comes_back_as_it_was() {
     }
 }
 
+fn first_bytes(sim: &mut Sim, nodes: &[NodeId]) -> Vec<u8> {
+    let read = |node: &NodeId| {
+        let env = sim.env(*node);
+        let bytes = sim.run(*node, LIMIT, async move { read_all(&env, "f").await });
+        bytes.expect("in time").expect("it can be read")[0]
+    };
+    nodes.iter().map(read).collect()
+}
+
+#[test]
+fn disks_come_back_to_whom_they_belong() {
+    let (mut sim, nodes) = world(1, &["a", "b", "c"]);
+    for (node, byte) in nodes.iter().zip([1, 2, 3]) {
+        let env = sim.env(*node);
+        sim.run(*node, LIMIT, async move { drop(create_durable(&env, "f", byte, 10).await) }).unwrap();
+    }
+    let swap = |left: &str, right: &str, for_ms| {
+        let (left, right) = (left.to_owned(), right.to_owned());
+        Fault::SwapDisks { left, right, restart_ms: Some(5), for_ms: Some(for_ms) }
+    };
+    sim.apply(&swap("a", "b", 100)).unwrap();
+    sim.run_for(millis(10));
+    sim.apply(&swap("b", "c", 1_000)).unwrap();
+    sim.run_for(millis(10));
+    assert_eq!(first_bytes(&mut sim, &nodes), [2, 3, 1]);
+    // The first two have their own again, and so has whoever is left.
+    sim.run_for(millis(100));
+    assert_eq!(first_bytes(&mut sim, &nodes), [1, 2, 3]);
+    sim.apply(&swap("a", "c", 1_000)).unwrap();
+    sim.run_for(millis(10));
+    assert_eq!(first_bytes(&mut sim, &nodes), [3, 2, 1]);
+    sim.heal();
+    sim.run_for(millis(10));
+    assert_eq!(first_bytes(&mut sim, &nodes), [1, 2, 3]);
+}
+
 #[test]
 fn disks_are_swapped_and_emptied() {
     let (mut sim, nodes) = world(1, &["a", "b"]);
@@ -231,13 +267,10 @@ fn disks_are_swapped_and_emptied() {
         let env = sim.env(*node);
         sim.run(*node, LIMIT, async move { drop(create_durable(&env, "f", byte, 10).await) }).unwrap();
     }
-    sim.apply(&Fault::SwapDisks { left: a(), right: "b".into(), restart_ms: Some(5) }).unwrap();
+    let swap = |for_ms| Fault::SwapDisks { left: a(), right: "b".into(), restart_ms: Some(5), for_ms };
+    sim.apply(&swap(None)).unwrap();
     sim.run_for(millis(10));
-    for (node, byte) in nodes.iter().zip([2, 1]) {
-        let env = sim.env(*node);
-        let bytes = sim.run(*node, LIMIT, async move { read_all(&env, "f").await });
-        assert_eq!(bytes, Some(Ok(vec![byte; 10])));
-    }
+    assert_eq!(first_bytes(&mut sim, &nodes), [2, 1]);
     sim.apply(&Fault::Empty { node: a(), restart_ms: Some(5) }).unwrap();
     sim.run_for(millis(10));
     let env = sim.env(nodes[0]);

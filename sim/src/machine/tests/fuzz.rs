@@ -228,7 +228,12 @@ fn draw_fault(dice: &mut ChaCha8Rng) -> Fault {
         13 => Fault::WallStep { node, by_ms: -7 },
         14 => Fault::DiskSlow { node, factor: 20, for_ms },
         15 => Fault::DiskStall { node, for_ms: 300 },
-        16 => Fault::SwapDisks { left: node, right: other, restart_ms },
+        16 => Fault::SwapDisks {
+            left: node,
+            right: other,
+            restart_ms,
+            for_ms: for_ms.filter(|_| dice.chance(500_000)),
+        },
         17 => Fault::Empty { node, restart_ms },
         18 => Fault::Rollback { node, restart_ms },
         19 => Fault::BitRot { node, spot, sectors: 3 },

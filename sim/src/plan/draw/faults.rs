@@ -2,7 +2,7 @@
 
 mod promises;
 
-use super::super::budget::{CHUNK_SERVERS_DAMAGED_MAX, Harm, damaged_chunk_servers, damaged_voters, harm};
+use super::super::budget::{CHUNK_SERVERS_DAMAGED_MAX, damaged_chunk_servers, damaged_voters};
 use super::super::{Budget, Knobs, Member, Milestone, Plan, PlannedFault, WIRE_VERSION, Weights, When};
 use super::swarm_of;
 use crate::machine::{Fault, Moment, OperationKind, Spot};
@@ -19,18 +19,17 @@ pub(super) fn draw(seed: u64, weights: &Weights, plan: &Plan) -> Vec<PlannedFaul
         let mut dice = chance::stream(seed, "plan: fault", 0, number);
         let kind = kinds[dice.weighted(&kind_weights)];
         let (servers, spares) = (plan.topology.servers, plan.topology.spares);
-        let clients = plan.clients.len() as u32;
-        let (kind, chunk_servers) = match kind.strip_prefix("chunk-") {
-            Some(kind) => (kind, Some(plan.topology.chunk_servers)),
-            None => (kind, None),
-        };
-        let mut draw = FaultDraw { dice: &mut dice, weights, servers, spares, chunk_servers, clients };
+        let (chunk_servers, clients) = (plan.topology.chunk_servers, plan.clients.len() as u32);
+        let (kind, struck) = struck(kind);
+        let weakest =
+            (chance::once(seed, "plan: weakest", 0, 0) % u64::from(chunk_servers.max(1))) as u32 + 1;
+        let mut draw =
+            FaultDraw { dice: &mut dice, weights, servers, spares, chunk_servers, weakest, clients, struck };
         for planned in draw.fault(kind, &plan.knobs) {
-            let damages = harm(&planned.fault) == Harm::Damaged;
             faults.push(planned);
             let too_many = damaged_voters(&faults) > plan.topology.minority() as usize
                 || damaged_chunk_servers(&faults) > CHUNK_SERVERS_DAMAGED_MAX;
-            if damages && too_many && weights.budget == Budget::Within {
+            if too_many && weights.budget == Budget::Within {
                 faults.pop();
             }
         }
@@ -39,14 +38,33 @@ pub(super) fn draw(seed: u64, weights: &Weights, plan: &Plan) -> Vec<PlannedFaul
     faults
 }
 
+/// Whom a fault strikes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Struck {
+    Metadata,
+    Chunks,
+    Clients,
+}
+
+/// A kind of fault without what it begins with, and whom it strikes.
+fn struck(kind: &str) -> (&str, Struck) {
+    match (kind.strip_prefix("chunk-"), kind.strip_prefix("client-")) {
+        (Some(kind), _) => (kind, Struck::Chunks),
+        (None, Some(kind)) => (kind, Struck::Clients),
+        (None, None) => (kind, Struck::Metadata),
+    }
+}
+
 pub(super) struct FaultDraw<'a> {
     pub(super) dice: &'a mut ChaCha8Rng,
     weights: &'a Weights,
     pub(super) servers: u32,
     spares: u32,
-    /// It strikes one of so many chunk servers, and no metadata server.
-    pub(super) chunk_servers: Option<u32>,
+    pub(super) chunk_servers: u32,
+    /// The chunk server whose disk goes bad, for no more than one may.
+    weakest: u32,
     pub(super) clients: u32,
+    struck: Struck,
 }
 
 impl FaultDraw<'_> {
@@ -82,16 +100,23 @@ impl FaultDraw<'_> {
         when
     }
 
-    pub(super) fn server(&mut self) -> String {
-        if let Some(count) = self.chunk_servers {
-            return Member::Chunk(self.dice.between(1, u64::from(count)) as u32).to_string();
-        }
-        Member::Server(self.dice.between(1, u64::from(self.servers + self.spares)) as u32).to_string()
+    fn number(&mut self, count: u32) -> u32 {
+        self.dice.between(1, u64::from(count)) as u32
     }
 
-    /// A server by name, or the one that leads when it happens.
+    /// A node of the kind that is struck.
+    pub(super) fn server(&mut self) -> String {
+        let member = match self.struck {
+            Struck::Metadata => Member::Server(self.number(self.servers + self.spares)),
+            Struck::Chunks => Member::Chunk(self.number(self.chunk_servers)),
+            Struck::Clients => Member::Client(self.number(self.clients)),
+        };
+        member.to_string()
+    }
+
+    /// Such a node by name, or the metadata server that leads when it happens.
     fn anybody(&mut self) -> String {
-        if self.chunk_servers.is_none() && self.dice.chance(300_000) {
+        if self.struck == Struck::Metadata && self.dice.chance(300_000) {
             "leader".to_owned()
         } else {
             self.server()
@@ -100,8 +125,10 @@ impl FaultDraw<'_> {
 
     /// Two different nodes, of which one is a server.
     fn two(&mut self) -> (String, String) {
-        if let Some(count) = self.chunk_servers {
-            return self.two_of_chunk_servers(count);
+        match self.struck {
+            Struck::Metadata => {}
+            Struck::Chunks => return self.two_of_chunk_servers(self.chunk_servers),
+            Struck::Clients => return self.two_of_clients(),
         }
         let one = self.dice.between(1, u64::from(self.servers)) as u32;
         let client = Member::Client(1).to_string();
@@ -128,9 +155,19 @@ impl FaultDraw<'_> {
         if self.dice.chance(500_000) { (one, other) } else { (other, one) }
     }
 
+    /// A client and a server.
+    fn two_of_clients(&mut self) -> (String, String) {
+        let server = match self.chunk_servers {
+            count if count > 0 && self.dice.chance(500_000) => Member::Chunk(self.number(count)),
+            _ => Member::Server(self.number(self.servers)),
+        };
+        let (one, other) = (Member::Client(self.number(self.clients)).to_string(), server.to_string());
+        if self.dice.chance(500_000) { (one, other) } else { (other, one) }
+    }
+
     /// What lies on a chunk server's disk is mostly parts.
     fn prefix(&mut self) -> String {
-        if self.chunk_servers.is_some() && self.dice.chance(800_000) {
+        if self.struck == Struck::Chunks && self.dice.chance(800_000) {
             "store/".to_owned()
         } else {
             String::new()
@@ -146,14 +183,20 @@ impl FaultDraw<'_> {
         let for_ms = Some(self.millis());
         let restart_ms = for_ms;
         match kind {
-            "crash-all" => (1..=self.chunk_servers.unwrap_or(self.servers))
-                .map(|server| {
-                    let member = if self.chunk_servers.is_some() { Member::Chunk } else { Member::Server };
-                    let node = member(server).to_string();
-                    let fault = Fault::Crash { node, restart_ms: Some(self.millis()) };
-                    PlannedFault { when: when.clone(), fault }
-                })
-                .collect(),
+            "crash-all" => {
+                let (count, member): (u32, fn(u32) -> Member) = match self.struck {
+                    Struck::Metadata => (self.servers, Member::Server),
+                    Struck::Chunks => (self.chunk_servers, Member::Chunk),
+                    Struck::Clients => (self.clients, Member::Client),
+                };
+                (1..=count)
+                    .map(|number| {
+                        let node = member(number).to_string();
+                        let fault = Fault::Crash { node, restart_ms: Some(self.millis()) };
+                        PlannedFault { when: when.clone(), fault }
+                    })
+                    .collect()
+            }
             "crash-at-operation" => {
                 let node = self.anybody();
                 let kinds = [
@@ -238,7 +281,12 @@ impl FaultDraw<'_> {
     }
 
     fn of_disk(&mut self, kind: &str, for_ms: Option<u64>) -> Option<Fault> {
-        let node = self.server();
+        let mut node = self.server();
+        let damages =
+            ["latent-error", "bit-rot", "misdirected-write", "misdirected-read", "empty"].contains(&kind);
+        if damages && self.struck == Struck::Chunks {
+            node = Member::Chunk(self.weakest).to_string();
+        }
         let prefix = self.prefix();
         let spot = Spot { prefix: prefix.clone(), ..Spot::default() };
         let restart_ms = for_ms;
@@ -257,9 +305,11 @@ impl FaultDraw<'_> {
             "empty" => Fault::Empty { node, restart_ms },
             "swap-disks" => {
                 let (left, right) = self.two();
-                let servers = left.starts_with("meta-") && right.starts_with("meta-");
+                let servers = ![&left, &right].iter().any(|name| name.starts_with("client-"));
                 let (left, right) = if servers { (left, right) } else { (node.clone(), node) };
-                Fault::SwapDisks { left, right, restart_ms }
+                let while_ms = self.dice.between(200, 3_000);
+                let for_ms = self.dice.chance(700_000).then_some(while_ms);
+                Fault::SwapDisks { left, right, restart_ms: Some(*self.dice.pick(&[1, 20, 200])), for_ms }
             }
             _ => return None,
         })

@@ -136,7 +136,7 @@ impl FaultDraw<'_> {
     /// The disks of all chunk servers are slow, and their power fails just when the metadata service has
     /// answered: what it was told of had better be durable.
     fn crash_at_commit(&mut self, when: &When) -> Vec<PlannedFault> {
-        let count = self.chunk_servers.unwrap_or(0);
+        let count = self.chunk_servers;
         let answered = When::after(Milestone::Answered, self.dice.between(1, 60) as u32);
         let factor = *self.dice.pick(&[20, 100]);
         let for_ms = Some(self.dice.between(500, 4_000));
