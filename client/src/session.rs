@@ -10,6 +10,7 @@ use crate::cache::{Cache, CacheConfig, Granted, Tenant};
 use crate::error::ClientError;
 use crate::holds::Holds;
 use crate::window::Window;
+use caching::Keeping;
 use futures::channel::oneshot;
 use holding::Making;
 use mooseng_core::chance::Dice;
@@ -261,9 +262,25 @@ impl<E: Env> Session<E> {
 
     /// Asks a question in somebody's name, or answers it from what is known.
     pub async fn query_as(&self, caller: &Caller, query: &Query) -> Result<Answered, ClientError> {
+        self.ask_as(caller, query, Keeping::Answer).await
+    }
+
+    /// The same of a listing, after which it is mostly known what its entries are like, too.
+    pub async fn list_as(&self, caller: &Caller, query: &Query) -> Result<Answered, ClientError> {
+        self.ask_as(caller, query, Keeping::Attributes).await
+    }
+
+    async fn ask_as(
+        &self,
+        caller: &Caller,
+        query: &Query,
+        keeping: Keeping,
+    ) -> Result<Answered, ClientError> {
         match &self.shared.tenant {
-            Some(tenant) if caching::is_kept(query) => self.shared.query_through(tenant, caller, query).await,
-            _ => Ok(Shared::query(&self.shared, caller, query, false).await?.0),
+            Some(tenant) if caching::is_kept(query) => {
+                self.shared.query_through(tenant, caller, query, keeping).await
+            }
+            _ => Ok(Shared::query(&self.shared, caller, query, Keeping::Nothing).await?.0),
         }
     }
 
@@ -379,8 +396,7 @@ impl<E: Env> Change<E> {
         // Asked again it may have been answered as of long ago.
         let mut granted = Granted::default();
         if attempts == 1 {
-            granted = caching::granted(reply.lease_epoch, reply.leased);
-            granted.attrs = reply.attrs.into_iter().filter_map(|attr| attr.try_into().ok()).collect();
+            granted = caching::granted(reply.lease_epoch, reply.leased, reply.attrs);
         }
         touching.changed(op, &answered, &granted);
         Ok((answered, reply.held))

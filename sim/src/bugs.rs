@@ -397,6 +397,7 @@ pub const MOUNT_PROBES: &[&str] = &[
     "a name in a listing leads to something else by now",
     "all that was to be listed next is gone",
     "an answer is older than what is known of the file",
+    "attributes come with a listing",
 ];
 
 /// Rare places that neither run is sure to reach, and why.

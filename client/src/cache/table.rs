@@ -17,7 +17,7 @@ use mooseng_core::id::InodeId;
 use mooseng_core::namespace::{Access, Answer, Attr, Caller, Name, Op, Outcome, Query, Refusal};
 use mooseng_core::time::Instant;
 use mooseng_core::{plant, probe};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A change of our own that was begun.
@@ -203,16 +203,29 @@ impl Table {
             _ => {}
         }
         self.learn_attr(outcome, *index, &kept);
+        if !granted.attrs.is_empty() {
+            probe!("attributes come with a listing");
+        }
+        self.learn_beside(granted, *index, &kept);
     }
 
     /// The inodes on which leases that came with an answer count.
-    fn kept(&self, sent: Sent, granted: &Granted, own: &[InodeId]) -> Vec<InodeId> {
+    fn kept(&self, sent: Sent, granted: &Granted, own: &[InodeId]) -> BTreeSet<InodeId> {
         let counts =
             |inode: &InodeId| self.leases.keeps(sent, granted.epoch, *inode, u32::from(own.contains(inode)));
         granted.inodes.iter().copied().filter(counts).collect()
     }
 
-    fn learn_attr(&mut self, outcome: &Outcome, index: u64, kept: &[InodeId]) {
+    /// What an answer tells of others than what it is about.
+    fn learn_beside(&mut self, granted: &Granted, index: u64, kept: &BTreeSet<InodeId>) {
+        for attr in &granted.attrs {
+            if plant!("told-beside-and-kept-anyway", kept.contains(&attr.inode), true) {
+                self.edit(attr.inode, index, |known| known.learn_attr(attr));
+            }
+        }
+    }
+
+    fn learn_attr(&mut self, outcome: &Outcome, index: u64, kept: &BTreeSet<InodeId>) {
         let (Ok(Answer::Attr(attr)) | Ok(Answer::Map { attr, .. })) = outcome else { return };
         if kept.contains(&attr.inode) {
             self.edit(attr.inode, index, |known| known.learn_attr(attr));
@@ -281,12 +294,10 @@ impl Table {
             self.edit(parent, *index, |known| known.directory().learn(name, leads_to));
         }
         self.learn_attr(&answered.outcome, *index, &kept);
-        for attr in &granted.attrs {
-            if plant!("told-beside-and-kept-anyway", kept.contains(&attr.inode), true) {
-                probe!("attributes come with the answer to a change");
-                self.edit(attr.inode, *index, |known| known.learn_attr(attr));
-            }
+        if !granted.attrs.is_empty() {
+            probe!("attributes come with the answer to a change");
         }
+        self.learn_beside(granted, *index, &kept);
         if let Some(made) = leads_to
             && makes(op)
             && kept.contains(&made)

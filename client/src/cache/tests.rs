@@ -277,6 +277,24 @@ fn what_a_directory_is_like_after_our_own_change_is_kept_with_its_lease() {
 }
 
 #[test]
+fn what_is_listed_is_known_with_its_lease() {
+    let (mut table, parent, _) = with_a_file();
+    let [still, recalled, unleased] = [21, 22, 23].map(file);
+    let page = Query::ReadDir { directory: parent, cookie: 0, limit: 10 };
+    let sent = table.ask();
+    table.polled(at(10), EPOCH, &told(4, &[recalled]));
+    let all = Granted {
+        attrs: [still, recalled, unleased].map(attr).to_vec(),
+        ..granted(&[parent, still, recalled])
+    };
+    let entries = Ok(Answer::Entries { entries: vec![], end: true });
+    table.learn(sent, &Caller::ROOT, &page, &answered(entries, 10), &all);
+    let known = [still, recalled, unleased]
+        .map(|inode| seen(&mut table, &Caller::ROOT, &Query::GetAttr { inode }).is_some());
+    assert_eq!(known, [true, false, false]);
+}
+
+#[test]
 fn nothing_is_kept_of_what_a_change_under_way_may_touch() {
     let (mut table, parent, child) = with_a_file();
     let op = Op::SetAttr { inode: child, change: AttrChange { mode: Some(0o600), ..AttrChange::default() } };

@@ -30,6 +30,15 @@ impl<E: Env> Mount<E> {
     /// What follows `offset` (0: from the start), at most `lines_max` lines; none at all is the end.
     /// What exists throughout a listing is listed exactly once, whatever else changes meanwhile.
     pub async fn readdir(&self, handle: Handle, offset: u64, lines_max: usize) -> Result<Vec<Line>, FsError> {
+        self.list(handle, (offset, lines_max), false).await
+    }
+
+    async fn list(
+        &self,
+        handle: Handle,
+        (offset, lines_max): (u64, usize),
+        attributes: bool,
+    ) -> Result<Vec<Line>, FsError> {
         let directory = self.directories.get(handle)?;
         let mut listing = directory.listing.lock().await;
         loop {
@@ -38,7 +47,11 @@ impl<E: Env> Mount<E> {
                 Step::Fetch { cookie } => cookie,
             };
             let query = Query::ReadDir { directory: listing.directory(), cookie, limit: PAGE_ENTRIES };
-            match self.sessions.ask(&directory.caller, &query).await? {
+            let answer = match attributes {
+                true => self.sessions.list(&directory.caller, &query).await?,
+                false => self.sessions.ask(&directory.caller, &query).await?,
+            };
+            match answer {
                 Answer::Entries { entries, end } => listing.take(cookie, entries, end),
                 other => return Err(surprise(&other)),
             }
@@ -56,7 +69,7 @@ impl<E: Env> Mount<E> {
         let directory = self.directories.get(handle)?.listing.lock().await.directory();
         let mut after = offset;
         loop {
-            let lines = self.readdir(handle, after, lines_max).await?;
+            let lines = self.list(handle, (after, lines_max), true).await?;
             let Some(last) = lines.last() else { return Ok(Vec::new()) };
             after = last.offset;
             let shown = lines.into_iter().map(|line| self.with_attributes(directory, line));

@@ -82,6 +82,17 @@ impl<E: Env> Sessions<E> {
         }
     }
 
+    /// Asks for a part of a listing; mostly it is known then what the entries are like, too.
+    pub(super) async fn list(&self, caller: &Caller, query: &Query) -> Result<Answer, FsError> {
+        match self.current().await?.list_as(caller, query).await {
+            Err(ClientError::SessionLost) => {
+                let session = self.current().await?;
+                outcome(session.list_as(caller, query).await)
+            }
+            answered => outcome(answered),
+        }
+    }
+
     /// Opens an inode: it is there as long as the hold is, and the session.
     pub(super) async fn hold(
         &self,

@@ -12,6 +12,7 @@ use mooseng_core::namespace::{Caller, Op, Query};
 use mooseng_core::probe;
 use mooseng_net::convert::write_caller;
 use mooseng_net::proto::metadata as wire;
+use mooseng_net::proto::namespace;
 use mooseng_net::rpc::route::Miss;
 use std::pin::pin;
 use std::sync::{Arc, Weak};
@@ -36,9 +37,19 @@ pub(super) fn is_kept(query: &Query) -> bool {
     !matches!(query, Query::Map { .. })
 }
 
-pub(super) fn granted(epoch: u64, leased: Vec<u64>) -> Granted {
+/// How much of an answer is to be kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Keeping {
+    Nothing,
+    Answer,
+    /// And with a listing what the entries are like.
+    Attributes,
+}
+
+pub(super) fn granted(epoch: u64, leased: Vec<u64>, attrs: Vec<namespace::Attr>) -> Granted {
     let inodes = leased.into_iter().filter_map(InodeId::from_raw).collect();
-    Granted { epoch, inodes, attrs: Vec::new() }
+    let attrs = attrs.into_iter().filter_map(|attr| attr.try_into().ok()).collect();
+    Granted { epoch, inodes, attrs }
 }
 
 /// A change on its way, and what it may touch. Dropped before it was answered, it may yet take effect.
@@ -140,7 +151,7 @@ impl<E: Env> Shared<E> {
         shared: &Arc<Self>,
         caller: &Caller,
         query: &Query,
-        lease_wanted: bool,
+        keeping: Keeping,
     ) -> Result<(Answered, Granted), ClientError> {
         let request = wire::QueryRequest {
             session: shared.id.0,
@@ -148,7 +159,8 @@ impl<E: Env> Shared<E> {
             slot_table_version: 0,
             query: Some(query.into()),
             caller: write_caller(caller),
-            lease_wanted,
+            lease_wanted: keeping != Keeping::Nothing,
+            attrs_wanted: keeping == Keeping::Attributes,
         };
         let ask = shared.ask(|client, deadline| {
             let request = request.clone();
@@ -158,7 +170,7 @@ impl<E: Env> Shared<E> {
         if reply.attach_wanted {
             Self::catch_up(shared, true);
         }
-        Ok((answered(reply.outcome, reply.index)?, granted(reply.lease_epoch, reply.leased)))
+        Ok((answered(reply.outcome, reply.index)?, granted(reply.lease_epoch, reply.leased, reply.attrs)))
     }
 
     pub(super) async fn query_through(
@@ -166,6 +178,7 @@ impl<E: Env> Shared<E> {
         tenant: &Tenant,
         caller: &Caller,
         query: &Query,
+        keeping: Keeping,
     ) -> Result<Answered, ClientError> {
         let known = tenant.answer(caller, query, self.env.clock().now());
         if let Some(known) = known
@@ -174,7 +187,7 @@ impl<E: Env> Shared<E> {
             return Ok(known);
         }
         let asking = tenant.ask();
-        let (answered, granted) = Self::query(self, caller, query, true).await?;
+        let (answered, granted) = Self::query(self, caller, query, keeping).await?;
         if self.env.buggify("answer kept late") {
             sleep(&self.env, LATE / 5).await;
         }

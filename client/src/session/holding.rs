@@ -172,7 +172,7 @@ impl<E: Env> Shared<E> {
         });
         let reply = ask.await?.reply;
         drop(said);
-        Ok((answered(reply.outcome, reply.index)?, granted(reply.lease_epoch, reply.leased)))
+        Ok((answered(reply.outcome, reply.index)?, granted(reply.lease_epoch, reply.leased, Vec::new())))
     }
 
     /// Tells the leader what it does not know, all of it if it has forgotten. One task does at a time.

@@ -61,6 +61,8 @@ pub enum Asked {
         caller: Caller,
         query: Query,
         lease_wanted: bool,
+        /// With leases on a directory that is listed: leases on what is in it, too.
+        attrs_wanted: bool,
     },
     /// Waits for leases that are to be given back.
     Recalls {

@@ -154,12 +154,14 @@ impl<E: Env> Metadata<E> for Service<E> {
         let query = Query::try_from(convert::required("query", request.query)?)?;
         let session = convert::session("session", request.session)?;
         let caller = convert::caller("caller", request.caller)?;
-        let asked = Asked::Query { caller, query, lease_wanted: request.lease_wanted };
+        let QueryRequest { lease_wanted, attrs_wanted, .. } = request;
+        let asked = Asked::Query { caller, query, lease_wanted, attrs_wanted };
         match attached(self.group()?.read(session, asked).await.map_err(status)?) {
             (Seen::Outcome(outcome, index, lent), attach_wanted) => {
                 let outcome = Some((&outcome).into());
                 let (lease_epoch, leased) = leased(&lent);
-                Ok(QueryReply { outcome, index, attach_wanted, lease_epoch, leased })
+                let attrs = lent.attrs.iter().map(Into::into).collect();
+                Ok(QueryReply { outcome, index, attach_wanted, lease_epoch, leased, attrs })
             }
             _ => Err(unknown_session()),
         }

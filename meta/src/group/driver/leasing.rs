@@ -9,7 +9,7 @@ use crate::group::opens::Saying;
 use crate::sessions::{answered, is_given_up};
 use mooseng_core::env::Env;
 use mooseng_core::id::{InodeId, SessionId};
-use mooseng_core::namespace::{Answer, Outcome};
+use mooseng_core::namespace::{Answer, DirEntry, Outcome};
 use mooseng_core::probe;
 use mooseng_core::time::Instant;
 use std::collections::{BTreeMap, VecDeque};
@@ -212,6 +212,26 @@ impl<E: Env> Driver<E> {
         let there = |inode: &InodeId| outcome.is_ok() || self.state.attr(*inode).is_some();
         let inodes: Vec<InodeId> = inodes.into_iter().flatten().filter(there).collect();
         self.lend(session, inodes)
+    }
+
+    /// Leases on a directory and on what was listed of it, and what that is like: mostly it is asked next.
+    pub(super) fn lend_listed(
+        &mut self,
+        session: SessionId,
+        directory: InodeId,
+        entries: &[DirEntry],
+    ) -> Lent {
+        if self.leasing.table.is_idle() {
+            return Lent::default();
+        }
+        let inodes =
+            entries.iter().map(|entry| entry.inode).filter(|inode| self.state.attr(*inode).is_some());
+        let inodes = std::iter::once(directory).chain(inodes).collect();
+        let mut lent = self.lend(session, inodes);
+        let listed = lent.inodes.iter().filter(|inode| **inode != directory);
+        lent.attrs = listed.filter_map(|inode| self.state.attr(*inode)).collect();
+        assert!(lent.attrs.len() <= entries.len(), "what is told beside fits the answer");
+        lent
     }
 
     fn lend(&mut self, session: SessionId, mut inodes: Vec<InodeId>) -> Lent {

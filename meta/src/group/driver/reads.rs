@@ -195,9 +195,12 @@ impl<E: Env> Driver<E> {
 
     fn lend_asked(&mut self, session: SessionId, asked: &Asked, outcome: &Outcome) -> Lent {
         match asked {
-            Asked::Query { query, lease_wanted: true, .. } => {
-                self.lend_seen(session, covering(query, outcome), outcome)
-            }
+            Asked::Query { query, lease_wanted: true, attrs_wanted, .. } => match (query, outcome) {
+                (Query::ReadDir { directory, .. }, Ok(Answer::Entries { entries, .. })) if *attrs_wanted => {
+                    self.lend_listed(session, *directory, entries)
+                }
+                _ => self.lend_seen(session, covering(query, outcome), outcome),
+            },
             Asked::Open { inode, .. } if outcome.is_ok() => {
                 self.lend_seen(session, [Some(*inode), None], outcome)
             }
