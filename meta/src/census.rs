@@ -54,6 +54,8 @@ pub enum Life {
 pub struct Space {
     pub total: u64,
     pub free: u64,
+    /// Which file system that is; 0: it is not said.
+    pub disk: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -158,7 +160,7 @@ mod tests {
     use super::*;
     use mooseng_core::id::SliceId;
 
-    const SPACE: Space = Space { total: 100, free: 40 };
+    const SPACE: Space = Space { total: 100, free: 40, disk: 7 };
 
     fn at(seconds: u64) -> Instant {
         Instant::ZERO + Duration::from_secs(seconds)

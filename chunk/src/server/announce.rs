@@ -112,6 +112,7 @@ impl<E: Env> Announcer<E> {
             total,
             free,
             life: self.server.life,
+            disk: config.disk,
         };
         let (client, deadline) = self.client(asked);
         let reply = client.register_chunk_server(&request, deadline).await?;
@@ -130,7 +131,8 @@ impl<E: Env> Announcer<E> {
         };
         let damaged = found.iter().map(|(_, part)| name(part)).collect();
         let (server, life) = (self.server.config.server.0, self.server.life);
-        let request = ChunkHeartbeatRequest { server, total, free, damaged, life };
+        let disk = self.server.config.disk;
+        let request = ChunkHeartbeatRequest { server, total, free, damaged, life, disk };
         let (client, deadline) = self.client(asked);
         let reply = client.chunk_heartbeat(&request, deadline).await?;
         if !reply.known {

@@ -16,6 +16,8 @@ pub struct ChunkServerConfig {
     pub address: Address,
     /// Servers of one rack may fail together.
     pub rack: String,
+    /// Which file system its data is on: whoever shares it has the same number. 0: nobody does.
+    pub disk: u64,
     /// Metadata servers of the cluster. Their leader is told that this server is there, and again
     /// and again that it still is; with none named, nobody is.
     pub metadata: Vec<Address>,
@@ -45,6 +47,7 @@ impl ChunkServerConfig {
             server,
             address,
             rack: String::new(),
+            disk: 0,
             metadata: Vec::new(),
             answer_max: Duration::from_millis(500),
             store: StoreConfig::default(),

@@ -23,6 +23,7 @@ fn known(status: ChunkServerStatus) -> Option<ChunkServer> {
         rack: status.rack.into(),
         total: status.total,
         free: status.free,
+        disk: status.disk,
         alive,
     })
 }
@@ -40,9 +41,11 @@ mod tests {
             total: 9,
             free: 4,
             life: life.into(),
+            disk: 3,
         };
         let alive = known(status(1, "c:1", ChunkServerLife::Alive)).unwrap();
-        assert_eq!((alive.server, alive.alive, alive.total, alive.free), (ServerId(1), true, 9, 4));
+        assert_eq!((alive.server, alive.alive, alive.disk), (ServerId(1), true, 3));
+        assert_eq!((alive.total, alive.free), (9, 4));
         assert!(!known(status(1, "c:1", ChunkServerLife::Silent)).unwrap().alive);
         assert_eq!(known(status(0, "c:1", ChunkServerLife::Alive)), None);
         assert_eq!(known(status(1, "", ChunkServerLife::Alive)), None);

@@ -19,6 +19,8 @@ pub struct ChunkServer {
     /// Bytes of its disk, and how many of them are free; a total of 0: nobody has said yet.
     pub total: u64,
     pub free: u64,
+    /// Which file system these are of; 0: of its own.
+    pub disk: u64,
     pub alive: bool,
 }
 
@@ -143,6 +145,7 @@ mod tests {
             rack: format!("rack {number}").into(),
             total: 1 << 40,
             free: 1 << 39,
+            disk: 0,
             alive: true,
         }
     }

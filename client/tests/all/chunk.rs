@@ -200,6 +200,7 @@ impl World {
                 rack: format!("rack {}", number % 3).into(),
                 total: 1 << 40,
                 free: 1 << 39,
+                disk: 0,
                 alive: true,
             });
             servers.insert(number, server);

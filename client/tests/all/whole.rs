@@ -68,7 +68,15 @@ fn add_chunk_servers(sim: &mut Sim) -> Vec<ChunkServer> {
             async move { mooseng_chunk::run(env, config).await.expect("the server starts") }
         });
         let rack = format!("rack {}", number % 3).into();
-        ChunkServer { server: ServerId(number), address, rack, total: 1 << 40, free: 1 << 39, alive: true }
+        ChunkServer {
+            server: ServerId(number),
+            address,
+            rack,
+            total: 1 << 40,
+            free: 1 << 39,
+            disk: 0,
+            alive: true,
+        }
     };
     (1..=CHUNK_SERVERS).map(add).collect()
 }

@@ -51,12 +51,13 @@ pub(super) fn command() -> Command {
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let settings = settings(&SECTION, matches)?;
     let data: PathBuf = settings.get("data")?;
-    let config = server_config(&settings)?;
+    let mut config = server_config(&settings)?;
     follow_parent(matches, Signal::KILL)?;
     make_data(&data)?;
     let runtime = runtime()?;
     let end = runtime.block_on(async {
         let env = RealEnv::start(&data)?;
+        config.disk = env.file_system();
         if let Some(listener) = listen(&settings, "http").await? {
             let role = Arc::new(door::ChunkRole::new(&env, &config.address));
             tokio::spawn(http::serve(listener, role));

@@ -78,6 +78,12 @@ impl RealEnv {
         Self::assemble(RealDisk::absent(), Box::new(exit))
     }
 
+    /// Names the file system that the disk is a directory of: whoever shares it has the same number. 0: nobody
+    /// knows.
+    pub fn file_system(&self) -> u64 {
+        self.0.disk.file_system()
+    }
+
     fn assemble(disk: RealDisk, halt: Halt) -> Result<Self, StartError> {
         draw_seed().map_err(|error| StartError::Entropy { what: error.to_string() })?;
         let threads = std::thread::available_parallelism().map_or(1, |count| count.get());

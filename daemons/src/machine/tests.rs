@@ -9,6 +9,7 @@ use mooseng_core::env::{
 };
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
@@ -49,6 +50,24 @@ fn run<F: Future<Output = ()>>(test: impl FnOnce(RealEnv, PathBuf, Receiver<Stri
 
 fn refusal(path: &std::path::Path) -> String {
     RealDisk::open(path).map(|_| ()).unwrap_err().to_string()
+}
+
+#[test]
+fn machines_on_one_file_system_say_the_same_of_it() {
+    run(|one, path, _| async move {
+        let beside = Directory::fresh();
+        let other = RealEnv::start(&beside.0).unwrap();
+        assert_ne!(one.file_system(), 0);
+        assert_eq!(one.file_system(), other.file_system());
+        assert_eq!(RealEnv::without_disk().unwrap().file_system(), 0);
+        let elsewhere = PathBuf::from("/dev/shm").join(beside.0.file_name().unwrap());
+        let device = |path: &std::path::Path| std::fs::metadata(path).map(|found| found.dev()).ok();
+        // Where there is no such file system, or it is the same, there is nothing to tell apart.
+        if device(&path) != device("/dev/shm".as_ref()) && std::fs::create_dir(&elsewhere).is_ok() {
+            let elsewhere = Directory(elsewhere);
+            assert_ne!(RealEnv::start(&elsewhere.0).unwrap().file_system(), one.file_system());
+        }
+    });
 }
 
 #[test]

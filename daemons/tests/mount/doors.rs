@@ -21,6 +21,9 @@ pub(super) fn room_is_told(mounted: &Mounted) {
     let (all, once) = (room("."), room("once"));
     // Others write to the disk meanwhile, so only what it has in all is compared.
     assert_eq!(once.f_blocks / 2, all.f_blocks, "which has two copies");
+    // Its chunk servers are all on one disk, which is there once.
+    let disk = statvfs(mounted.cluster.directory()).expect("it is told");
+    assert_eq!(once.f_blocks, disk.f_blocks * disk.f_frsize / once.f_frsize, "six servers on one disk");
     assert_eq!((all.f_namemax, all.f_frsize), (255, 4_096));
     mounted.shell("df . && rm -r once");
 }

@@ -35,7 +35,7 @@ impl Cluster {
 
     fn hear(&mut self, servers: &[u64]) {
         for server in servers {
-            self.census.heard(ServerId(*server), 1, Space { total: 1_000, free: 500 }, self.now);
+            self.census.heard(ServerId(*server), 1, Space { total: 1_000, free: 500, disk: 0 }, self.now);
         }
     }
 

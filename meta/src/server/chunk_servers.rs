@@ -39,7 +39,7 @@ impl<E: Env> Server<E> {
         request: RegisterChunkServerRequest,
     ) -> Result<RegisterChunkServerReply, Status> {
         let server = ServerId(convert::count("server", request.server)?);
-        let RegisterChunkServerRequest { address, rack, total, free, life, .. } = request;
+        let RegisterChunkServerRequest { address, rack, total, free, life, disk, .. } = request;
         if address.is_empty() || address.len().max(rack.len()) > PLACE_BYTES_MAX {
             let why = format!("address, rack: an address of 1 to {PLACE_BYTES_MAX} bytes, a rack of no more");
             return Err(Status::new(Code::Invalid, why));
@@ -63,7 +63,7 @@ impl<E: Env> Server<E> {
         }
         let now = self.env.clock().now();
         let heartbeat = self.with_census(|census| {
-            census.heard(server, life, Space { total, free }, now);
+            census.heard(server, life, Space { total, free, disk }, now);
             census.config().heartbeat
         });
         let heartbeat_ms = heartbeat.as_millis() as u64;
@@ -79,6 +79,7 @@ impl<E: Env> Server<E> {
             return Err(Status::new(Code::Invalid, format!("damaged: more than {DAMAGED_MAX} parts")));
         }
         let mut damaged = Vec::with_capacity(request.damaged.len());
+        let ChunkHeartbeatRequest { total, free, life, disk, .. } = request;
         for part in request.damaged {
             let slice = convert::slice("damaged.slice", part.slice)?;
             damaged.push(PartId { slice, index: convert::part_index("damaged.index", part.index)? });
@@ -87,10 +88,10 @@ impl<E: Env> Server<E> {
         let registered = state.chunk_server(server).is_some();
         let now = self.env.clock().now();
         let (known, heartbeat) = self.with_census(|census| {
-            let known = registered && census.goes_by(server, request.life);
+            let known = registered && census.goes_by(server, life);
             if known {
-                let space = Space { total: request.total, free: request.free };
-                census.heard(server, request.life, space, now);
+                let space = Space { total, free, disk };
+                census.heard(server, life, space, now);
                 damaged.into_iter().for_each(|part| census.damaged(part, server));
             }
             (known, census.config().heartbeat)
@@ -104,14 +105,15 @@ impl<E: Env> Server<E> {
         let now = self.env.clock().now();
         let servers = self.with_census(|census| {
             let each = state.chunk_servers().map(|(server, held)| {
-                let Space { total, free } = census.space(server);
+                let Space { total, free, disk } = census.space(server);
                 let life = match census.life(server, now) {
                     Life::Alive => ChunkServerLife::Alive,
                     Life::Silent => ChunkServerLife::Silent,
                     Life::Lost => ChunkServerLife::Lost,
                 };
                 let (address, rack) = (held.address.to_string(), held.rack.to_string());
-                ChunkServerStatus { server: server.0, address, rack, total, free, life: life as i32 }
+                let life = life as i32;
+                ChunkServerStatus { server: server.0, address, rack, total, free, life, disk }
             });
             each.collect()
         });

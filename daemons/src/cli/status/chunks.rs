@@ -11,7 +11,7 @@ use mooseng_net::proto::cluster::{
 };
 use mooseng_net::rpc::{CallError, Channel, ChannelConfig};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A chunk server as the leader sees it, and what it says itself if it was asked.
 type Seen = (ChunkServerStatus, Option<Result<ChunkStatusReply, CallError>>);
@@ -54,6 +54,7 @@ impl Kept {
             return vec!["nobody who leads says which chunk servers there are".to_owned()];
         }
         let mut lines: Vec<String> = self.servers.iter().map(line).collect();
+        lines.extend(self.shared_disks());
         lines.push(match &self.slices {
             None => "slices: the leader has not gone through them yet".to_owned(),
             Some(SlicesStatus { live, lacking, endangered, lost, condemned, mended }) => format!(
@@ -62,6 +63,16 @@ impl Kept {
             ),
         });
         lines
+    }
+
+    /// Servers on one disk have its room together, and are lost with it together.
+    fn shared_disks(&self) -> Vec<String> {
+        let mut disks = BTreeMap::<u64, Vec<String>>::new();
+        for (status, _) in self.servers.iter().filter(|(status, _)| status.disk != 0) {
+            disks.entry(status.disk).or_default().push(status.server.to_string());
+        }
+        let shared = disks.into_values().filter(|servers| servers.len() > 1);
+        shared.map(|servers| format!("one disk is under chunk servers {}", servers.join(", "))).collect()
     }
 
     /// The list of chunk servers, and the slices.
@@ -107,6 +118,7 @@ fn entry((status, told): &Seen) -> Value {
         "life": life_name(status.life()),
         "total": status.total,
         "free": status.free,
+        "disk": (status.disk != 0).then(|| format!("{:016x}", status.disk)),
     });
     match told {
         None => {}
@@ -142,6 +154,10 @@ mod tests {
             "127.0.0.1:9431  chunk server 101 in rack a\\nb unknown; 5 of 10 bytes free; 1 part of 7 bytes, \
              0 set aside; everything read again 1 time"
         );
+        let at = |server, disk| (ChunkServerStatus { server, disk, ..status() }, None);
+        let servers = vec![at(101, 7), at(102, 0), at(103, 7), at(104, 0), at(105, 8)];
+        let kept = Kept { servers, slices: None, leaderless: false };
+        assert_eq!(kept.shared_disks(), ["one disk is under chunk servers 101, 103"]);
         let silent = ChunkServerStatus { total: 0, free: 0, ..status() };
         assert!(line(&(silent, None)).ends_with(" unknown; not heard of yet"));
     }

@@ -9,6 +9,7 @@ pub use file::{RealExtent, RealFile};
 use super::StartError;
 use super::pool::Pool;
 use file::Handle;
+use mooseng_core::chance::mix;
 use mooseng_core::env::{Disk, DiskError, OpenMode, Space};
 use rustix::fs::{FlockOperation, Mode, OFlags, fdatasync, flock, fstatvfs, fsync};
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many calls may wait for the device at once.
 const IO_THREADS_MAX: usize = 16;
+/// Where the kernel says what name it has drawn when it was started.
+const KERNEL_NAME: &str = "/proc/sys/kernel/random/boot_id";
 
 #[derive(Clone)]
 pub struct RealDisk {
@@ -79,6 +82,16 @@ impl RealDisk {
         Self { root: None, pool: Pool::new(1) }
     }
 
+    /// Names the file system of the data directory: the same for all of this computer's processes whose data
+    /// is there, and another everywhere else. Which device it is means something under one kernel only, and
+    /// that has drawn a name of its own. 0 if it cannot be told.
+    pub(super) fn file_system(&self) -> u64 {
+        let device =
+            self.root.as_ref().and_then(|root| root.directory.metadata().ok()).map(|found| found.dev());
+        let kernel = fs::read_to_string(KERNEL_NAME).ok().and_then(|text| number_of(&text));
+        kernel.zip(device).map_or(0, |(kernel, device)| mix(kernel ^ mix(device)).max(1))
+    }
+
     /// Runs `job` with the data directory, off the reactor.
     async fn run<T: Send + 'static>(
         &self,
@@ -130,6 +143,13 @@ impl Root {
 fn open_directory(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+}
+
+/// A name like `f399e1c2-18ea-4d8c-828b-470d781ef974`, in half as many bits.
+fn number_of(name: &str) -> Option<u64> {
+    let digits: String = name.trim().chars().filter(|letter| *letter != '-').collect();
+    let number = u128::from_str_radix(&digits, 16).ok()?;
+    Some((number >> 64) as u64 ^ number as u64)
 }
 
 /// An operating system's error as an answer about `path`.
@@ -202,6 +222,12 @@ impl Disk for RealDisk {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kernels_have_names() {
+        assert_eq!(number_of("00000000-0000-0005-0000-000000000003\n"), Some(6));
+        assert_eq!((number_of("\n"), number_of("a kernel")), (None, None));
+    }
 
     #[test]
     fn a_failed_sync_is_never_forgotten() {
