@@ -5,17 +5,22 @@ use crate::Session;
 use crate::error::ClientError;
 use mooseng_core::env::{Address, Env};
 use mooseng_core::id::ServerId;
-use mooseng_net::proto::cluster::{ChunkServerLife, ChunkServerStatus};
+use mooseng_net::proto::cluster::{ChunkServerLife, ChunkServerStatus, ChunkServersReply};
 
 impl<E: Env> Directory for Session<E> {
     async fn chunk_servers(&self) -> Result<Vec<ChunkServer>, ClientError> {
         let reply = Session::chunk_servers(self).await?;
-        Ok(reply.servers.into_iter().filter_map(known).collect())
+        Ok(known(reply))
     }
 }
 
+/// Who can be asked for something.
+pub(crate) fn known(reply: ChunkServersReply) -> Vec<ChunkServer> {
+    reply.servers.into_iter().filter_map(place_of).collect()
+}
+
 /// Who listens nowhere cannot be asked for anything.
-fn known(status: ChunkServerStatus) -> Option<ChunkServer> {
+fn place_of(status: ChunkServerStatus) -> Option<ChunkServer> {
     let alive = status.life() == ChunkServerLife::Alive;
     (status.server != 0 && !status.address.is_empty()).then(|| ChunkServer {
         server: ServerId(status.server),
@@ -43,11 +48,11 @@ mod tests {
             life: life.into(),
             disk: 3,
         };
-        let alive = known(status(1, "c:1", ChunkServerLife::Alive)).unwrap();
+        let alive = place_of(status(1, "c:1", ChunkServerLife::Alive)).unwrap();
         assert_eq!((alive.server, alive.alive, alive.disk), (ServerId(1), true, 3));
         assert_eq!((alive.total, alive.free), (9, 4));
-        assert!(!known(status(1, "c:1", ChunkServerLife::Silent)).unwrap().alive);
-        assert_eq!(known(status(0, "c:1", ChunkServerLife::Alive)), None);
-        assert_eq!(known(status(1, "", ChunkServerLife::Alive)), None);
+        assert!(!place_of(status(1, "c:1", ChunkServerLife::Silent)).unwrap().alive);
+        assert_eq!(place_of(status(0, "c:1", ChunkServerLife::Alive)), None);
+        assert_eq!(place_of(status(1, "", ChunkServerLife::Alive)), None);
     }
 }

@@ -5,7 +5,7 @@
 //! [`fetch`] (which parts to read, and what to make of them), [`table`] (whom to trust).
 //! [`servers`] makes the calls; this file lets them run side by side, and waits.
 
-mod directory;
+pub(crate) mod directory;
 mod encode;
 mod error;
 mod fetch;

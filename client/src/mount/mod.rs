@@ -25,7 +25,7 @@ pub use handles::Handle;
 pub use listing::Line;
 pub use names::NewInode;
 pub use ranges::{Reserve, Seek};
-pub use space::{Figures, Space};
+pub use space::{Figures, Inodes, Space};
 pub use xattrs::xattr_there;
 
 use crate::cache::{Cache, CacheConfig};

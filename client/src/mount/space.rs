@@ -1,7 +1,7 @@
 //! How much room there is, and what the mount holds open.
 
 use super::{FsError, Mount};
-use crate::data::{ChunkServer, Directory};
+use crate::data::{ChunkServer, directory};
 use mooseng_core::class::StorageClass;
 use mooseng_core::env::Env;
 use mooseng_core::id::InodeId;
@@ -15,6 +15,13 @@ pub struct Space {
     pub free: u64,
 }
 
+/// Files, directories and all else in the tree: how many there are, and for about how many more there is room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Inodes {
+    pub used: u64,
+    pub free: u64,
+}
+
 /// What a mount holds now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Figures {
@@ -25,11 +32,12 @@ pub struct Figures {
 }
 
 impl<E: Env> Mount<E> {
-    /// What files of the class of `inode` find room for.
-    pub async fn space(&self, inode: InodeId) -> Result<Space, FsError> {
+    /// What files of the class of `inode` find room for, and how many there are in the tree.
+    pub async fn space(&self, inode: InodeId) -> Result<(Space, Inodes), FsError> {
         let class = self.ask_attr(&Caller::ROOT, &Query::GetAttr { inode }).await?.class;
-        let servers = Directory::chunk_servers(&self.sessions.current().await?).await?;
-        Ok(space(&servers, class))
+        let told = self.sessions.current().await?.chunk_servers().await?;
+        let inodes = Inodes { used: told.inodes, free: told.inodes_free };
+        Ok((space(&directory::known(told), class), inodes))
     }
 
     pub fn figures(&self) -> Figures {

@@ -472,15 +472,15 @@ impl Filesystem for Edge {
         empty(reply, self.mount.releasedir(Handle(fh.0)).map_err(|error| errno(&error)));
     }
 
-    /// How many files there may be depends on nothing that could be counted: as other file systems of this
-    /// kind do, it says 0.
     fn statfs(&self, request: &Request, ino: INodeNo, reply: ReplyStatfs) {
         let work = move |mount: Shared, _| async move { mount.space(known(ino)?).await };
         self.serve(request, work, |done| match done {
-            Ok(Space { total, free }) => {
+            Ok((Space { total, free }, inodes)) => {
                 let blocks = |bytes: u64| bytes / u64::from(SPACE_BLOCK_BYTES);
                 let (block, name) = (SPACE_BLOCK_BYTES, NAME_BYTES_MAX as u32);
-                reply.statfs(blocks(total), blocks(free), blocks(free), 0, 0, block, name, block);
+                let (total, free) = (blocks(total), blocks(free));
+                let files = inodes.used.saturating_add(inodes.free);
+                reply.statfs(total, free, free, files, inodes.free, block, name, block);
             }
             Err(error) => reply.error(error),
         });

@@ -4,7 +4,10 @@ use super::{Mounted, Second};
 use crate::support::{address, get};
 use rustix::fs::statvfs;
 use rustix::process::{Signal, kill_process};
+use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -25,7 +28,33 @@ pub(super) fn room_is_told(mounted: &Mounted) {
     let disk = statvfs(mounted.cluster.directory()).expect("it is told");
     assert_eq!(once.f_blocks, disk.f_blocks * disk.f_frsize / once.f_frsize, "six servers on one disk");
     assert_eq!((all.f_namemax, all.f_frsize), (255, 4_096));
-    mounted.shell("df . && rm -r once");
+    // `df -i`: what there is, and that there is room for more. What others have removed may still be on its way out.
+    mounted.shell("touch once/a once/b && mkdir once/c && df . && df -i .");
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        let mut there = BTreeSet::new();
+        inodes(mounted.point.path(), &mut there);
+        let (told, there) = (room("."), there.len() as u64);
+        if told.f_files - told.f_ffree == there {
+            assert!(there >= 5 && told.f_ffree > 0, "{there} are there, and nothing is refused");
+            break;
+        }
+        assert!(Instant::now() < end, "{} of {} free where {there} are", told.f_ffree, told.f_files);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    mounted.shell("rm -r once");
+}
+
+/// A directory and all that is in it, whatever names it has.
+fn inodes(directory: &Path, found: &mut BTreeSet<u64>) {
+    found.insert(fs::metadata(directory).expect("it is there").ino());
+    for entry in fs::read_dir(directory).expect("it is listed") {
+        let entry = entry.expect("it is listed");
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => inodes(&entry.path(), found),
+            _ => _ = found.insert(entry.ino()),
+        }
+    }
 }
 
 pub(super) fn a_mount_says_how_it_is(mounted: &Mounted) {

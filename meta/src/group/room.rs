@@ -6,6 +6,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// What an inode with a name of some length takes of a disk: a record in the journal until a snapshot has it, and
+/// its place in two snapshots while the next one is being written.
+const INODE_BYTES: u64 = 512;
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Room {
     #[default]
@@ -14,6 +18,13 @@ pub enum Room {
     NearlyFull,
     /// Not even a segment of the journal would fit.
     Full,
+}
+
+impl Room {
+    /// For about how many more inodes there is room.
+    pub fn inodes(self, free: u64) -> u64 {
+        if self == Self::Enough { free / INODE_BYTES } else { 0 }
+    }
 }
 
 /// What a server last measured of its disk. Much, before it has.
@@ -105,6 +116,12 @@ mod tests {
     fn what_is_kept_is_a_segment_and_a_snapshot() {
         assert_eq!(NEEDS.kept(), 100 + 900 + 100);
         assert_eq!(Needs { segment: u64::MAX, ..NEEDS }.kept(), u64::MAX);
+    }
+
+    #[test]
+    fn there_is_room_for_more_inodes_until_growth_is_refused() {
+        assert_eq!(Room::Enough.inodes(1 << 30), 2 << 20);
+        assert_eq!((Room::NearlyFull.inodes(1 << 30), Room::Full.inodes(1 << 30)), (0, 0));
     }
 
     #[test]

@@ -101,7 +101,7 @@ impl<E: Env> Server<E> {
     }
 
     pub(super) async fn chunk_servers(&self) -> Result<ChunkServersReply, Status> {
-        let (_, _, state) = self.leading().await?;
+        let (_, look, state) = self.leading().await?;
         let now = self.env.clock().now();
         let servers = self.with_census(|census| {
             let each = state.chunk_servers().map(|(server, held)| {
@@ -126,7 +126,9 @@ impl<E: Env> Server<E> {
             condemned: state.condemned_count() as u64,
             mended: progress.mended,
         });
-        Ok(ChunkServersReply { servers, slices })
+        let disk_free = self.disk.told().map_or(0, |(_, free)| free);
+        let (inodes, inodes_free) = (state.inodes_count() as u64, look.room.inodes(disk_free));
+        Ok(ChunkServersReply { servers, slices, inodes, inodes_free })
     }
 }
 

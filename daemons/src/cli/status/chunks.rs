@@ -34,7 +34,7 @@ pub(super) async fn ask(env: &RealEnv, settings: &ClientSettings, leaders: &BTre
     let servers =
         settings.servers.iter().chain(leaders.iter().filter(|leader| !settings.servers.contains(leader)));
     let replies = join_all(servers.map(ask)).await;
-    let Some(ChunkServersReply { servers, slices }) = replies.into_iter().flatten().next() else {
+    let Some(ChunkServersReply { servers, slices, .. }) = replies.into_iter().flatten().next() else {
         return Kept { servers: Vec::new(), slices: None, leaderless: true };
     };
     let asked = servers.into_iter().map(|status| async move {
