@@ -259,6 +259,26 @@ fn mount_points_that_are_none() {
     assert!(!data.exists(), "nothing was begun");
 }
 
+/// What is not the device, or not for this user, is told by name; nothing is mounted and nothing is begun.
+#[test]
+fn devices_that_are_none() {
+    let directory = Directory::fresh();
+    let (file, point) = (directory.path().join("file"), directory.path().join("point"));
+    std::fs::write(&file, "").expect("it is written");
+    std::fs::create_dir(&point).expect("it is made");
+    let with = |prepare: &str| {
+        let script = format!("{prepare} && exec {} mount {}", env!("CARGO_BIN_EXE_mooseng"), point.display());
+        let found = Command::new("unshare").args(["-m", "sh", "-ec", &script]).output().ok()?;
+        Some((found.status.code(), String::from_utf8(found.stderr).expect("text")))
+    };
+    let shown = file.display();
+    let Some((Some(1), line)) = with(&format!("mount --bind {shown} /dev/fuse")) else {
+        return eprintln!("skipped: devices_that_are_none: nobody may mount here, or there is no /dev/fuse");
+    };
+    let wanted = "mooseng: /dev/fuse: is not the device; remove it, and make it with `mknod -m 666 /dev/fuse c 10 229`\n";
+    assert_eq!(line, wanted);
+}
+
 /// Every role reads its section of one file, and a flag beats it.
 #[test]
 fn one_file_for_all_roles() {
@@ -288,7 +308,8 @@ fn one_file_for_all_roles() {
 fn classes_that_there_are_not() {
     let (code, line) = refusal(&["class", "set", "/", "ec=0+2"]);
     assert_eq!(code, Some(2), "{line}");
-    assert!(line.starts_with("mooseng: invalid value 'ec=0+2' for '<CLASS>': "), "{line}");
+    assert!(line.starts_with("mooseng: class: `ec=0+2` is no storage class: write copies=N"), "{line}");
+    assert_eq!(line.matches("ec=0+2").count(), 1, "{line}");
     let (code, line) = refusal(&["file", "info", "relative"]);
     assert_eq!(code, Some(2), "{line}");
     assert!(line.contains("a path begins with `/`"), "{line}");

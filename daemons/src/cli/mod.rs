@@ -23,7 +23,7 @@ mod up;
 
 use crate::settings::{Section, Settings, SettingsError};
 use crate::stderr;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, Command};
 use failure::Failure;
 use std::ffi::OsString;
@@ -88,10 +88,22 @@ fn explain(error: &clap::Error) -> ExitCode {
             ExitCode::from(2)
         }
         _ => {
-            stderr::tell(one_line(&error.to_string()));
+            stderr::tell(told_by_the_value(error).unwrap_or_else(|| one_line(&error.to_string())));
             ExitCode::from(2)
         }
     }
+}
+
+/// What a value says of itself, if it quotes itself: nobody need quote it again.
+fn told_by_the_value(error: &clap::Error) -> Option<String> {
+    let (Some(ContextValue::String(value)), Some(ContextValue::String(name))) =
+        (error.get(ContextKind::InvalidValue), error.get(ContextKind::InvalidArg))
+    else {
+        return None;
+    };
+    let why = std::error::Error::source(error)?.to_string();
+    let name = name.trim_matches(|letter: char| !letter.is_alphanumeric()).to_lowercase();
+    why.starts_with(&format!("`{value}`")).then(|| format!("{name}: {why}"))
 }
 
 /// Clap's message without its tips and its picture of the usage.
@@ -130,8 +142,12 @@ mod tests {
             ),
         ] {
             let error = command().try_get_matches_from(arguments).unwrap_err();
+            assert_eq!(told_by_the_value(&error), None);
             assert_eq!(one_line(&error.to_string()), wanted);
         }
+        let error = command().try_get_matches_from(["mooseng", "class", "set", "/", "two"]).unwrap_err();
+        let line = told_by_the_value(&error).unwrap();
+        assert!(line.starts_with("class: `two` is no storage class: write "), "{line}");
     }
 
     #[test]

@@ -47,12 +47,20 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub enum MountError {
     #[error("there is no /dev/fuse; load the module (modprobe fuse), or give the container the device")]
     NoDevice,
+    #[error("/dev/fuse: is not the device; remove it, and make it with `mknod -m 666 /dev/fuse c 10 229`")]
+    NotDevice,
     #[error("/dev/fuse: {what}; run as root, or give the container the device and CAP_SYS_ADMIN")]
     Device { what: String },
     #[error("mount point {point}: {what}; {remedy}")]
     Point { point: String, what: String, remedy: String },
-    #[error("cannot mount on {point}: {what}; root may mount, others need fusermount3")]
+    #[error("cannot mount on {point}: {what}; root with CAP_SYS_ADMIN may mount, others need fusermount3")]
     Refused { point: String, what: String },
+}
+
+/// The kernel's word at the end of what may begin with the whole system call.
+fn why_refused(told: &str) -> &str {
+    let behind = told.split_once("flags=").and_then(|(_, flags)| flags.split_once(": "));
+    behind.map_or(told, |(_, why)| why)
 }
 
 /// A file system that the kernel shows.
@@ -67,7 +75,7 @@ impl Mounted {
         let point = place.path().to_owned();
         let failed = |error: io::Error| MountError::Refused {
             point: point.display().to_string(),
-            what: error.to_string(),
+            what: why_refused(&error.to_string()).to_owned(),
         };
         let mut config = Config::default();
         config.mount_options = vec![
@@ -124,5 +132,21 @@ impl Mounted {
 
     fn unmount(&self, flags: UnmountFlags) -> rustix::io::Result<()> {
         unmount(&self.point, flags)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_call_is_not_told_as_a_whole() {
+        let call = "Error calling mount() at \"/m: n\" with \"fd=9,rootmode=40755\" and flags=MsFlags(MS_NOSUID | \
+                    MS_NODEV): EINVAL: Invalid argument";
+        assert_eq!(why_refused(call), "EINVAL: Invalid argument");
+        assert_eq!(
+            why_refused("No such file or directory (os error 2)"),
+            "No such file or directory (os error 2)"
+        );
     }
 }

@@ -3,12 +3,18 @@
 
 use super::MountError;
 use crate::stderr;
+use rustix::fs::makedev;
 use rustix::mount::{UnmountFlags, unmount};
 use std::fs;
 use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 const DEVICE: &str = "/dev/fuse";
+const DEVICE_NUMBER: (u32, u32) = (10, 229);
+/// ENXIO and ENODEV: the kernel has nothing behind the device.
+const NO_SUCH_DEVICE_OR_ADDRESS: i32 = 6;
+const NO_SUCH_DEVICE: i32 = 19;
 /// What `mount` and /proc/mounts call us.
 pub(super) const SUBTYPE: &str = "mooseng";
 const TYPE: &str = "fuse.mooseng";
@@ -21,11 +27,7 @@ pub struct Place(PathBuf);
 
 impl Place {
     pub fn prepare(point: &Path) -> Result<Self, MountError> {
-        match fs::OpenOptions::new().read(true).write(true).open(DEVICE) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(MountError::NoDevice),
-            Err(error) => return Err(MountError::Device { what: error.to_string() }),
-        }
+        look_at_device()?;
         let refuse = |what: &str, remedy: String| MountError::Point {
             point: point.display().to_string(),
             what: what.to_owned(),
@@ -61,6 +63,22 @@ impl Place {
     pub fn is_mounted(&self) -> bool {
         type_of_mount(&mounts(), &self.0).as_deref() == Some(TYPE)
     }
+}
+
+/// The kernel's door to us: what is wrong with it is told before anybody mounts.
+fn look_at_device() -> Result<(), MountError> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => MountError::NoDevice,
+        _ => match error.raw_os_error() {
+            Some(NO_SUCH_DEVICE | NO_SUCH_DEVICE_OR_ADDRESS) => MountError::NoDevice,
+            _ => MountError::Device { what: error.to_string() },
+        },
+    };
+    let found = fs::metadata(DEVICE).map_err(failed)?;
+    if !found.file_type().is_char_device() || found.rdev() != makedev(DEVICE_NUMBER.0, DEVICE_NUMBER.1) {
+        return Err(MountError::NotDevice);
+    }
+    fs::OpenOptions::new().read(true).write(true).open(DEVICE).map_err(failed).map(drop)
 }
 
 /// What is there. Of a mount whose process is gone the kernel may know that for a while, but not how full it is.

@@ -26,15 +26,20 @@ pub(super) struct Part {
     pub(super) log: PathBuf,
     /// It uses the others, so it is stopped before them.
     pub(super) leaves_first: bool,
-    /// It ends without an error when somebody wants it to, and then it is left at that.
+    /// The others do without it: it ends without an error when somebody wants it to, and then it is left at that;
+    /// while it cannot stay it is started ever more rarely, and then no more.
     pub(super) may_leave: bool,
 }
+
+/// The longest pause is 64 times the first.
+const PAUSE_DOUBLINGS_MAX: u32 = 6;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
     /// Between the end of a process and its next start.
     pub(super) pause: Duration,
-    /// A process that ends this often in a row, never having run for `steady`, is given up.
+    /// A process that ends this often in a row, never having run for `steady`, is given up, and all of
+    /// them with it unless they do without it.
     pub(super) falls_max: u32,
     pub(super) steady: Duration,
     /// How long a process may take to end when it is told to.
@@ -164,12 +169,21 @@ impl Supervisor {
             return Ok(());
         }
         running.falls = if running.started.elapsed() >= steady { 1 } else { running.falls + 1 };
-        if running.falls >= falls_max {
-            let falls = running.falls;
+        let falls = running.falls;
+        if falls >= falls_max && running.part.may_leave {
+            stderr::tell(format_args!(
+                "{name} ended {falls} times in a row ({status}) and is not started again before all of it is; its \
+                 log {log} says why"
+            ));
+            return Ok(());
+        }
+        if falls >= falls_max {
             return Err(format!("{name} ended {falls} times in a row ({status}); its log {log} says why"));
         }
         stderr::tell(format_args!("{name} ended ({status}) and is started again; its log is {log}"));
-        running.again = Some(Instant::now() + pause);
+        let doublings =
+            if running.part.may_leave { falls.saturating_sub(1).min(PAUSE_DOUBLINGS_MAX) } else { 0 };
+        running.again = Some(Instant::now() + pause * (1 << doublings));
         Ok(())
     }
 

@@ -48,8 +48,19 @@ fn what_was_ended_in_order_stays_ended_if_it_may() {
     let count = std::fs::read_to_string(&starts).unwrap().len();
     std::fs::remove_file(&starts).unwrap();
     assert_eq!((ended, count), (Ok(()), 1), "{took:?}");
-    let failing = Part { may_leave: true, ..shell("failing", "exit 1") };
-    assert!(run(vec![failing], Duration::from_secs(30)).0.is_err(), "it did not end in order");
+}
+
+#[test]
+fn what_the_others_do_without_is_left_at_last() {
+    let name = format!("mooseng-supervisor-falls-{}", std::process::id());
+    let starts = std::env::temp_dir().join(name);
+    let _ = std::fs::remove_file(&starts);
+    let script = format!("echo >> {}; exit 1", starts.display());
+    let failing = Part { may_leave: true, ..shell("failing", &script) };
+    let (ended, _) = run(vec![failing, shell("steady", "sleep 60")], Duration::from_millis(700));
+    let count = std::fs::read_to_string(&starts).unwrap().len();
+    std::fs::remove_file(&starts).unwrap();
+    assert_eq!((ended, count), (Ok(()), 3), "it did not end in order");
 }
 
 #[test]
