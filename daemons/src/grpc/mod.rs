@@ -1,16 +1,17 @@
 //! The gRPC door of a metadata server: the services of the .proto files for any language, with health and
-//! reflection. A call goes on to the server's own port as it is, so that what is said is what clients of our
-//! own protocol meet; what it asks for is not known here.
+//! reflection. A call goes on to the server's own port as it is ([`calls`]), so that what is said is what clients
+//! of our own protocol meet; what it asks for is not known here.
 
+mod calls;
 mod connections;
 mod raw;
 mod status;
 
 use crate::http::Role;
 use crate::machine::RealEnv;
+use calls::{Call, Calls, PATIENCE};
 use connections::Connections;
 use futures::FutureExt;
-use mooseng_core::env::{Body, Clock, Env};
 use mooseng_net::proto::cluster::cluster_methods;
 use mooseng_net::proto::metadata::metadata_methods;
 use mooseng_net::rpc::{Channel, Method};
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tonic::codegen::{BoxFuture, Bytes, Service, http};
+use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::Grpc;
 use tonic::transport::Server;
 use tonic_health::ServingStatus;
@@ -33,8 +34,6 @@ const SERVICES: [&[&Method]; 2] = [cluster_methods::ALL, metadata_methods::ALL];
 static DESCRIPTIONS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/services.bin"));
 /// Calls of one connection under way at once.
 const CALLS_MAX: usize = 64;
-/// A call without a time-out of its own ends after this.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// How often it is looked whether the server is ready.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A longer request is refused.
@@ -44,12 +43,15 @@ const REQUEST_BYTES_MAX: usize = 4 << 20;
 pub async fn serve(listener: TcpListener, channel: Channel<RealEnv>, env: RealEnv, role: Arc<dyn Role>) {
     let (reporter, health) = tonic_health::server::health_reporter();
     tokio::spawn(look(role, reporter));
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTIONS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .expect("what protox has written is a set of descriptions");
-    let door = Door { health, reflection, calls: Calls { channel, env } };
+    let described = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTIONS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let sound = "what protox has written is a set of descriptions";
+    let reflection = described().build_v1().expect(sound);
+    let reflection_alpha = described().build_v1alpha().expect(sound);
+    let door = Door { health, reflection, reflection_alpha, calls: Calls::new(channel, env) };
     let server = Server::builder()
         .concurrency_limit_per_connection(CALLS_MAX)
         .max_concurrent_streams(Some(CALLS_MAX as u32))
@@ -77,18 +79,22 @@ type Response = http::Response<tonic::body::Body>;
 
 /// Hands each call to the service that it names.
 #[derive(Clone)]
-struct Door<H, R> {
+struct Door<H, R, A> {
     health: H,
     reflection: R,
+    /// What older clients ask, which is the same under another name.
+    reflection_alpha: A,
     calls: Calls,
 }
 
-impl<H, R> Service<Request> for Door<H, R>
+impl<H, R, A> Service<Request> for Door<H, R, A>
 where
     H: Service<Request, Response = Response, Error = Infallible>,
     H::Future: Send + 'static,
     R: Service<Request, Response = Response, Error = Infallible>,
     R::Future: Send + 'static,
+    A: Service<Request, Response = Response, Error = Infallible>,
+    A::Future: Send + 'static,
 {
     type Response = Response;
     type Error = Infallible;
@@ -107,6 +113,9 @@ where
         if path.starts_with("/grpc.reflection.v1.ServerReflection/") {
             return self.reflection.call(request).boxed();
         }
+        if path.starts_with("/grpc.reflection.v1alpha.ServerReflection/") {
+            return self.reflection_alpha.call(request).boxed();
+        }
         let call = Call { calls: self.calls.clone(), method: method(path) };
         async move {
             let mut grpc = Grpc::new(Raw).max_decoding_message_size(REQUEST_BYTES_MAX);
@@ -122,40 +131,6 @@ fn method(path: &str) -> Option<&'static Method> {
         path.strip_prefix('/')?.strip_prefix(PACKAGE)?.strip_prefix('.')?.split_once('/')?;
     let named = |method: &&&Method| method.name.split_once('.') == Some((service, name));
     SERVICES.iter().flat_map(|methods| methods.iter()).find(named).copied()
-}
-
-#[derive(Clone)]
-struct Calls {
-    channel: Channel<RealEnv>,
-    env: RealEnv,
-}
-
-struct Call {
-    calls: Calls,
-    method: Option<&'static Method>,
-}
-
-impl Service<tonic::Request<Bytes>> for Call {
-    type Response = tonic::Response<Bytes>;
-    type Error = tonic::Status;
-    type Future = BoxFuture<tonic::Response<Bytes>, tonic::Status>;
-
-    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), tonic::Status>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
-        let Calls { channel, env } = self.calls.clone();
-        let method = self.method;
-        async move {
-            let method = method.ok_or_else(|| tonic::Status::unimplemented("no such method"))?;
-            // A shorter time-out of the caller's drops this future, and with it the call.
-            let deadline = env.clock().now() + PATIENCE;
-            let answer = channel.call(method, request.into_inner(), Body::Empty, deadline).await;
-            answer.map(|answer| tonic::Response::new(answer.head)).map_err(|error| status::of(&error))
-        }
-        .boxed()
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use mooseng_net::rpc::{CallError, Code};
 use tonic::Status;
 
-/// Where the address of the leader stands when another server has to be asked.
+/// Where the address of whoever was said to lead last stands, if anybody was.
 const LEADER: &str = "mooseng-leader";
 
 pub(super) fn of(error: &CallError) -> Status {
@@ -28,8 +28,9 @@ pub(super) fn of(error: &CallError) -> Status {
 fn code(code: Code) -> tonic::Code {
     match code {
         Code::Overloaded | Code::NoSpace => tonic::Code::ResourceExhausted,
-        Code::Unavailable => tonic::Code::Unavailable,
-        Code::NotLeader | Code::WrongGroup | Code::AnswerGone => tonic::Code::FailedPrecondition,
+        // The door has followed whoever was named: at this moment nobody leads.
+        Code::Unavailable | Code::NotLeader => tonic::Code::Unavailable,
+        Code::WrongGroup | Code::AnswerGone => tonic::Code::FailedPrecondition,
         Code::Deadline => tonic::Code::DeadlineExceeded,
         Code::Invalid => tonic::Code::InvalidArgument,
         Code::UnknownSession | Code::NotHere => tonic::Code::NotFound,
@@ -48,7 +49,7 @@ mod tests {
     fn who_leads_is_told() {
         let refusal = mooseng_net::rpc::Status::not_leader(Some(Address::new("10.0.0.2:9421")));
         let status = of(&CallError::Status(refusal));
-        assert_eq!(status.code(), tonic::Code::FailedPrecondition);
+        assert_eq!(status.code(), tonic::Code::Unavailable);
         assert_eq!(status.metadata().get(LEADER).unwrap(), "10.0.0.2:9421");
         assert_eq!(of(&CallError::Lost("x".to_owned())).code(), tonic::Code::Unknown);
     }

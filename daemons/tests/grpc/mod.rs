@@ -17,6 +17,7 @@ use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+use tonic_reflection::pb::v1alpha;
 
 pub(crate) fn other_languages_are_served(cluster: &Cluster) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -32,7 +33,18 @@ pub(crate) fn other_languages_are_served(cluster: &Cluster) {
     });
 }
 
+/// As today's clients ask, and as older ones do.
 async fn services_are_described(door: Channel) {
+    let alpha = v1alpha::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(
+            v1alpha::server_reflection_request::MessageRequest::ListServices(String::new()),
+        ),
+    };
+    let mut client = v1alpha::server_reflection_client::ServerReflectionClient::new(door.clone());
+    let asked = client.server_reflection_info(tokio_stream::once(alpha)).await.expect("an answer");
+    let told = asked.into_inner().message().await.expect("an answer").expect("one");
+    assert!(format!("{told:?}").contains("mooseng.v1.Cluster"), "{told:?}");
     let wanted = ServerReflectionRequest {
         host: String::new(),
         message_request: Some(MessageRequest::ListServices(String::new())),
@@ -65,15 +77,17 @@ async fn health_is_told(door: Channel) {
 async fn calls_are_answered(doors: &[Channel]) {
     let told: StatusReply = ask(&doors[1], "Cluster/Status", StatusRequest {}).await.expect("an answer");
     assert_eq!(told.server, 2);
-    let (door, session) = leader(doors).await;
+    let session = session(doors).await;
     let kind = query::Kind::GetAttr(GetAttr { inode: InodeId::ROOT.raw() });
     let query = Some(Query { kind: Some(kind) });
     let request = QueryRequest { session, query, ..QueryRequest::default() };
-    let told: QueryReply = ask(&door, "Metadata/Query", request).await.expect("an answer");
-    assert!(told.outcome.is_some(), "{told:?}");
-    let servers: ChunkServersReply =
-        ask(&door, "Cluster/ChunkServers", ChunkServersRequest {}).await.expect("an answer");
-    assert_eq!(servers.servers.len(), crate::CHUNKS as usize);
+    for door in doors {
+        let told: QueryReply = ask(door, "Metadata/Query", request.clone()).await.expect("an answer");
+        assert!(told.outcome.is_some(), "{told:?}");
+        let servers: ChunkServersReply =
+            ask(door, "Cluster/ChunkServers", ChunkServersRequest {}).await.expect("an answer");
+        assert_eq!(servers.servers.len(), crate::CHUNKS as usize);
+    }
     // Its first field is bytes where a query has a number.
     let wrong = OpenSessionRequest { nonce: vec![7; 16].into(), caches: false };
     let status = ask::<_, QueryReply>(&doors[0], "Metadata/Query", wrong).await.expect_err("no query");
@@ -83,24 +97,24 @@ async fn calls_are_answered(doors: &[Channel]) {
     assert_eq!(status.code(), Code::Unimplemented, "{status:?}");
 }
 
-/// The leader opens a session; the others say who that is. While there is none they say something else.
-async fn leader(doors: &[Channel]) -> (Channel, u64) {
+/// Each door asks the leader, whichever server's it is: the same request is the same session at all of them. While
+/// nobody leads they say so.
+async fn session(doors: &[Channel]) -> u64 {
     let end = Instant::now() + Duration::from_secs(20);
     loop {
         let (mut opened, mut refused) = (Vec::new(), Vec::new());
         for door in doors {
             let open = OpenSessionRequest { nonce: vec![7; 16].into(), caches: false };
             match ask::<_, OpenSessionReply>(door, "Metadata/OpenSession", open).await {
-                Ok(reply) => opened.push((door.clone(), reply.session)),
+                Ok(reply) => opened.push(reply.session),
                 Err(status) => refused.push(status),
             }
         }
-        let told = |status: &&Status| {
-            status.code() == Code::FailedPrecondition && status.metadata().contains_key("mooseng-leader")
-        };
-        if refused.iter().filter(told).count() == doors.len() - 1 {
-            return opened.pop().expect("whoever does not refuse");
+        if refused.is_empty() {
+            assert!(opened.iter().all(|session| *session == opened[0]), "{opened:?}");
+            return opened[0];
         }
+        assert!(refused.iter().all(|status| status.code() != Code::FailedPrecondition), "{refused:?}");
         assert!(Instant::now() < end, "{refused:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
