@@ -17,6 +17,7 @@ mod answers;
 pub mod backoff;
 pub mod breaker;
 mod channel;
+mod complaints;
 mod config;
 mod connection;
 mod desk;

@@ -4,6 +4,7 @@
 
 use super::alarm::Alarm;
 use super::answers::Answers;
+use super::complaints::Complaints;
 use super::config::ServerConfig;
 use super::desk::{Desk, Task, Wish};
 use super::hello::{self, Introduction};
@@ -16,7 +17,6 @@ use futures::stream::{FuturesUnordered, Stream, StreamExt, unfold};
 use mooseng_core::env::{
     Address, Body, Clock, Conn, Env, Frame, FrameReceiver, FrameSender, Net, NetError, Received, timeout,
 };
-use mooseng_core::event::Event;
 use mooseng_core::probe;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -28,6 +28,7 @@ pub(super) struct Connection<E, H> {
     pub(super) handler: H,
     pub(super) config: ServerConfig,
     pub(super) rooms: Rooms,
+    pub(super) complaints: Complaints,
 }
 
 /// Why a connection is over.
@@ -60,7 +61,7 @@ impl<E: Env, H: Handler<E>> Connection<E, H> {
         };
         if let End::CutOff(why) = end {
             probe!("rpc server cuts off a peer");
-            self.env.note(Event::Note(format!("{} was cut off: {why}", self.peer)));
+            self.complaints.tell(&self.env, &self.peer, format!("{} was cut off: {why}", self.peer));
         }
     }
 

@@ -1,13 +1,13 @@
 //! Takes connections in, each to be served by a task of its own, within a limit. When it is dropped
 //! its connections take on nothing more, finish what is under way, and end.
 
+use super::complaints::Complaints;
 use super::config::ServerConfig;
 use super::connection;
 use super::method::Handler;
 use super::room::Rooms;
 use futures::channel::oneshot;
 use mooseng_core::env::{Accepted, Clock, Env, Listener, Net};
-use mooseng_core::event::Event;
 use std::time::Duration;
 
 /// The pause after a connection that could not be taken in, so that running out of descriptors
@@ -24,13 +24,15 @@ pub async fn serve<E: Env, H: Handler<E>>(
 ) {
     let connections_max = config.clients.connections_max.saturating_add(config.control.connections_max);
     let connections_max = connections_max.saturating_add(config.greetings_max);
+    let complaints = Complaints::default();
     // Dropping a sender tells its connection to drain.
     let mut connections: Vec<oneshot::Sender<()>> = Vec::new();
     loop {
         let Accepted { conn, peer } = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                env.note(Event::Note(format!("a connection could not be taken in: {error}")));
+                let own = listener.address();
+                complaints.tell(&env, &own, format!("a connection could not be taken in: {error}"));
                 env.clock().sleep_until(env.clock().now() + PAUSE_AFTER_ERROR).await;
                 continue;
             }
@@ -50,6 +52,7 @@ pub async fn serve<E: Env, H: Handler<E>>(
             handler: handler.clone(),
             config,
             rooms: rooms.clone(),
+            complaints: complaints.clone(),
         };
         env.spawn("rpc connection", connection.run(conn, drain));
     }

@@ -110,6 +110,27 @@ fn a_stranger_at_the_door_is_cut_off() {
 }
 
 #[test]
+fn strangers_without_end_are_told_of_within_limits() {
+    let lab = Lab::new();
+    lab.env.run(async {
+        lab.open(ServerConfig::default()).await;
+        for _ in 0..100 {
+            let (mut sender, mut receiver) = lab.env.net().connect(&Lab::address()).await.unwrap().split();
+            say(&mut sender, Bytes::from_static(b"GET / HTTP/1.1\r\n\r\n")).await;
+            while let Ok(Some(_)) = receiver.recv().await {}
+        }
+        assert_eq!(lab.env.notes().len(), 5, "{:?}", lab.env.notes());
+        lab.pause(10_000).await;
+        let notes = lab.env.notes();
+        assert_eq!(notes.len(), 6, "{notes:?}");
+        assert!(
+            notes[5].starts_with("95 more lines like this one within 10s: caller was cut off: "),
+            "{notes:?}"
+        );
+    });
+}
+
+#[test]
 fn a_server_that_sends_rubbish_is_cut_off() {
     let answers = [
         Bytes::from_static(b"short"),
