@@ -2,6 +2,7 @@
 //! multiplexed connection per peer. Knows no socket (frames go through [`mooseng_core::env`]) and
 //! nothing of what a message asks for.
 
+pub mod belonging;
 pub mod convert;
 pub mod frame;
 pub mod proto;

@@ -1,20 +1,12 @@
 //! Whose disk this is, and the store on it.
 
 use super::{ChunkServerConfig, STORE, ServerError};
-use mooseng_core::chance::Dice;
-use mooseng_core::env::{Clock, Env, sleep};
+use mooseng_core::env::{Address, Env};
 use mooseng_core::event::Event;
 use mooseng_core::id::ClusterId;
-use mooseng_net::proto::cluster::{ClusterClient, StatusRequest};
+use mooseng_net::belonging;
 use mooseng_net::rpc::Channel;
 use mooseng_storage::{Identity, Role, StorageError, Store};
-use std::time::Duration;
-
-const CALL_TIME: Duration = Duration::from_secs(1);
-/// Who waits longer for an answer says so.
-const SILENT_MAX: Duration = Duration::from_secs(1);
-const PAUSE_LEAST: Duration = Duration::from_millis(100);
-const PAUSE_SPREAD_MS: u64 = 200;
 
 fn line(error: &StorageError) -> ServerError {
     ServerError(error.to_string())
@@ -54,26 +46,14 @@ pub(super) async fn of<E: Env>(env: &E, config: &ChunkServerConfig) -> Result<Id
 }
 
 async fn ask_cluster<E: Env>(env: &E, config: &ChunkServerConfig) -> ClusterId {
-    let mut dice = env.rng("ask for the cluster", config.server.0);
-    let (began, mut told) = (env.clock().now(), false);
-    loop {
-        let mut last = String::new();
-        for address in &config.metadata {
-            let client = ClusterClient::new(Channel::new(env, address.clone(), config.channel));
-            match client.status(&StatusRequest {}, env.clock().now() + CALL_TIME).await {
-                Ok(reply) => return ClusterId(reply.cluster),
-                Err(error) => last = format!("{address}: {error}"),
-            }
-        }
-        if !told && env.clock().now().since(began) >= SILENT_MAX {
-            told = true;
-            let server = config.server;
-            env.note(Event::Note(format!(
-                "{server} asks which cluster it belongs to, and nobody says; {last}"
-            )));
-        }
-        sleep(env, PAUSE_LEAST + Duration::from_millis(dice.below(PAUSE_SPREAD_MS))).await;
-    }
+    let to = |address: &Address| Channel::new(env, address.clone(), config.channel);
+    let servers: Vec<Channel<E>> = config.metadata.iter().map(to).collect();
+    let tell = |last: &str| {
+        let server = config.server;
+        let line = format!("{server} asks which cluster it belongs to, and nobody says; {last}");
+        env.note(Event::Note(line));
+    };
+    belonging::ask_cluster(env, &servers, tell).await
 }
 
 /// The store, made if there is none: a server without its parts is one whose parts are missing, and

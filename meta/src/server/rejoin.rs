@@ -13,7 +13,8 @@ use mooseng_core::env::{Address, Clock, Env, sleep};
 use mooseng_core::event::Event;
 use mooseng_core::id::{ClusterId, GroupId, ReplicaId};
 use mooseng_core::{plant, probe};
-use mooseng_net::proto::cluster::{ClusterClient, JoinReplicaRequest, StatusRequest};
+use mooseng_net::belonging;
+use mooseng_net::proto::cluster::{ClusterClient, JoinReplicaRequest};
 use mooseng_net::proto::raft::{InquireRequest, RaftClient};
 use mooseng_net::rpc::{CallError, Code};
 use mooseng_storage::{Journal, StreamId};
@@ -164,25 +165,10 @@ async fn ask_members<E: Env>(
 
 /// Asks until some server has said which cluster this is.
 pub(super) async fn ask_cluster<E: Env>(env: &E, channels: &Channels<E>, seeds: &[Address]) -> ClusterId {
-    let mut dice = env.rng("join cluster", 0);
-    let mut told = false;
-    loop {
-        for seed in seeds {
-            let client = ClusterClient::new(channels.to(seed));
-            let deadline = env.clock().now() + CALL_TIME;
-            if let Ok(reply) = client.status(&StatusRequest {}, deadline).await {
-                return ClusterId(reply.cluster);
-            }
-        }
-        if !told {
-            told = true;
-            let asked: Vec<&str> = seeds.iter().map(Address::as_str).collect();
-            let asked = asked.join(", ");
-            env.note(Event::Note(format!(
-                "no replica here: nobody has said yet which cluster this is; asked {asked}"
-            )));
-        }
-        let pause = PAUSE_LEAST + Duration::from_millis(dice.below(PAUSE_SPREAD_MS));
-        sleep(env, pause).await;
-    }
+    let servers: Vec<_> = seeds.iter().map(|seed| channels.to(seed)).collect();
+    let tell = |last: &str| {
+        let line = format!("no replica here: nobody has said yet which cluster this is; {last}");
+        env.note(Event::Note(line));
+    };
+    belonging::ask_cluster(env, &servers, tell).await
 }
