@@ -354,6 +354,24 @@ fn data_directories_that_do_not_fit() {
     let (code, line) = refusal(&[&meta("1")[..], &["--cluster", "77"]].concat());
     assert_eq!(code, Some(1), "{line}");
     assert!(line.ends_with(", another cluster; point the server at its own"), "{line}");
+    // Its group looks for it at port 9999, and nothing else than that port is found there.
+    let elsewhere = support::address().to_string();
+    let (code, line) = refusal(&["meta", "--data", path, "--server", "1", "--listen", &elsewhere]);
+    let wanted = format!(
+        "mooseng: listen: the others of g1 look for this server at 127.0.0.1:9999, and not at {elsewhere}; listen \
+         there, or empty the data directory and let the server join again"
+    );
+    assert_eq!((code, line), (Some(1), wanted));
+    let empty = directory.path().join("empty");
+    std::fs::create_dir(&empty).expect("a directory");
+    let joins =
+        ["meta", "--data", empty.to_str().expect("text"), "--server", "2", "--join", "127.0.0.1:9999"];
+    assert_refused(
+        &[&joins[..], &["--listen", "0.0.0.0:9"]].concat(),
+        1,
+        "mooseng: listen: the server joins a group, which is to find it at 0.0.0.0:9, where nobody does; listen at \
+         an address of this computer",
+    );
     // A number of another kind of server is another number.
     let chunk = ["chunk", "--data", path, "--server", "1", "--listen", "127.0.0.1:9", "--metadata", "a:1"];
     assert_refused(

@@ -16,7 +16,7 @@ use mooseng_core::chance::Dice;
 use mooseng_core::env::{Address, Env};
 use mooseng_core::id::{ClusterId, GroupId, ReplicaId, ServerId};
 use mooseng_meta::census::CensusConfig;
-use mooseng_meta::server::{self, FormatConfig, ServerConfig};
+use mooseng_meta::server::{self, FormatConfig, Found, ServerConfig, found};
 use mooseng_meta::state::StateConfig;
 use mooseng_net::rpc::{Channel, ChannelConfig};
 use mooseng_storage::JournalConfig;
@@ -182,7 +182,7 @@ fn check_before_format(settings: &Settings) -> Result<(), Failure> {
     let listen: Option<Address> = settings.find("listen")?;
     let own = voters.into_iter().find(|peer| peer.server == server).map(|peer| peer.address);
     if let (Some(listen), Some(own)) = (&listen, &own)
-        && listen != own
+        && found(listen, own) == Found::Never
     {
         let why = format!("is not where the voters are told that {server} is");
         return Err(settings.refuse("listen", &why, &format!("{own}, or change the voters")).into());

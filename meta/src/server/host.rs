@@ -1,5 +1,6 @@
 //! Recovers the replicas of a server and tends them: when one is lost another is asked for.
 
+use super::place::{Found, found};
 use super::rejoin::{self, Lost};
 use super::slots::Slot;
 use super::{Server, ServerError, disk};
@@ -50,11 +51,37 @@ pub(super) async fn groups<E: Env>(server: Arc<Server<E>>) -> Result<(), ServerE
     for group in server.config.groups.clone() {
         let records = records.remove(&StreamId(group.0)).unwrap_or_default();
         let recovery = recover(group, records);
+        where_it_is_found(&server, group, &recovery)?;
         let begin = begin(recovery, damage.as_ref());
         let tending = tend(server.clone(), journal.clone(), group, begin, doubt.clone());
         server.env.spawn("group", async move {
             tending.await;
         });
+    }
+    Ok(())
+}
+
+/// A server that its group looks for elsewhere would run, and nobody would ever reach it.
+fn where_it_is_found<E: Env>(
+    server: &Server<E>,
+    group: GroupId,
+    recovery: &Recovery,
+) -> Result<(), ServerError> {
+    let Recovery::Replica(recovered) = recovery else { return Ok(()) };
+    let Some(own) = recovered.members.get(recovered.replica) else { return Ok(()) };
+    let (listens, told) = (&server.config.address, &own.address);
+    match found(listens, told) {
+        Found::There => {}
+        Found::Perhaps => server.env.note(Event::Note(format!(
+            "listen: the others of {group} look for this server at {told}, and it listens at {listens}: unless \
+             something leads from there to here, it is never reached"
+        ))),
+        Found::Never => {
+            return Err(ServerError(format!(
+                "listen: the others of {group} look for this server at {told}, and not at {listens}; listen there, or \
+                 empty the data directory and let the server join again"
+            )));
+        }
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ mod format;
 mod host;
 mod keeper;
 mod metadata;
+mod place;
 mod raft;
 mod rejoin;
 mod slots;
@@ -22,6 +23,7 @@ mod slots;
 pub use config::{FormatConfig, ServerConfig, Tap};
 pub use format::format;
 pub use keeper::KeeperConfig;
+pub use place::{Found, found};
 
 use crate::census::Census;
 use crate::group::driver::Channels;
@@ -123,6 +125,13 @@ async fn identity<E: Env>(
             if seeds.is_empty() {
                 return Err(ServerError(format!(
                     "{file}: not there; format the data directory, or name servers to join"
+                )));
+            }
+            if place::is_everywhere(&config.address) {
+                return Err(ServerError(format!(
+                    "listen: the server joins a group, which is to find it at {}, where nobody does; listen at an \
+                     address of this computer",
+                    config.address
                 )));
             }
             let cluster = match config.cluster {

@@ -3,6 +3,7 @@
 //! good, in the journal first, and the leader is asked for another, which begins with nothing, as
 //! a learner.
 
+use super::place::is_everywhere;
 use super::{Server, ServerConfig, disk};
 use crate::group::Members;
 use crate::group::driver::{Channels, inquire};
@@ -62,7 +63,7 @@ pub(super) async fn rejoin<E: Env>(
     let old = plant!("rejoins-under-old-id", None, lost.old);
     let (replica, members) = match old {
         Some(old) => (old, lost.members.as_hearsay()),
-        None => ask_replica(server, group, &seeds).await,
+        None => ask_replica(server, group, own_address(&server.config, lost), &seeds).await,
     };
     let bytes = encode_checkpoint(&blank(group, replica, members));
     let position = match journal.append(stream, vec![bytes.clone()]).await {
@@ -107,8 +108,22 @@ fn seeds(config: &ServerConfig, members: &Members) -> Vec<Address> {
     seeds
 }
 
+/// Where the group is to find it. Who listens everywhere is where it was.
+fn own_address<'a>(config: &'a ServerConfig, lost: &'a Lost) -> &'a Address {
+    let former = lost.old.and_then(|old| lost.members.get(old));
+    match former.filter(|_| is_everywhere(&config.address)) {
+        Some(former) => &former.address,
+        None => &config.address,
+    }
+}
+
 /// Asks until some server has given this one a number, and whoever it knows to be members.
-async fn ask_replica<E: Env>(server: &Server<E>, group: GroupId, seeds: &[Address]) -> (ReplicaId, Members) {
+async fn ask_replica<E: Env>(
+    server: &Server<E>,
+    group: GroupId,
+    own: &Address,
+    seeds: &[Address],
+) -> (ReplicaId, Members) {
     let env = &server.env;
     // A number must not be given twice to one server: no two lives may draw the same nonce, so
     // what is drawn depends on when.
@@ -118,7 +133,7 @@ async fn ask_replica<E: Env>(server: &Server<E>, group: GroupId, seeds: &[Addres
     let request = JoinReplicaRequest {
         group: group.0,
         server: server.identity.server.0,
-        address: server.config.address.as_str().to_owned(),
+        address: own.as_str().to_owned(),
         nonce: nonce.into(),
     };
     let mut next = dice.below(seeds.len() as u64) as usize;
