@@ -6,6 +6,7 @@
 //! and never begins again under the old number.
 
 mod claim;
+mod logs;
 mod supervisor;
 
 use super::failure::Failure;

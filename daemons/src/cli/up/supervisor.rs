@@ -1,6 +1,7 @@
 //! A handful of processes that belong together: started together, started again when one ends,
 //! stopped together. Knows nothing of what they do.
 
+use super::logs;
 use crate::stderr;
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
@@ -44,6 +45,9 @@ pub(super) struct Patience {
     pub(super) steady: Duration,
     /// How long a process may take to end when it is told to.
     pub(super) farewell: Duration,
+    /// How often logs are looked at, and how long each may be; as much again is kept of what it held before.
+    pub(super) log_look: Duration,
+    pub(super) log_bytes_max: u64,
 }
 
 impl Default for Patience {
@@ -53,6 +57,8 @@ impl Default for Patience {
             falls_max: 10,
             steady: Duration::from_secs(10),
             farewell: Duration::from_secs(5),
+            log_look: Duration::from_secs(5),
+            log_bytes_max: 16 << 20,
         }
     }
 }
@@ -102,12 +108,17 @@ impl Supervisor {
 
     /// Returns only with the reason to give up.
     async fn keep(&mut self) -> String {
+        let mut look = Instant::now();
         loop {
             if let Err(why) = self.start_due() {
                 return why;
             }
+            if look <= Instant::now() {
+                look = Instant::now() + self.patience.log_look;
+                self.bound_logs();
+            }
             let next = self.parts.iter().filter_map(|running| running.again).min();
-            let next = next.unwrap_or_else(|| Instant::now() + Duration::from_secs(3_600));
+            let next = next.map_or(look, |next| next.min(look));
             let end = match select(self.ends.next(), pin!(sleep_until(next))).await {
                 Either::Left((end, _)) => end,
                 Either::Right(((), _)) => None,
@@ -116,6 +127,16 @@ impl Supervisor {
                 && let Err(why) = self.ended(index, status)
             {
                 return why;
+            }
+        }
+    }
+
+    /// That a log cannot be kept within bounds is no reason to end what writes it.
+    fn bound_logs(&self) {
+        for running in &self.parts {
+            let Part { name, log, .. } = &running.part;
+            if let Err(error) = logs::bound(log, self.patience.log_bytes_max) {
+                stderr::tell(format_args!("{name}: lines of its log {} are lost: {error}", log.display()));
             }
         }
     }

@@ -18,6 +18,8 @@ const HASTY: Patience = Patience {
     falls_max: 3,
     steady: Duration::from_secs(60),
     farewell: Duration::from_millis(200),
+    log_look: Duration::from_millis(20),
+    log_bytes_max: 1_000,
 };
 
 fn run(parts: Vec<Part>, stop_after: Duration) -> (Result<(), String>, Duration) {
@@ -70,6 +72,19 @@ fn a_process_that_will_not_end_is_ended() {
     assert_eq!(ended, Ok(()));
     assert!(took >= Duration::from_millis(400), "it was asked first: {took:?}");
     assert!(took < Duration::from_secs(10), "and then ended: {took:?}");
+}
+
+#[test]
+fn a_log_that_grows_for_ever_takes_no_room_for_ever() {
+    let log = std::env::temp_dir().join(format!("mooseng-supervisor-log-{}", std::process::id()));
+    let script = "while :; do echo 0123456789 >&2; sleep 0.002; done";
+    let talker = Part { log: log.clone(), ..shell("talker", script) };
+    assert_eq!(run(vec![talker], Duration::from_secs(3)).0, Ok(()));
+    let length = |path: &std::path::Path| std::fs::metadata(path).unwrap().len();
+    let (now, before) = (length(&log), length(&logs::former(&log)));
+    std::fs::remove_file(logs::former(&log)).unwrap();
+    std::fs::remove_file(&log).unwrap();
+    assert!(now < 2_500 && before <= 1_000, "{now} bytes, and {before} before");
 }
 
 #[test]
