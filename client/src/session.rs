@@ -12,7 +12,7 @@ use crate::holds::Holds;
 use crate::window::Window;
 use caching::Keeping;
 use futures::channel::oneshot;
-use holding::Making;
+use holding::{Making, Wanted};
 use mooseng_core::chance::Dice;
 use mooseng_core::env::{Address, Clock, Env, sleep, timeout};
 use mooseng_core::id::SessionId;
@@ -120,7 +120,7 @@ struct Inner<E: Env> {
     budget: RetryBudget,
     granted_until: Instant,
     /// The leader does not know what is open.
-    attach_wanted: bool,
+    attach_wanted: Option<Wanted>,
     /// A task tells the leader what is open, and what is not any more.
     catching_up: bool,
     lost: Option<Loss>,
@@ -173,7 +173,7 @@ impl<E: Env> Session<E> {
             dice,
             budget: RetryBudget::new(config.retries),
             granted_until: Instant::ZERO,
-            attach_wanted: false,
+            attach_wanted: None,
             catching_up: false,
             lost: None,
         };
@@ -354,7 +354,7 @@ impl<E: Env> Change<E> {
         };
         if plant!("creation-in-doubt-told-late", hold.is_none(), false) {
             // The leader may think that it is open.
-            Shared::catch_up(&shared, false);
+            Shared::catch_up(&shared, None);
         }
         Ok((asked?.0, hold))
     }
@@ -599,7 +599,7 @@ async fn keep_alive<E: Env>(session: Weak<Shared<E>>, mut lifetime: Duration) {
             Ok(Asked { reply, at, .. }) => {
                 lifetime = Duration::from_millis(reply.lifetime_ms);
                 shared.lock().granted(at, lifetime);
-                Shared::catch_up(&shared, reply.attach_wanted);
+                Shared::catch_up(&shared, reply.attach_wanted.then_some(Wanted::ByTerm(reply.attach_term)));
             }
             Err(ClientError::SessionLost) => return,
             Err(_) => {}

@@ -1,6 +1,7 @@
 //! A session that keeps what it was told: asking the cache first, telling it what was answered, and waiting
 //! for recalls. What may be kept, and for how long, [`crate::cache`] decides.
 
+use super::holding::Wanted;
 use super::{Answered, Attempt, Shared, answered, judge};
 use crate::cache::{Changing, Granted, Recalled, Tenant};
 use crate::error::ClientError;
@@ -168,7 +169,7 @@ impl<E: Env> Shared<E> {
         });
         let reply = ask.await?.reply;
         if reply.attach_wanted {
-            Self::catch_up(shared, true);
+            Self::catch_up(shared, Some(Wanted::ByTerm(reply.attach_term)));
         }
         Ok((answered(reply.outcome, reply.index)?, granted(reply.lease_epoch, reply.leased, reply.attrs)))
     }

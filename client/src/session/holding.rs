@@ -23,6 +23,15 @@ const ATTACH_TRIES_MAX: u32 = 8;
 /// How long what is open no more waits for company.
 const GATHER_WAIT: Duration = Duration::from_millis(20);
 
+/// Why a leader is told all that is open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Wanted {
+    /// The leader of this term asked; 0 where it did not say in which.
+    ByTerm(u64),
+    /// It was open before the session began.
+    Unasked,
+}
+
 /// An inode that is open once more than without it: as long as this lives, and the session, the
 /// inode is there, whatever becomes of its names.
 pub struct Hold<E: Env> {
@@ -139,7 +148,7 @@ impl<E: Env> Session<E> {
     /// waiting for that.
     pub fn let_go(&self, hold: Hold<E>) {
         drop(hold);
-        Shared::catch_up(&self.shared, false);
+        Shared::catch_up(&self.shared, None);
     }
 
     /// The session after one that was lost. What was open under that one is open under this one, as
@@ -149,7 +158,7 @@ impl<E: Env> Session<E> {
         let cache = self.cache().cloned();
         let session = Self::open_with(env, config.clone(), holds.clone(), cache).await?;
         if !holds.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty() {
-            Shared::catch_up(&session.shared, true);
+            Shared::catch_up(&session.shared, Some(Wanted::Unasked));
         }
         Ok(session)
     }
@@ -176,11 +185,11 @@ impl<E: Env> Shared<E> {
     }
 
     /// Tells the leader what it does not know, all of it if it has forgotten. One task does at a time.
-    pub(super) fn catch_up(shared: &Arc<Self>, attach_wanted: bool) {
+    pub(super) fn catch_up(shared: &Arc<Self>, attach_wanted: Option<Wanted>) {
         {
             let inner = &mut *shared.lock();
-            inner.attach_wanted |= attach_wanted;
-            if inner.catching_up || !(inner.attach_wanted || shared.holds().is_doubtful()) {
+            inner.attach_wanted = attach_wanted.or(inner.attach_wanted);
+            if inner.catching_up || !(inner.attach_wanted.is_some() || shared.holds().is_doubtful()) {
                 return;
             }
             inner.catching_up = true;
@@ -188,7 +197,7 @@ impl<E: Env> Shared<E> {
         let shared = shared.clone();
         let env = shared.env.clone();
         env.spawn("session catches up", async move {
-            if !attach_wanted {
+            if attach_wanted.is_none() {
                 // Who closes files one after the other has them told together.
                 sleep(&shared.env, GATHER_WAIT).await;
             }
@@ -205,12 +214,18 @@ impl<E: Env> Shared<E> {
     async fn catch_up_once(&self) -> bool {
         let attach = std::mem::take(&mut self.lock().attach_wanted);
         let mut told = true;
-        if attach {
+        if let Some(wanted) = attach {
             let (number, inodes) = self.holds().attach();
             let inodes = inodes.into_iter().map(InodeId::raw).collect();
-            let answer = self.tell(number, What::Attach(wire::HoldAttach { inodes }), None).await;
-            let overtaken = matches!(&answer, Ok((answer, _)) if answer.outcome == Err(Refusal::Conflict));
-            self.lock().attach_wanted |= overtaken;
+            let (term, unasked) = match wanted {
+                Wanted::ByTerm(term) => (term, false),
+                Wanted::Unasked => (0, true),
+            };
+            let attach = wire::HoldAttach { inodes, term, unasked };
+            let answer = self.tell(number, What::Attach(attach), None).await;
+            if matches!(&answer, Ok((answer, _)) if answer.outcome == Err(Refusal::Conflict)) {
+                self.lock().attach_wanted.get_or_insert(wanted);
+            }
             told &= answer.is_ok();
         }
         let released = self.holds().release();
@@ -224,6 +239,6 @@ impl<E: Env> Shared<E> {
             }
             told &= answer.is_ok();
         }
-        told && (self.lock().attach_wanted || self.holds().is_doubtful())
+        told && (self.lock().attach_wanted.is_some() || self.holds().is_doubtful())
     }
 }

@@ -375,7 +375,7 @@ impl<E: Env> Driver<E> {
                 self.clock.witness(self.state.stamp());
                 let now = self.now();
                 self.contacts.lead(self.state.sessions(), now);
-                self.opens.lead(self.state.sessions());
+                self.opens.lead(*term, self.state.sessions());
                 self.leasing.table.lead(*term, self.state.caching_sessions(), now);
             }
             Notice::SteppedDown { term } => {

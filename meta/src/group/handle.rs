@@ -5,7 +5,7 @@ use super::ambiguity::Answer;
 use super::inbox::{Full, Inbox, Lane};
 use super::leases::{Lent, Recalls};
 use super::members::{Members, Newcomer};
-use super::opens::Saying;
+use super::opens::{Meant, Saying};
 use super::room::Room;
 use super::stream;
 use crate::command::{CommandKind, Reply};
@@ -46,8 +46,8 @@ pub enum Seen {
     Outcome(Outcome, u64, Lent),
     /// The session lives, and was granted this much from now on.
     Alive(Duration),
-    /// The session has to attach: the leader does not know what it has open.
-    Unattached(Box<Seen>),
+    /// The session has to attach: the leader, of this term, does not know what it has open.
+    Unattached(Box<Seen>, u64),
     Recalls(Recalls),
     UnknownSession,
 }
@@ -84,6 +84,7 @@ pub enum Asked {
     Attach {
         saying: Saying,
         inodes: Vec<InodeId>,
+        meant: Meant,
     },
 }
 

@@ -9,6 +9,9 @@
 //!   open 5 a   release 9 a   (open 5 a again, late: below the low water mark 9, ignored)
 //!   attach 12 {a, b}         all that is open; what was released under a greater number stays released
 //! ```
+//!
+//! An attachment is meant for the leader that asked for it. One that was under way when another took its
+//! place says nothing of what the session has opened since under the one before.
 
 use mooseng_core::id::{InodeId, SessionId};
 use mooseng_core::namespace::{OPENS_MAX, Refusal};
@@ -22,6 +25,17 @@ pub struct Saying {
     pub number: u64,
     /// The session waits for no answer to anything below this.
     pub low_water: u64,
+}
+
+/// For whom an attachment was said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Meant {
+    /// The leader of this term asked.
+    ForTerm(u64),
+    /// Somebody asked, and did not say in which term.
+    ForAnybody,
+    /// Nobody asked: it says what is open beside whatever else is.
+    Beside,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -57,6 +71,8 @@ impl Held {
 
 #[derive(Clone, Debug, Default)]
 pub struct Opens {
+    /// In which this replica leads.
+    term: u64,
     sessions: BTreeMap<SessionId, Held>,
     holders: BTreeMap<InodeId, usize>,
     /// Their collection was proposed: nobody may open them any more.
@@ -64,9 +80,10 @@ pub struct Opens {
 }
 
 impl Opens {
-    /// This replica leads from now on, and these sessions live, of which it knows nothing.
-    pub fn lead(&mut self, sessions: impl Iterator<Item = SessionId>) {
+    /// This replica leads from now on, in this term, and these sessions live, of which it knows nothing.
+    pub fn lead(&mut self, term: u64, sessions: impl Iterator<Item = SessionId>) {
         *self = Self {
+            term,
             sessions: sessions.map(|session| (session, Held::default())).collect(),
             ..Self::default()
         };
@@ -82,6 +99,10 @@ impl Opens {
         for inode in held.open.into_keys() {
             self.let_go(inode);
         }
+    }
+
+    pub fn term(&self) -> u64 {
+        self.term
     }
 
     pub fn is_attached(&self, session: SessionId) -> bool {
@@ -130,16 +151,28 @@ impl Opens {
     }
 
     /// All that the session has open, save what it has opened or released since it said so. Refused
-    /// if nobody knows any more what that was: it says it again.
-    pub fn attach(&mut self, saying: Saying, inodes: &[InodeId]) -> Result<(), Refusal> {
+    /// if nobody knows any more what that was: it says it again. So it does, when it is asked, where
+    /// it meant another leader.
+    pub fn attach(&mut self, saying: Saying, meant: Meant, inodes: &[InodeId]) -> Result<(), Refusal> {
+        let elsewhere = matches!(meant, Meant::ForTerm(term) if term != self.term);
+        if plant!("attachment-for-another-leader", elsewhere, false) {
+            probe!("attachment meant for another leader");
+            return Err(Refusal::Stale);
+        }
         let held = self.hear(saying).ok_or(Refusal::Stale)?;
         if held.released_last > saying.number || inodes.len() > OPENS_MAX {
             probe!("attachment overtaken by a release");
             return Err(Refusal::Conflict);
         }
-        held.attached = true;
-        let released = std::mem::take(&mut held.released);
-        held.released_last = released.values().copied().fold(held.released_last, u64::max);
+        let released = if meant == Meant::Beside {
+            held.released.clone()
+        } else {
+            held.attached = true;
+            std::mem::take(&mut held.released)
+        };
+        if held.attached {
+            held.released_last = released.values().copied().fold(held.released_last, u64::max);
+        }
         let mut fresh = Vec::new();
         for inode in inodes {
             let over = released.get(inode).is_some_and(|released| *released > saying.number);
@@ -208,6 +241,8 @@ impl Opens {
 mod tests {
     use super::*;
 
+    const TERM: u64 = 4;
+    const FOR_THIS: Meant = Meant::ForTerm(TERM);
     const ONE: SessionId = SessionId(1);
     const TWO: SessionId = SessionId(2);
 
@@ -225,7 +260,7 @@ mod tests {
 
     fn led() -> Opens {
         let mut opens = Opens::default();
-        opens.lead(std::iter::empty());
+        opens.lead(TERM, std::iter::empty());
         opens.began(ONE, true);
         opens.began(TWO, true);
         opens
@@ -247,10 +282,10 @@ mod tests {
     #[test]
     fn nothing_is_collected_before_every_session_has_attached() {
         let mut opens = led();
-        opens.lead([ONE, TWO].into_iter());
+        opens.lead(TERM, [ONE, TWO].into_iter());
         assert!(!opens.is_attached(ONE));
         assert_eq!(condemned(&mut opens), []);
-        assert_eq!(opens.attach(say(ONE, 7, 7), &[inode(1)]), Ok(()));
+        assert_eq!(opens.attach(say(ONE, 7, 7), FOR_THIS, &[inode(1)]), Ok(()));
         assert_eq!(condemned(&mut opens), [], "the other may have it open");
         opens.ended(TWO);
         assert_eq!(condemned(&mut opens), [inode(2), inode(3)]);
@@ -283,16 +318,42 @@ mod tests {
     #[test]
     fn an_attachment_knows_nothing_of_what_came_later() {
         let mut opens = led();
-        opens.lead([ONE].into_iter());
+        opens.lead(TERM, [ONE].into_iter());
         assert_eq!(opens.open(say(ONE, 9, 7), inode(2)), Ok(()));
         opens.release(say(ONE, 11, 7), &[inode(3)], &[]);
-        assert_eq!(opens.attach(say(ONE, 8, 7), &[inode(1), inode(3)]), Ok(()));
+        assert_eq!(opens.attach(say(ONE, 8, 7), FOR_THIS, &[inode(1), inode(3)]), Ok(()));
         assert_eq!(condemned(&mut opens), [inode(3)], "it was released after that");
-        assert_eq!(opens.attach(say(ONE, 8, 7), &[inode(1), inode(3)]), Err(Refusal::Conflict), "twice");
+        assert_eq!(
+            opens.attach(say(ONE, 8, 7), FOR_THIS, &[inode(1), inode(3)]),
+            Err(Refusal::Conflict),
+            "twice"
+        );
         opens.release(say(ONE, 12, 12), &[inode(1), inode(2)], &[]);
         assert_eq!(condemned(&mut opens).len(), 3);
-        assert_eq!(opens.attach(say(ONE, 13, 13), &[inode(3)]), Ok(()), "of a session before it");
+        assert_eq!(opens.attach(say(ONE, 13, 13), FOR_THIS, &[inode(3)]), Ok(()), "of a session before it");
         assert_eq!(condemned(&mut opens), [inode(1), inode(2)]);
+    }
+
+    /// Said before the file was opened, it comes again, to a leader that knows nothing of the opening.
+    #[test]
+    fn an_attachment_is_for_the_leader_that_asked_for_it() {
+        let mut opens = led();
+        opens.lead(TERM, [ONE].into_iter());
+        assert_eq!(opens.attach(say(ONE, 2, 1), FOR_THIS, &[]), Ok(()));
+        assert_eq!(opens.open(say(ONE, 3, 1), inode(1)), Ok(()));
+        opens.lead(TERM + 1, [ONE].into_iter());
+        assert_eq!(opens.clone().attach(say(ONE, 2, 2), FOR_THIS, &[]), Err(Refusal::Stale));
+        assert_eq!(condemned(&mut opens), []);
+        assert_eq!(opens.attach(say(ONE, 4, 4), Meant::ForTerm(TERM + 1), &[inode(1)]), Ok(()));
+        assert_eq!(condemned(&mut opens), [inode(2), inode(3)]);
+        opens.lead(TERM + 2, [ONE].into_iter());
+        assert_eq!(opens.attach(say(ONE, 5, 5), Meant::Beside, &[inode(2)]), Ok(()));
+        assert!(!opens.is_attached(ONE), "there may be more");
+        opens.lead(TERM + 2, [ONE].into_iter());
+        mooseng_core::plant::activate(Some("attachment-for-another-leader"));
+        let taken = opens.attach(say(ONE, 2, 2), FOR_THIS, &[]);
+        mooseng_core::plant::activate(None);
+        assert_eq!((taken, condemned(&mut opens).len()), (Ok(()), 3), "the bug shows");
     }
 
     #[test]
@@ -310,7 +371,7 @@ mod tests {
     fn what_one_session_has_open_is_bounded() {
         let mut opens = led();
         let many: Vec<InodeId> = (1..=OPENS_MAX as u64).map(inode).collect();
-        assert_eq!(opens.attach(say(ONE, 1, 1), &many), Ok(()));
+        assert_eq!(opens.attach(say(ONE, 1, 1), FOR_THIS, &many), Ok(()));
         let next = inode(OPENS_MAX as u64 + 1);
         assert_eq!(opens.open(say(ONE, 2, 1), next), Err(Refusal::NoSpace));
         assert_eq!(opens.open(say(ONE, 3, 1), inode(1)), Ok(()));

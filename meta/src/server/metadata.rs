@@ -4,7 +4,7 @@ use super::Server;
 use crate::command::{CommandKind, Reply};
 use crate::group::handle::{Asked, Denied, Done, Dropped, Handle, Seen};
 use crate::group::leases::Lent;
-use crate::group::opens::Saying;
+use crate::group::opens::{Meant, Saying};
 use mooseng_core::env::Env;
 use mooseng_core::namespace::{Op, Query};
 use mooseng_net::convert;
@@ -72,11 +72,11 @@ fn refused(reply: &Reply) -> Status {
     }
 }
 
-/// What was seen, and whether the session has to attach.
-fn attached(seen: Seen) -> (Seen, bool) {
+/// What was seen, and the term of the leader that the session has to attach to, or 0.
+fn attached(seen: Seen) -> (Seen, u64) {
     match seen {
-        Seen::Unattached(seen) => (*seen, true),
-        seen => (seen, false),
+        Seen::Unattached(seen, term) => (*seen, term),
+        seen => (seen, 0),
     }
 }
 
@@ -105,8 +105,9 @@ impl<E: Env> Metadata<E> for Service<E> {
     async fn keep_alive(&self, _: Call, request: KeepAliveRequest) -> Result<KeepAliveReply, Status> {
         let session = convert::session("session", request.session)?;
         match attached(self.group()?.keep_alive(session).await.map_err(status)?) {
-            (Seen::Alive(lifetime), attach_wanted) => {
-                Ok(KeepAliveReply { lifetime_ms: milliseconds(lifetime), attach_wanted })
+            (Seen::Alive(lifetime), attach_term) => {
+                let lifetime_ms = milliseconds(lifetime);
+                Ok(KeepAliveReply { lifetime_ms, attach_wanted: attach_term != 0, attach_term })
             }
             _ => Err(unknown_session()),
         }
@@ -157,11 +158,12 @@ impl<E: Env> Metadata<E> for Service<E> {
         let QueryRequest { lease_wanted, attrs_wanted, .. } = request;
         let asked = Asked::Query { caller, query, lease_wanted, attrs_wanted };
         match attached(self.group()?.read(session, asked).await.map_err(status)?) {
-            (Seen::Outcome(outcome, index, lent), attach_wanted) => {
+            (Seen::Outcome(outcome, index, lent), attach_term) => {
+                let attach_wanted = attach_term != 0;
                 let outcome = Some((&outcome).into());
                 let (lease_epoch, leased) = leased(&lent);
                 let attrs = lent.attrs.iter().map(Into::into).collect();
-                Ok(QueryReply { outcome, index, attach_wanted, lease_epoch, leased, attrs })
+                Ok(QueryReply { outcome, index, attach_wanted, lease_epoch, leased, attrs, attach_term })
             }
             _ => Err(unknown_session()),
         }
@@ -183,7 +185,13 @@ impl<E: Env> Metadata<E> for Service<E> {
                 Asked::Release { saying, inodes, made: release.made }
             }
             What::Attach(attach) => {
-                Asked::Attach { saying, inodes: convert::inodes("attach.inodes", attach.inodes)? }
+                let inodes = convert::inodes("attach.inodes", attach.inodes)?;
+                let meant = match attach.term {
+                    _ if attach.unasked => Meant::Beside,
+                    0 => Meant::ForAnybody,
+                    term => Meant::ForTerm(term),
+                };
+                Asked::Attach { saying, inodes, meant }
             }
         };
         match attached(self.group()?.read(session, asked).await.map_err(status)?) {

@@ -189,7 +189,7 @@ impl<E: Env> Driver<E> {
             other => other,
         };
         let wanted = !self.opens.is_attached(read.session) && seen != Seen::UnknownSession;
-        let seen = if wanted { Seen::Unattached(Box::new(seen)) } else { seen };
+        let seen = if wanted { Seen::Unattached(Box::new(seen), self.opens.term()) } else { seen };
         let _ = read.reply.send(Ok(seen));
     }
 
@@ -217,7 +217,9 @@ impl<E: Env> Driver<E> {
                 self.opens.release(*saying, inodes, made);
                 Ok(answer)
             }
-            Asked::Attach { saying, inodes } => self.opens.attach(*saying, inodes).map(|()| answer),
+            Asked::Attach { saying, inodes, meant } => {
+                self.opens.attach(*saying, *meant, inodes).map(|()| answer)
+            }
         }
     }
 }

@@ -62,7 +62,7 @@ impl Metadata<TestEnv> for Server {
     }
 
     async fn keep_alive(&self, _: Call, _: KeepAliveRequest) -> Result<KeepAliveReply, Status> {
-        Ok(KeepAliveReply { lifetime_ms: 1, attach_wanted: false })
+        Ok(KeepAliveReply { lifetime_ms: 1, attach_wanted: false, attach_term: 0 })
     }
 
     async fn close_session(&self, _: Call, _: CloseSessionRequest) -> Result<CloseSessionReply, Status> {
