@@ -1,9 +1,8 @@
 //! What a mount says of itself: how much room there is, and at its HTTP door how it is.
 
-use super::{Mounted, Second};
+use super::{Mounted, Second, go_on, hold_up};
 use crate::support::{address, get};
 use rustix::fs::statvfs;
-use rustix::process::{Signal, kill_process};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
@@ -67,10 +66,9 @@ pub(super) fn a_mount_says_how_it_is(mounted: &Mounted) {
     assert!(text.contains("mooseng_mount_open_files 1\n"), "{text}");
     drop(file);
     let servers: Vec<_> = (1..=3).filter_map(|server| mounted.cluster.process(server)).collect();
-    let all = |signal| servers.iter().for_each(|server| kill_process(*server, signal).expect("it is there"));
-    all(Signal::STOP);
+    hold_up(&servers);
     let held_up = get(&door, "/ready");
-    all(Signal::CONT);
+    go_on(&servers);
     assert_eq!(held_up, ("503".to_owned(), "the metadata service does not answer\n".to_owned()));
     let end = Instant::now() + Duration::from_secs(20);
     while get(&door, "/ready").0 != "200" {

@@ -1,6 +1,6 @@
 //! What mounts keep under leases, and that others notice nothing of it.
 
-use super::{Mounted, Second, refused};
+use super::{Mounted, Second, go_on, hold_up, refused};
 use mooseng_core::chance::{self, Dice};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
@@ -48,12 +48,11 @@ fn what_is_known_is_not_asked_for(mounted: &Mounted) {
     look();
     let servers: Vec<Pid> = (1..=3).filter_map(|server| mounted.cluster.process(server)).collect();
     assert_eq!(servers.len(), 3);
-    let all = |signal| servers.iter().for_each(|server| kill_process(*server, signal).expect("it is there"));
-    all(Signal::STOP);
+    hold_up(&servers);
     let begun = Instant::now();
     look();
     let took = begun.elapsed();
-    all(Signal::CONT);
+    go_on(&servers);
     assert!(took < Duration::from_secs(2), "somebody was asked: {took:?}");
 }
 

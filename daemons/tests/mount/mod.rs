@@ -34,6 +34,30 @@ fn lacking() -> Option<&'static str> {
     (!Path::new("/dev/fuse").exists()).then_some("no /dev/fuse")
 }
 
+/// Every thread of these stands still when this returns: on a machine that is busy a process does some
+/// work yet after it was told to stop.
+fn hold_up(processes: &[Pid]) {
+    let stands = |thread: io::Result<fs::DirEntry>| {
+        let said =
+            thread.and_then(|thread| fs::read_to_string(thread.path().join("stat"))).unwrap_or_default();
+        // The name, in brackets, may hold anything.
+        said.rsplit_once(") ").is_none_or(|(_, fields)| fields.starts_with('T'))
+    };
+    for process in processes {
+        kill_process(*process, Signal::STOP).expect("it can be held up");
+        let threads = format!("/proc/{}/task", process.as_raw_nonzero());
+        let end = Instant::now() + Duration::from_secs(20);
+        while !fs::read_dir(&threads).expect("it is there").all(stands) {
+            assert!(Instant::now() < end, "it does not stop");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+fn go_on(processes: &[Pid]) {
+    processes.iter().for_each(|process| kill_process(*process, Signal::CONT).expect("it goes on"));
+}
+
 /// A mount point with a cluster mounted on it.
 struct Mounted {
     point: Directory,
@@ -497,7 +521,7 @@ fn chunk_servers_are_lost_and_come_back() {
     assert!(kept > 0, "it has nothing to lose");
     // Held up rather than killed: nothing starts it again, and it comes back with all that it had.
     let process = mounted.cluster.chunk_process(victim).expect("it runs");
-    kill_process(process, Signal::STOP).expect("it can be held up");
+    hold_up(&[process]);
     let begun = Instant::now();
     let check = |when: &str| {
         for file in 0..6 {
@@ -523,7 +547,7 @@ fn chunk_servers_are_lost_and_come_back() {
         slices["lacking"] == 0 && slices["lost"] == 0 && slices["mended"].as_u64() >= Some(before + kept)
     });
     check("without that server");
-    kill_process(process, Signal::CONT).expect("it goes on");
+    go_on(&[process]);
     until("back, and rid of what is elsewhere now", &|(life, parts, _)| life == "alive" && *parts == Some(0));
     check("when it is back");
     // Killed with all its data, it is a server with an empty disk: started again, it is put to use.
@@ -545,15 +569,15 @@ fn a_mount_never_hangs_unkillably() {
     let second = Second::start(&mounted.cluster, &["--timeo", "4s"]);
     let servers: Vec<Pid> = (1..=3).filter_map(|server| mounted.cluster.process(server)).collect();
     assert_eq!(servers.len(), 3);
-    let all = |signal| servers.iter().for_each(|server| kill_process(*server, signal).expect("it is there"));
-    all(Signal::STOP);
+    hold_up(&servers);
     for signal in [Signal::KILL, Signal::INT, Signal::TERM] {
         // Whoever runs the tests in the background lets them ignore SIGINT.
         let mut waiting = Command::new("env");
         waiting.args(["--default-signal=INT", "ls"]).arg(second.point.path()).stderr(Stdio::null());
         let mut waiting = waiting.spawn().expect("ls");
         std::thread::sleep(Duration::from_millis(500));
-        assert!(waiting.try_wait().expect("it can be asked").is_none(), "ls has nothing to wait for");
+        let ended = waiting.try_wait().expect("it can be asked");
+        assert!(ended.is_none(), "ls has nothing to wait for before {signal:?}: {ended:?}");
         let told = Instant::now();
         kill_process(Pid::from_child(&waiting), signal).expect("it can be told");
         waiting.wait().expect("it ends");
@@ -563,7 +587,7 @@ fn a_mount_never_hangs_unkillably() {
     let error = fs::metadata(second.point.path()).expect_err("nobody answers");
     assert_eq!(error.raw_os_error(), Some(110), "ETIMEDOUT");
     assert!((3..8).contains(&begun.elapsed().as_secs()), "it took {:?}", begun.elapsed());
-    all(Signal::CONT);
+    go_on(&servers);
     let end = Instant::now() + Duration::from_secs(20);
     while fs::metadata(second.point.path()).is_err() {
         assert!(Instant::now() < end, "it never recovered");
