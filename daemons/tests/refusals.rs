@@ -18,10 +18,23 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use support::Directory;
 
+/// What runs for longer was not refused.
+const REFUSED_WITHIN: Duration = Duration::from_secs(30);
+
 /// The exit code, and the one line on standard error that tells why.
 fn refusal(arguments: &[&str]) -> (Option<i32>, String) {
-    let Output { status, stdout, stderr } =
-        Command::new(env!("CARGO_BIN_EXE_mooseng")).args(arguments).output().expect("the binary starts");
+    let mut process = Command::new(env!("CARGO_BIN_EXE_mooseng"));
+    process.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = process.spawn().expect("the binary starts");
+    let end = Instant::now() + REFUSED_WITHIN;
+    while process.try_wait().expect("it can be asked").is_none() {
+        if Instant::now() > end {
+            process.kill().expect("it can be killed");
+            panic!("{arguments:?}: it is not refused: {:?}", process.wait_with_output());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let Output { status, stdout, stderr } = process.wait_with_output().expect("it ended");
     assert!(stdout.is_empty(), "{arguments:?} printed {:?}", String::from_utf8_lossy(&stdout));
     let stderr = String::from_utf8(stderr).expect("text");
     let last = stderr.lines().last().unwrap_or_default().to_owned();
