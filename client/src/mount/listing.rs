@@ -25,6 +25,13 @@ pub struct Line {
     pub kind: FileKind,
 }
 
+impl Line {
+    /// `.` or `..`.
+    pub(super) fn is_dot(&self) -> bool {
+        self.offset <= AFTER_PARENT
+    }
+}
+
 /// The cookie after which the service goes on for an offset; `None` while `.` or `..` are due.
 fn cookie_after(offset: u64) -> Option<u64> {
     (offset >= AFTER_PARENT).then(|| offset - AFTER_PARENT)

@@ -40,7 +40,7 @@ const WRITE_BYTES_MAX: u32 = 1 << 20;
 const BACKGROUND_MAX: u16 = 64;
 /// Lines of a directory taken at a time: more than fit the kernel's buffer.
 const LINES_MAX: usize = 1_000;
-const LINES_WITH_ATTRIBUTES_MAX: usize = 64;
+const LINES_WITH_ATTRIBUTES_MAX: usize = 256;
 /// What room is counted in.
 const SPACE_BLOCK_BYTES: u32 = 4_096;
 const O_EXCL: i32 = 0o200;
